@@ -1,0 +1,1 @@
+"""Floor 4: the ways a person or a program uses a node."""
