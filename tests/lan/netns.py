@@ -1,0 +1,252 @@
+"""A small network inside this host: namespaces, each with an `eth0`, joined by one bridge.
+
+Namespace n (from 0) has the address 10.77.0.<n+1>/24 and a loopback, and no route beyond that
+unless asked for. The bridge is in a namespace of its own, so nothing of the host is touched.
+
+    class TestSomething(LanMixin, SynchronousTestCase):
+        def test_it(self):
+            lan = self.lan(2)
+            lan.run(0, ["ping", "-c1", lan.address(1)])
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import unittest
+from typing import Any
+
+PREFIX = "p2pshare"
+DEADLINE = 30  # seconds for any one command, and for a link to come up
+_serial = itertools.count()
+
+
+class CommandFailed(AssertionError):
+    """A command that builds the network was refused; the text is what it said."""
+
+
+def command(*argv: str) -> str:
+    """Run a command and return what it printed.
+
+    :raises CommandFailed: it is not installed, fails, or takes over 30 s.
+    """
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CommandFailed(f"{' '.join(argv)}: {error}") from error
+    if done.returncode:
+        raise CommandFailed(f"{' '.join(argv)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def why_no_namespaces() -> str | None:
+    """Why this machine may not make a network of namespaces, or None when it may."""
+    if shutil.which("ip") is None:
+        return "the ip command (iproute2) is not installed"
+    if os.geteuid() != 0:
+        return "only root may make network namespaces"
+    try:
+        Lan(1).close()
+    except CommandFailed as error:
+        return str(error)
+    return None
+
+
+def require_namespaces(test: unittest.TestCase) -> None:
+    """Skip `test` where namespaces cannot be had; under CI, fail it instead.
+
+    :raises unittest.SkipTest: with the reason.
+    """
+    reason = why_no_namespaces()
+    if reason is None:
+        return
+    if os.environ.get("CI"):
+        test.fail(f"CI must be able to run this: {reason}")
+    raise unittest.SkipTest(reason)
+
+
+class Lan:
+    """`count` namespaces on one bridge, from construction until `close` (or a `with` block).
+
+    :param count: 1 to 250.
+    :param multicast_route: give each a route 224.0.0.0/4 over eth0.
+    :param default_route: give each a default route over eth0, to a router that is not there.
+    :param snooping: leave the bridge's multicast snooping on. There is no querier, so a bridge
+        that snoops forgets members with time, as many a switch does.
+    """
+
+    def __init__(
+        self,
+        count: int = 2,
+        *,
+        multicast_route: bool = False,
+        default_route: bool = False,
+        snooping: bool = False,
+    ) -> None:
+        name = f"{PREFIX}-{os.getpid()}-{next(_serial)}"
+        self.bridge = f"{name}-bridge"
+        self.names = [f"{name}-{ns}" for ns in range(count)]
+        self._made: list[str] = []
+        self._children: list[subprocess.Popen[Any]] = []
+        self._losses: dict[int, list[str]] = {}
+        self._routes = ["224.0.0.0/4"] * multicast_route + ["default"] * default_route
+        atexit.register(self.close)  # for a run that is interrupted before its cleanups
+        try:
+            self._build(snooping)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Lan:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kill what still runs in the namespaces and remove them; may be called twice."""
+        while self._made:
+            name = self._made.pop()
+            with contextlib.suppress(CommandFailed):
+                for pid in command("ip", "netns", "pids", name).split():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
+            with contextlib.suppress(CommandFailed):
+                command("ip", "netns", "del", name)
+        while self._children:
+            self._reap(self._children.pop())
+        atexit.unregister(self.close)
+
+    def address(self, ns: int) -> str:
+        """The IPv4 address of eth0 in namespace `ns`."""
+        return f"10.77.0.{ns + 1}"
+
+    def argv(self, ns: int, argv: list[str]) -> list[str]:
+        """The command line that runs `argv` inside namespace `ns`."""
+        return ["ip", "netns", "exec", self.names[ns], *argv]
+
+    def run(self, ns: int, argv: list[str], **kw: Any) -> subprocess.CompletedProcess[str]:
+        """Run `argv` in namespace `ns` to its end, as `subprocess.run` does, with text captured.
+
+        The exit code is the caller's to look at; over 30 s raises subprocess.TimeoutExpired.
+        """
+        options = {"capture_output": True, "text": True, "timeout": DEADLINE, "check": False}
+        options |= {"env": child_environment()}
+        return subprocess.run(self.argv(ns, argv), **(options | kw))
+
+    def popen(self, ns: int, argv: list[str], **kw: Any) -> subprocess.Popen[Any]:
+        """Start `argv` in namespace `ns`; it is killed by `close` if it still runs then.
+
+        The process is the command itself. By default its stdin, stdout and stderr are text pipes.
+        """
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        options: dict[str, Any] = pipes | {"text": True, "env": child_environment()}
+        child = subprocess.Popen(self.argv(ns, argv), **(options | kw))
+        self._children.append(child)
+        return child
+
+    def down(self, ns: int) -> None:
+        """Take the link of namespace `ns` down."""
+        self._ip(ns, "link", "set", "eth0", "down")
+
+    def up(self, ns: int) -> None:
+        """Bring the link of namespace `ns` up (again), with its routes; returns when it carries."""
+        self._ip(ns, "link", "set", "eth0", "up")
+        for route in self._routes:
+            self._ip(ns, "route", "replace", route, "dev", "eth0")
+        self._wait_until_it_carries(ns)
+
+    def loss(self, ns: int, probability: float) -> None:
+        """Drop this share (0 to 1) of what comes in over eth0 of `ns`, in place of any before.
+
+        What `ns` hears of its own multicast counts as coming in, too.
+        """
+        if ns in self._losses:
+            self._iptables(ns, "-D", self._losses.pop(ns))
+        if probability:
+            rule = f"INPUT -i eth0 -m statistic --mode random --probability {probability} -j DROP"
+            self._iptables(ns, "-A", rule.split())
+            self._losses[ns] = rule.split()
+
+    def rate(self, ns: int, megabits: float) -> None:
+        """Let `ns` send at most this many megabits a second over eth0."""
+        limit = f"dev eth0 root tbf rate {megabits}mbit burst 32kb latency 50ms"
+        command("tc", "-n", self.names[ns], "qdisc", "replace", *limit.split())
+
+    def _build(self, snooping: bool) -> None:
+        kind = ["bridge", "mcast_snooping", str(int(snooping))]
+        self._namespace(self.bridge)
+        command("ip", "-n", self.bridge, "link", "add", "br0", "type", *kind)
+        command("ip", "-n", self.bridge, "link", "set", "br0", "up")
+        for ns, name in enumerate(self.names):
+            self._namespace(name)
+            self._plug_in(ns)
+        for ns in range(len(self.names)):
+            self.up(ns)
+
+    def _namespace(self, name: str) -> None:
+        command("ip", "netns", "add", name)
+        self._made.append(name)
+        command("ip", "-n", name, "link", "set", "lo", "up")
+
+    def _plug_in(self, ns: int) -> None:
+        """A cable from a port of the bridge to the namespace's eth0."""
+        far_end = ["type", "veth", "peer", "name", "eth0", "netns", self.names[ns]]
+        command("ip", "-n", self.bridge, "link", "add", f"port{ns}", *far_end)
+        command("ip", "-n", self.bridge, "link", "set", f"port{ns}", "master", "br0", "up")
+        address = ["address", "add", f"{self.address(ns)}/24", "broadcast", "10.77.0.255"]
+        self._ip(ns, *address, "dev", "eth0")
+
+    def _wait_until_it_carries(self, ns: int) -> None:
+        deadline = time.monotonic() + DEADLINE
+        while self._state(self.names[ns], "eth0") != "UP" or not self._forwards(ns):
+            if time.monotonic() > deadline:
+                raise CommandFailed(f"the link of namespace {ns} stayed down")
+
+    def _state(self, name: str, link: str) -> str:
+        shown = json.loads(command("ip", "-n", name, "-json", "link", "show", link))
+        return str(shown[0]["operstate"])
+
+    def _forwards(self, ns: int) -> bool:
+        shown = command("bridge", "-n", self.bridge, "-json", "link", "show", "dev", f"port{ns}")
+        return bool(json.loads(shown)[0]["state"] == "forwarding")
+
+    def _ip(self, ns: int, *argv: str) -> None:
+        command("ip", "-n", self.names[ns], *argv)
+
+    def _iptables(self, ns: int, verb: str, rule: list[str]) -> None:
+        command(*self.argv(ns, ["iptables", "-w", verb, *rule]))
+
+    def _reap(self, child: subprocess.Popen[Any]) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        child.wait()
+        for pipe in (child.stdin, child.stdout, child.stderr):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+
+
+class LanMixin:
+    """For a TestCase: `self.lan(...)` makes a network that goes when the test ends."""
+
+    def lan(self, count: int = 2, **options: bool) -> Lan:
+        """A `Lan` of `count` namespaces; skips the test where there can be none."""
+        assert isinstance(self, unittest.TestCase)
+        require_namespaces(self)
+        lan = Lan(count, **options)
+        self.addCleanup(lan.close)
+        return lan
+
+
+def child_environment() -> dict[str, str]:
+    """Our environment, in which a child's Python finds the packages that we find."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -1,0 +1,192 @@
+"""Which interfaces there are, on listings of hosts that people have, and on this one."""
+
+from __future__ import annotations
+
+import socket
+from types import SimpleNamespace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from twistedp2p.net.interfaces import (
+    Interface,
+    Listing,
+    UnknownInterface,
+    changes,
+    choose,
+    is_container,
+    present,
+    usable,
+)
+
+LAN = "up,broadcast,running,multicast"
+LO = "up,loopback,running"
+
+
+def listing(**devices: tuple[str, list[str]]) -> Listing:
+    """A host with these devices, name=(flags, IPv4 addresses); "_" in a name stands for "-"."""
+    named = {name.replace("_", "-"): device for name, device in devices.items()}
+    numbers = {name: number for number, name in enumerate(named, 1)}
+    return Listing(
+        {name: [v4(one) for one in there] + [mac()] for name, (_, there) in named.items()},
+        {name: SimpleNamespace(isup=True, flags=flags) for name, (flags, _) in named.items()},
+        numbers.__getitem__,
+    )
+
+
+def v4(address: str) -> SimpleNamespace:
+    return SimpleNamespace(family=socket.AF_INET, address=address, netmask="255.255.255.0")
+
+
+def mac() -> SimpleNamespace:
+    return SimpleNamespace(family=socket.AF_PACKET, address="02:fc:00:00:00:01", netmask=None)
+
+
+def names(interfaces: list[Interface]) -> list[str]:
+    return [one.name for one in interfaces]
+
+
+LAPTOP = listing(
+    lo=(LO, ["127.0.0.1"]),
+    wlan0=(LAN, ["192.168.1.7"]),
+    eth0=("up,broadcast,multicast", ["10.0.0.5"]),
+    docker0=(LAN, ["172.17.0.1"]),
+    tun0=("up,pointopoint,running,noarp,multicast", ["10.8.0.2"]),
+)
+
+
+class UsableTests(SynchronousTestCase):
+    def test_every_field_comes_from_the_listing(self) -> None:
+        self.assertEqual(
+            usable(listing(eth0=(LAN, ["192.168.1.7"]))),
+            [Interface("eth0", 1, "192.168.1.7", "255.255.255.0", False, socket.AF_INET)],
+        )
+
+    def test_running_multicast_interfaces_come_first_and_the_loopback_last(self) -> None:
+        found = usable(LAPTOP)
+        self.assertEqual(names(found), ["wlan0", "tun0", "lo"])
+        self.assertEqual([one.loopback for one in found], [False, False, True])
+
+    def test_an_interface_that_is_down_is_left_out(self) -> None:
+        self.assertEqual(usable(listing(lo=("loopback", ["127.0.0.1"]))), [])
+        self.assertEqual(usable(listing(eth0=("broadcast,running,multicast", ["10.0.0.5"]))), [])
+
+    def test_an_interface_without_a_cable_is_left_out(self) -> None:
+        self.assertEqual(usable(listing(eth0=("up,broadcast,multicast", ["10.0.0.5"]))), [])
+
+    def test_an_interface_that_takes_no_multicast_is_left_out(self) -> None:
+        self.assertEqual(usable(listing(wg0=("up,pointopoint,running", ["10.9.0.1"]))), [])
+
+    def test_each_address_is_an_interface_of_its_own(self) -> None:
+        found = usable(listing(eth0=(LAN, ["10.0.0.5", "192.168.1.7"])))
+        self.assertEqual([one.address for one in found], ["10.0.0.5", "192.168.1.7"])
+        self.assertEqual({one.index for one in found}, {1})
+
+    def test_a_labelled_alias_belongs_to_its_device(self) -> None:
+        host = listing(eth0=(LAN, ["10.0.0.5"]))
+        aliased = Listing({**host.addresses, "eth0:1": [v4("10.0.0.6")]}, host.stats, host.index)
+        found = usable(aliased)
+        self.assertEqual(names(found), ["eth0", "eth0"])
+        self.assertEqual([one.address for one in found], ["10.0.0.5", "10.0.0.6"])
+
+    def test_an_interface_without_ipv4_is_left_out(self) -> None:
+        self.assertEqual(usable(listing(eth0=(LAN, []))), [])
+
+    def test_an_interface_that_goes_while_we_look_is_left_out(self) -> None:
+        def gone(name: str) -> int:
+            raise OSError(f"no interface with this name: {name}")
+
+        host = listing(eth0=(LAN, ["10.0.0.5"]))
+        self.assertEqual(usable(Listing(host.addresses, host.stats, gone)), [])
+        self.assertEqual(usable(Listing(host.addresses, {}, host.index)), [])
+
+    def test_container_bridges_are_present_but_not_usable(self) -> None:
+        self.assertIn("docker0", names(present(LAPTOP)))
+        self.assertNotIn("docker0", names(usable(LAPTOP)))
+
+    def test_this_host_has_its_loopback(self) -> None:
+        loopbacks = [one for one in usable() if one.loopback]
+        self.assertIn("127.0.0.1", [one.address for one in loopbacks])
+        self.assertEqual(loopbacks[0].index, socket.if_nametoindex(loopbacks[0].name))
+
+
+class ContainerTests(SynchronousTestCase):
+    def test_names_that_container_programs_give_are_known(self) -> None:
+        for name in (
+            *("docker0", "docker_gwbridge", "br-0123456789ab", "veth1a2b3c4", "vethweb"),
+            *("podman0", "cni-podman1", "nerdctl0", "virbr0", "virbr0-nic", "vnet3"),
+            *("lxcbr0", "lxdbr0", "incusbr0", "cni0", "flannel.1", "flannel-wg"),
+            *("cali0123456789a", "vxlan.calico", "cilium_host", "lxc0123456789ab", "waydroid0"),
+        ):
+            self.assertTrue(is_container(name), name)
+
+    def test_names_that_people_and_kernels_give_are_not(self) -> None:
+        for name in (
+            *("lo", "eth0", "wlan0", "enp0s31f6", "wlp2s0", "br0", "br-lan", "br-office"),
+            *("bridge0", "bond0", "tun0", "tap0", "tailscale0", "california", "cnibble", "docker"),
+            *("br-0123456789abc", "br-0123456789xy", "lxc", "usb0", "eth0.10"),
+        ):
+            self.assertFalse(is_container(name), name)
+
+
+class ChooseTests(SynchronousTestCase):
+    def test_nothing_wanted_is_every_usable_one(self) -> None:
+        self.assertEqual(choose([], present(LAPTOP)), usable(LAPTOP))
+
+    def test_by_name_or_by_address_once_each(self) -> None:
+        chosen = choose(["lo", "192.168.1.7", "wlan0"], present(LAPTOP))
+        self.assertEqual(names(chosen), ["wlan0", "lo"])
+
+    def test_a_name_takes_all_addresses_and_an_address_only_itself(self) -> None:
+        there = present(listing(eth0=(LAN, ["10.0.0.5", "192.168.1.7"])))
+        self.assertEqual(choose(["eth0"], there), there)
+        self.assertEqual(choose(["192.168.1.7"], there), there[1:])
+
+    def test_who_names_a_container_bridge_gets_it(self) -> None:
+        self.assertEqual(names(choose(["docker0"], present(LAPTOP))), ["docker0"])
+
+    def test_an_unknown_one_is_refused_with_what_there_is(self) -> None:
+        error = self.assertRaises(UnknownInterface, choose, ["lo", "eth9"], present(LAPTOP))
+        self.assertIsInstance(error, ValueError)
+        self.assertEqual(
+            str(error),
+            "no usable interface is called 'eth9'; there are: wlan0 (192.168.1.7), "
+            "docker0 (172.17.0.1), tun0 (10.8.0.2), lo (127.0.0.1)",
+        )
+
+    def test_a_host_without_any_says_so(self) -> None:
+        error = self.assertRaises(UnknownInterface, choose, ["eth0"], [])
+        self.assertIn("there are: none at all", str(error))
+
+    def test_without_a_list_the_host_is_looked_at(self) -> None:
+        self.assertEqual([one.address for one in choose(["127.0.0.1"])], ["127.0.0.1"])
+        self.assertEqual(choose([]), usable())
+
+
+class ChangesTests(SynchronousTestCase):
+    interfaces = st.lists(
+        st.builds(
+            Interface,
+            st.sampled_from(["eth0", "wlan0"]),
+            st.integers(1, 3),
+            st.sampled_from(["10.0.0.1", "10.0.0.2"]),
+            st.none(),
+            st.just(False),
+        ),
+        unique=True,
+    )
+
+    @settings(deadline=None)
+    @given(before=interfaces, after=interfaces)
+    def test_applying_the_changes_to_before_gives_after(
+        self, before: list[Interface], after: list[Interface]
+    ) -> None:
+        added, removed = changes(before, after)
+        self.assertEqual(set(before) - set(removed) | set(added), set(after))
+        self.assertEqual(set(added) & set(before) | set(removed) & set(after), set())
+
+    def test_one_that_was_made_anew_is_removed_and_added(self) -> None:
+        old = Interface("eth0", 4, "10.0.0.1", None, False)
+        new = Interface("eth0", 5, "10.0.0.1", None, False)
+        self.assertEqual(changes([old], [new]), ([new], [old]))

@@ -1,0 +1,225 @@
+"""The sockets of a node, bound and ready before any reactor is asked.
+
+A busy port is thus known, and said in one sentence, while nothing is half started. The reactor
+takes them over by `adoptDatagramPort` or `adoptStreamPort` with `sock.fileno()` and `sock.family`;
+it duplicates the descriptor, so whoever made the socket closes it after that.
+
+    group_receiver   UDP (group, port), shared with every other program that listens there
+    group_sender     UDP (address of one interface, any port): sends to the group, hears replies
+    file_listener    TCP (all addresses, port)
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import psutil
+from twisted.logger import Logger
+
+from twistedp2p.net.interfaces import Interface
+
+_IP_MULTICAST_ALL: int = getattr(socket, "IP_MULTICAST_ALL", 49)  # linux/in.h; not in Python
+_RECEIVER_BUFFER = 4 * 1024 * 1024  # bytes; the usual default holds 92 datagrams of 1,200 bytes
+_SENDER_BUFFER = 1024 * 1024  # bytes
+_BACKLOG = 128  # connections that wait to be accepted
+_NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
+_NOT_A_MEMBER = {errno.EADDRNOTAVAIL, errno.ENODEV}
+
+_log = Logger()
+
+
+class SocketError(OSError):
+    """A socket could not be had. `str()` is one sentence for a person, `errno` the system's."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+def _log_skipped(interface: Interface, error: SocketError) -> None:
+    _log.warn("{name}: {error}", name=interface.name, error=str(error))
+
+
+def group_receiver(
+    group: str,
+    port: int,
+    interfaces: Sequence[Interface],
+    skipped: Callable[[Interface, SocketError], object] = _log_skipped,
+) -> socket.socket:
+    """A non-blocking UDP socket that hears the group on these interfaces and on no other.
+
+    Plain scripts that set SO_REUSEADDR can listen to the same port at the same time.
+
+    :param group: an IPv4 multicast address.
+    :param port: 1 to 65,535.
+    :param skipped: told of each interface that cannot join; the others are joined all the same.
+    :raises SocketError: the port is held by a program that does not share it, or no interface at
+        all could join.
+    """
+    with _opening(socket.AF_INET, socket.SOCK_DGRAM, f"listen to {group}", port) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVER_BUFFER)
+        # Linux hands over whatever any process of the host has joined, unless told otherwise.
+        sock.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
+        sock.bind((group, port))
+        _join_all(sock, group, interfaces, skipped)
+    return sock
+
+
+def group_sender(interface: Interface, ttl: int = 1) -> socket.socket:
+    """A non-blocking UDP socket that sends to groups through one interface, from its address.
+
+    Its port is any free one; replies to it arrive on it. What it sends, this host hears too.
+
+    :param ttl: how many routers a datagram may pass, plus one: 0 (this host) to 255.
+    :raises SocketError: the address or the interface is not there (any more).
+    """
+    purpose = f"send through {interface.name} from {interface.address}"
+    with _opening(interface.family, socket.SOCK_DGRAM, purpose) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SENDER_BUFFER)
+        # Without an interface the kernel asks the routing table: no route, no datagram.
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _ip_mreqn("0.0.0.0", interface))  # noqa: S104
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
+        sock.bind((interface.address, 0))
+    return sock
+
+
+def file_listener(port: int, *, fallback: bool) -> socket.socket:
+    """A non-blocking listening TCP socket on all addresses, of IPv6 and IPv4 alike where it can be.
+
+    On the dual-stack socket (`sock.family` is AF_INET6) an IPv4 peer's address reads
+    "::ffff:192.168.1.7". A port taken on one address of either family counts as taken.
+
+    :param port: 0 to 65,535; 0 for any free one.
+    :param fallback: take any free port when `port` is taken.
+    :raises SocketError: the port is taken and `fallback` is false, or may not be used.
+    """
+    try:
+        return _listener(port)
+    except SocketError as error:
+        if not fallback or error.errno != errno.EADDRINUSE:
+            raise
+    return _listener(0)
+
+
+def join(sock: socket.socket, group: str, interface: Interface) -> None:
+    """Make `sock` a member of the group on this interface; being one already is success.
+
+    :raises SocketError: the interface is gone, takes no multicast, or the kernel's limit of
+        memberships (net.ipv4.igmp_max_memberships, 20) is reached.
+    """
+    try:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, _ip_mreqn(group, interface))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise _sentence(error, f"join {group} on {interface.name}") from error
+
+
+def leave(sock: socket.socket, group: str, interface: Interface) -> None:
+    """End the membership of `sock` in the group on this interface; having none is success.
+
+    :raises SocketError: the system refuses for any other reason.
+    """
+    try:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_DROP_MEMBERSHIP, _ip_mreqn(group, interface))
+    except OSError as error:
+        if error.errno not in _NOT_A_MEMBER:
+            raise _sentence(error, f"leave {group} on {interface.name}") from error
+
+
+def _join_all(
+    sock: socket.socket,
+    group: str,
+    interfaces: Sequence[Interface],
+    skipped: Callable[[Interface, SocketError], object],
+) -> None:
+    """Join on each interface that lets us; raise the last refusal when none did."""
+    refusal = SocketError(errno.ENODEV, f"there is no interface on which to join {group}")
+    joined = 0
+    for interface in interfaces:
+        try:
+            join(sock, group, interface)
+            joined += 1
+        except SocketError as error:
+            refusal = error
+            skipped(interface, error)
+    if not joined:
+        raise refusal
+
+
+def _listener(port: int) -> socket.socket:
+    try:
+        return _listener_on(socket.AF_INET6, "::", port)
+    except SocketError as error:
+        if error.errno not in _NO_IPV6:
+            raise
+    return _listener_on(socket.AF_INET, "0.0.0.0", port)  # noqa: S104 - peers are elsewhere
+
+
+def _listener_on(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+    with _opening(family, socket.SOCK_STREAM, "serve files", port) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind((address, port))
+        sock.listen(_BACKLOG)  # two that start at once both bind; one of them is refused here
+    return sock
+
+
+def _ip_mreqn(group: str, interface: Interface) -> bytes:
+    """struct ip_mreqn of ip(7): the group, the address, the interface's index (which decides)."""
+    return struct.pack(
+        "=4s4si",
+        socket.inet_aton(group),
+        socket.inet_aton(interface.address),
+        interface.index,
+    )
+
+
+@contextmanager
+def _opening(
+    family: socket.AddressFamily, kind: socket.SocketKind, purpose: str, port: int = 0
+) -> Iterator[socket.socket]:
+    """A new non-blocking socket, closed if the block fails; what the system says is explained."""
+    try:
+        sock = socket.socket(family, kind)
+        try:
+            sock.setblocking(False)
+            yield sock
+        except BaseException:
+            sock.close()
+            raise
+    except SocketError:
+        raise
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise SocketError(error.errno, _in_use(kind, port)) from error
+        raise _sentence(error, f"{purpose} at port {port}" if port else purpose) from error
+
+
+def _sentence(error: OSError, purpose: str) -> SocketError:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return SocketError(error.errno, f"cannot {purpose}: {reason}")
+
+
+def _in_use(kind: socket.SocketKind, port: int) -> str:
+    if kind == socket.SOCK_DGRAM:
+        return f"UDP port {port} is held by {_holder('udp', port)}, which does not share it"
+    return f"TCP port {port} is in use by {_holder('tcp', port)}"
+
+
+def _holder(protocol: str, port: int) -> str:
+    """Who seems to hold the port; the system tells of other users' programs to root alone."""
+    try:
+        for connection in psutil.net_connections(protocol):
+            if connection.pid and connection.laddr and connection.laddr.port == port:
+                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+    except (psutil.Error, OSError):
+        pass
+    return "another program"
