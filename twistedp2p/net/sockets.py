@@ -108,6 +108,14 @@ def file_listener(port: int, *, fallback: bool) -> socket.socket:
     return _listener(0)
 
 
+def unmapped(host: str) -> str:
+    """An IPv4 address as it is known everywhere else, where a dual-stack socket maps it.
+
+    :param host: as a socket gave it: "::ffff:192.168.1.7" becomes "192.168.1.7".
+    """
+    return host.removeprefix("::ffff:") if "." in host else host
+
+
 def join(sock: socket.socket, group: str, interface: Interface) -> None:
     """Make `sock` a member of the group on this interface; being one already is success.
 

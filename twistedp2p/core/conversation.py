@@ -1,0 +1,142 @@
+"""The two ends of the file conversation as states, without any transport.
+
+::
+
+    owner    auth --AUTH--> share --SHARE--> get --GET--> answer --OK--> body
+    client   auth --AUTH--> share --SHARE--> get --GET--> answer --OK--> body
+
+    ERR from the owner ends both. A line that its state does not await is a `Violation`.
+
+The password is proved by CPace over the TLS session (its exporter is the session id) and over
+both node keys and the offer (its channel identifier), the client first: `lines` has the wire.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from twistedp2p.core.cpace import CPaceError, Exchange, channel_identifier
+from twistedp2p.core.lines import Auth, Err, Get, Ok, Share
+
+
+class Violation(ValueError):
+    """The other end said what the conversation does not allow here."""
+
+
+class Refusal(Exception):
+    """The owner's side says no: a code of `lines.ERRORS`, and for some how long to wait."""
+
+    def __init__(self, code: int, seconds: int | None = None) -> None:
+        super().__init__(code)
+        self.line = Err(code, seconds)
+
+
+@attrs.frozen
+class Session:
+    """One TLS session: both node keys (32 bytes each) and its exporter (RFC 9266, 32 bytes)."""
+
+    owner_key: bytes
+    client_key: bytes
+    binding: bytes
+
+    def exchange(self, prs: bytes, offer: bytes, *, initiator: bool) -> Exchange:
+        """Start CPace for `offer` (16 bytes) on this session with the stretched password."""
+        channel = channel_identifier(self.owner_key, self.client_key, offer)
+        return Exchange(prs, self.binding, channel, initiator=initiator)
+
+
+class OwnerEnd:
+    """The end that has the file."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._exchange: Exchange | None = None
+        self.state = "auth"
+
+    def heard_auth(self, line: Auth | Get) -> Auth:
+        """The first line of the client; raises `Violation` on any other."""
+        if self.state != "auth" or not isinstance(line, Auth):
+            raise Violation("AUTH was awaited")
+        self.state = "share"
+        return line
+
+    def share(self, auth: Auth, prs: bytes) -> Share:
+        """Answer `auth` for an offer with this stretched password; raises `Violation`."""
+        exchange = self._session.exchange(prs, auth.offer, initiator=False)
+        try:
+            exchange.finish(auth.share)
+        except CPaceError as error:
+            raise Violation(str(error)) from error
+        self._exchange = exchange
+        self.state = "get"
+        return Share(exchange.share)
+
+    def heard_get(self, line: Auth | Get) -> Get:
+        """The second line of the client; raises `Violation` on any other."""
+        if self.state != "get" or not isinstance(line, Get):
+            raise Violation("GET was awaited")
+        self.state = "answer"
+        return line
+
+    def proven(self, get: Get) -> bool:
+        """Whether the client knows the password. Ask the guess limiter before."""
+        return self._exchange is not None and self._exchange.verify(get.tag)
+
+    def ok(self, size: int, offset: int, length: int, digest: str, name: str) -> Ok:
+        """The answer that opens the body of `length` bytes."""
+        assert self._exchange is not None
+        self.state = "body"
+        return Ok(self._exchange.tag(), size, offset, length, digest, name)
+
+
+class ClientEnd:
+    """The end that wants the file."""
+
+    def __init__(self, session: Session, offer: bytes, prs: bytes) -> None:
+        self._exchange = session.exchange(prs, offer, initiator=True)
+        self._offer = offer
+        self._asked: Get | None = None
+        self.state = "auth"
+
+    def auth(self) -> Auth:
+        """The first line to send."""
+        self.state = "share"
+        return Auth(self._offer, self._exchange.share)
+
+    def heard(self, line: Share | Ok | Err) -> Share | Ok | Err:
+        """Check a line of the owner against the state; raises `Violation`.
+
+        After an `Ok` that passes, the owner has proved the password and exactly `length` bytes
+        follow.
+        """
+        if isinstance(line, Err):
+            self.state = "ended"
+        elif isinstance(line, Share) and self.state == "share":
+            self._take_share(line)
+        elif isinstance(line, Ok) and self.state == "answer":
+            self._take_ok(line)
+        else:
+            raise Violation("an answer at the wrong moment")
+        return line
+
+    def _take_share(self, line: Share) -> None:
+        try:
+            self._exchange.finish(line.share)
+        except CPaceError as error:
+            raise Violation(str(error)) from error
+        self.state = "get"
+
+    def get(self, offset: int = 0, length: int | None = None) -> Get:
+        """The proof and the wanted range, once `Share` has come."""
+        self.state = "answer"
+        self._asked = Get(self._exchange.tag(), offset, length)
+        return self._asked
+
+    def _take_ok(self, line: Ok) -> None:
+        assert self._asked is not None
+        if not self._exchange.verify(line.tag):
+            raise Violation("the other end does not know the password")
+        length = line.size - line.offset if self._asked.length is None else self._asked.length
+        if line.offset != self._asked.offset or line.length != length:
+            raise Violation("another part of the file than asked for")
+        self.state = "body"

@@ -1,0 +1,166 @@
+"""One UDP datagram of the group: a plain line, or a signed one.
+
+A plain line is any UTF-8 text without our trailer. A signed one is a body and one trailer line,
+so that a script which prints what it receives shows the text first::
+
+    body LF
+    ~p2pshare/1 SP kind SP key SP epoch SP number SP stamp SP @nick SP signature
+
+    kind       say | offer | withdraw      entries of a feed, numbered 1, 2, 3 ... per log
+               beacon | hello | ask | gone | bye   messages, numbered by a running counter
+    key        Ed25519 public key, 32 bytes, base64url without padding
+    epoch      decimal, 1 to 2^53-1; rises when a node lost its own log
+    number     decimal, 1 to 2^53-1
+    stamp      decimal, milliseconds since 1970, 0 to 2^53-1
+    nick       0 to 20 characters, as cleaned by `names.clean_nick`
+    signature  Ed25519, 64 bytes, base64url without padding
+
+Signed are the bytes ``p2pshare/1 datagram NUL group NUL`` (group as ``239.0.0.1:9392``), then
+the datagram up to the space before the signature. There is one way to write each datagram;
+anything else is refused.
+"""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from twistedp2p.core.names import b64, clean_nick, unb64
+
+MAX_DATAGRAM = 1200  # bytes
+MAX_NUMBER = 2**53 - 1  # what every JSON reader and SQLite hold exactly
+LOGS = {"say": "chat", "offer": "offers", "withdraw": "offers"}  # entry kind -> its log
+MESSAGES = ("beacon", "hello", "ask", "gone", "bye")
+_MARK = b"~p2pshare/1 "
+_TRAILER = re.compile(
+    rb"~p2pshare/1 ([a-z]{1,10}) ([\w-]{43}) (\d{1,16}) (\d{1,16}) (\d{1,16})"
+    rb" @(\S{0,80}) ([\w-]{86})"
+)
+
+
+class BadDatagram(ValueError):
+    """Bytes that are neither a plain line nor a well-formed signed one."""
+
+
+@attrs.frozen
+class Signed:
+    """A signed datagram, as read or about to be sent. `raw` are its bytes on the wire."""
+
+    kind: str
+    key: bytes
+    epoch: int
+    number: int
+    stamp: int  # milliseconds since 1970
+    nick: str
+    body: str
+    raw: bytes = attrs.field(repr=False)
+
+    @property
+    def log(self) -> str | None:
+        """The log that this entry belongs to, or None for a message that is no entry."""
+        return LOGS.get(self.kind)
+
+
+def group_name(group: str, port: int) -> bytes:
+    """The group as it is signed: ``239.0.0.1:9392``."""
+    return f"{group}:{port}".encode("ascii")
+
+
+def parse(data: bytes) -> Signed | str:
+    """Read a datagram: the text of a plain line, or a `Signed` whose signature is NOT yet checked.
+
+    `data` is at most `MAX_DATAGRAM` bytes for a signed one. Raises `BadDatagram`.
+    """
+    body, newline, trailer = data.rpartition(b"\n")
+    if not trailer.startswith(_MARK):
+        return _plain(data)
+    match = _TRAILER.fullmatch(trailer)
+    if not newline or match is None or len(data) > MAX_DATAGRAM:
+        raise BadDatagram("a damaged signed datagram")
+    return _signed(data, body, match)
+
+
+def _plain(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadDatagram("not UTF-8 text") from error
+
+
+def _signed(data: bytes, body: bytes, match: re.Match[bytes]) -> Signed:
+    try:
+        kind, nick = match[1].decode("ascii"), match[6].decode("utf-8")
+        key = unb64(match[2].decode("ascii"), 32)
+        unb64(match[7].decode("ascii"), 64)
+        epoch, number, stamp = (_canonical(match[group]) for group in (3, 4, 5))
+        text = body.decode("utf-8")
+    except ValueError as error:
+        raise BadDatagram("a damaged signed datagram") from error
+    if kind not in LOGS and kind not in MESSAGES:
+        raise BadDatagram("an unknown kind")
+    if not epoch or not number or nick != clean_nick(nick):
+        raise BadDatagram("a damaged header")
+    return Signed(kind, key, epoch, number, stamp, nick, text, data)
+
+
+def _canonical(digits: bytes) -> int:
+    value = int(digits)
+    if str(value).encode("ascii") != digits or value > MAX_NUMBER:
+        raise ValueError("not a canonical number")
+    return value
+
+
+def verify(signed: Signed, group: bytes) -> bool:
+    """Whether the signature is that of `signed.key` over this datagram in this group."""
+    covered, _, signature = signed.raw.rpartition(b" ")
+    try:
+        Ed25519PublicKey.from_public_bytes(signed.key).verify(
+            unb64(signature.decode("ascii"), 64), _domain(group) + covered
+        )
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _domain(group: bytes) -> bytes:
+    return b"p2pshare/1 datagram\0" + group + b"\0"
+
+
+@attrs.frozen
+class Signer:
+    """Writes the signed datagrams of one node in one group."""
+
+    private_key: Ed25519PrivateKey = attrs.field(repr=False)
+    group: bytes
+    key: bytes = attrs.field(init=False)
+
+    @key.default
+    def _public(self) -> bytes:
+        return self.private_key.public_key().public_bytes_raw()
+
+    def sign(self, kind: str, epoch: int, number: int, stamp: int, nick: str, body: str) -> Signed:
+        """Make one datagram; raises `BadDatagram` when it is over `MAX_DATAGRAM` bytes."""
+        head = f"{body}\n~p2pshare/1 {kind} {b64(self.key)} {epoch} {number} {stamp} @{nick}"
+        covered = head.encode("utf-8")
+        raw = covered + b" " + b64(self.private_key.sign(_domain(self.group) + covered)).encode()
+        if len(raw) > MAX_DATAGRAM:
+            raise BadDatagram(f"too long: {len(raw)} bytes")
+        return Signed(kind, self.key, epoch, number, stamp, nick, body, raw)
+
+
+TRAILER_MOST = 330  # bytes: the longest trailer, with a nick of 20 four-byte characters
+TEXT_MOST = MAX_DATAGRAM - TRAILER_MOST  # bytes of body that always fit
+
+
+def split_text(text: str, most: int = TEXT_MOST) -> list[str]:
+    """Cut a text into pieces of at most `most` bytes of UTF-8, between words where it can."""
+    pieces = []
+    while len(text.encode("utf-8")) > most:
+        piece = text.encode("utf-8")[:most].decode("utf-8", "ignore")
+        cut = piece.rfind(" ") + 1 or len(piece)
+        pieces.append(text[:cut].rstrip())
+        text = text[cut:].lstrip()
+    return [*pieces, text] if text else pieces

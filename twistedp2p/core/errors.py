@@ -1,0 +1,40 @@
+"""Failures that a person reads: one sentence, its values, and a code for scripts."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of the program (the upper ones as in BSD's sysexits.h)."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    DENIED = 4
+    NOT_FOUND = 5
+    DAMAGED = 6
+    TIMEOUT = 7
+    BAD_GROUP = 65
+    NO_INPUT = 66
+    NO_INTERFACE = 68
+    PORT_TAKEN = 69
+    NO_FOLDER = 73
+
+
+def N_(sentence: str) -> str:
+    """Mark a sentence for translation; it is translated where it is shown."""
+    return sentence
+
+
+class ShareError(Exception):
+    """What went wrong and what to do, as one sentence with `{values}` to fill in."""
+
+    def __init__(self, sentence: str, code: Exit = Exit.FAILED, **values: object) -> None:
+        super().__init__(sentence, values)
+        self.sentence = sentence
+        self.values = values
+        self.code = code
+
+    def __str__(self) -> str:
+        return self.sentence.format(**self.values)

@@ -1,0 +1,168 @@
+r"""The lines of the file conversation, inside TLS 1.3: parse and format.
+
+Lines end with CR LF and have at most 512 bytes::
+
+    C: AUTH <offer> <Ya>                        offer: 32 hex digits; Ya, Yb: 32 bytes base64url
+    S: SHARE <Yb>
+    C: GET <Ta> <offset> <length|->             Ta, Tb: 64 bytes base64url; bytes, decimal
+    S: OK <Tb> <size> <offset> <length> <digest> <name>      then exactly <length> bytes
+    S: ERR <code> [<seconds>]                   instead of SHARE or OK; then the end
+
+``digest`` is ``sha256:`` and 64 hex digits, of the whole file. ``name`` is UTF-8, the rest of
+the line. Numbers are canonical decimals below 2^53.
+"""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+
+from twistedp2p.core.names import b64, unb64
+
+MAX_LINE = 512  # bytes, without CR LF
+MAX_SIZE = 2**53 - 1  # bytes of a file
+MAX_WAIT = 86_400  # seconds that an ERR may ask to wait
+
+ERRORS = {
+    400: "the other end did not understand the request",
+    403: "wrong password",
+    404: "there is no such file on offer there",
+    409: "the file has changed since it was offered",
+    416: "the file has no such part",
+    429: "too many wrong passwords; try again later",
+    500: "the other end could not read the file",
+    503: "the other end is busy; try again later",
+}
+
+
+class BadLine(ValueError):
+    """A line that is not of the conversation."""
+
+
+@attrs.frozen
+class Auth:
+    """The client names an offer (16 bytes) and gives its CPace share (32 bytes)."""
+
+    offer: bytes
+    share: bytes
+
+    def line(self) -> bytes:
+        """The bytes on the wire, without the line end."""
+        return f"AUTH {self.offer.hex()} {b64(self.share)}".encode("ascii")
+
+
+@attrs.frozen
+class Share:
+    """The owner's CPace share (32 bytes)."""
+
+    share: bytes
+
+    def line(self) -> bytes:
+        """The bytes on the wire, without the line end."""
+        return f"SHARE {b64(self.share)}".encode("ascii")
+
+
+@attrs.frozen
+class Get:
+    """The client's proof (64 bytes) and the range it wants; `length` None is to the end."""
+
+    tag: bytes
+    offset: int  # bytes
+    length: int | None  # bytes
+
+    def line(self) -> bytes:
+        """The bytes on the wire, without the line end."""
+        length = "-" if self.length is None else self.length
+        return f"GET {b64(self.tag)} {self.offset} {length}".encode("ascii")
+
+
+@attrs.frozen
+class Ok:
+    """The owner's proof (64 bytes) and what follows: `length` bytes of a file of `size`."""
+
+    tag: bytes
+    size: int  # bytes
+    offset: int  # bytes
+    length: int  # bytes
+    digest: str
+    name: str
+
+    def line(self) -> bytes:
+        """The bytes on the wire, without the line end."""
+        head = f"OK {b64(self.tag)} {self.size} {self.offset} {self.length} {self.digest} "
+        return (head + self.name).encode("utf-8")
+
+
+@attrs.frozen
+class Err:
+    """A refusal: one of the codes of `ERRORS`, and for 429 and 503 how long to wait."""
+
+    code: int
+    seconds: int | None = None
+
+    def line(self) -> bytes:
+        """The bytes on the wire, without the line end."""
+        wait = "" if self.seconds is None else f" {min(self.seconds, MAX_WAIT)}"
+        return f"ERR {self.code}{wait}".encode("ascii")
+
+
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_NUMBER = r"(0|[1-9][0-9]{0,15})"
+_AUTH = re.compile(r"AUTH ([0-9a-f]{32}) ([\w-]{43})", re.ASCII)
+_SHARE = re.compile(r"SHARE ([\w-]{43})", re.ASCII)
+_GET = re.compile(rf"GET ([\w-]{{86}}) {_NUMBER} (?:-|{_NUMBER})", re.ASCII)
+_OK = re.compile(
+    rf"OK ([\w-]{{86}}) {_NUMBER} {_NUMBER} {_NUMBER} (sha256:[0-9a-f]{{64}}) (.{{1,200}})",
+    re.ASCII,
+)
+_ERR = re.compile(r"ERR ([1-9][0-9]{2})(?: (0|[1-9][0-9]{0,5}))?", re.ASCII)
+
+
+def _text(line: bytes) -> str:
+    if len(line) > MAX_LINE:
+        raise BadLine("the line is too long")
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadLine("the line is not UTF-8") from error
+
+
+def _bytes(text: str, size: int) -> bytes:
+    try:
+        return unb64(text, size)
+    except ValueError as error:
+        raise BadLine("damaged base64") from error
+
+
+def _number(digits: str) -> int:
+    value = int(digits)
+    if value > MAX_SIZE:
+        raise BadLine("a number is too large")
+    return value
+
+
+def parse_client(line: bytes) -> Auth | Get:
+    """Read a line that a client sent; raises `BadLine`."""
+    text = _text(line)
+    if match := _AUTH.fullmatch(text):
+        return Auth(bytes.fromhex(match[1]), _bytes(match[2], 32))
+    if match := _GET.fullmatch(text):
+        length = None if match[3] is None else _number(match[3])
+        return Get(_bytes(match[1], 64), _number(match[2]), length)
+    raise BadLine("not a line of the conversation")
+
+
+def parse_owner(line: bytes) -> Share | Ok | Err:
+    """Read a line that an owner sent; raises `BadLine`."""
+    text = _text(line)
+    if match := _SHARE.fullmatch(text):
+        return Share(_bytes(match[1], 32))
+    if match := _OK.fullmatch(text):
+        size, offset, length = (_number(match[group]) for group in (2, 3, 4))
+        if offset + length > size:
+            raise BadLine("the range is larger than the file")
+        return Ok(_bytes(match[1], 64), size, offset, length, match[5], match[6])
+    if match := _ERR.fullmatch(text):
+        return Err(int(match[1]), None if match[2] is None else int(match[2]))
+    raise BadLine("not a line of the conversation")

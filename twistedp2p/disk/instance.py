@@ -1,0 +1,126 @@
+"""The folder of one running node: its lock, its identity, its memory.
+
+The state folder holds numbered slots; a node takes the first that no other holds, so the same
+command works several times at once and each node keeps an identity of its own::
+
+    <state folder>/1/   node.key   Ed25519 private key, PEM, 0600
+                        node.db    memory (see `store`)
+                        lock       held by flock as long as the node runs
+                        node.log   the log of a node that runs without a terminal
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from twistedp2p.core.errors import N_, Exit, ShareError
+
+MAX_SLOTS = 100  # nodes of one user on one host
+
+
+@attrs.frozen
+class Instance:
+    """A claimed slot. The lock goes with the process, or with `release`."""
+
+    folder: Path
+    private_key: Ed25519PrivateKey = attrs.field(repr=False)
+    _lock: int  # file descriptor
+
+    @property
+    def database(self) -> Path:
+        """Where the memory is."""
+        return self.folder / "node.db"
+
+    @property
+    def log_file(self) -> Path:
+        """Where the log goes."""
+        return self.folder / "node.log"
+
+    def release(self) -> None:
+        """Let another node take the slot."""
+        os.close(self._lock)
+
+
+def default_state_folder(environment: Mapping[str, str]) -> Path:
+    """``$XDG_STATE_HOME/p2pshare``, by default ``~/.local/state/p2pshare`` (XDG Base Directory)."""
+    state = environment.get("XDG_STATE_HOME", "")
+    if os.path.isabs(state):
+        return Path(state) / "p2pshare"
+    return Path("~/.local/state/p2pshare").expanduser()
+
+
+def claim(state_folder: Path) -> Instance:
+    """Take the first free slot, making folder and identity as needed; raises `ShareError`."""
+    try:
+        for slot in range(1, MAX_SLOTS + 1):
+            folder = state_folder / str(slot)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = _try_lock(folder / "lock")
+            if lock is not None:
+                return Instance(folder, _identity(folder / "node.key"), lock)
+    except OSError as error:
+        raise ShareError(
+            N_("The folder {folder} cannot be used: {why}. Choose another with --state-dir."),
+            Exit.NO_FOLDER,
+            folder=state_folder,
+            why=error.strerror,
+        ) from error
+    raise ShareError(
+        N_("{count} nodes run from {folder} already."),
+        Exit.NO_FOLDER,
+        count=MAX_SLOTS,
+        folder=state_folder,
+    )
+
+
+def _try_lock(path: Path) -> int | None:
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _identity(path: Path) -> Ed25519PrivateKey:
+    if not path.exists():
+        _make_identity(path)
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+    except ValueError:
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ShareError(
+            N_("{path} is not a node key; move it away to get a new identity."),
+            Exit.NO_FOLDER,
+            path=path,
+        )
+    return key
+
+
+def _make_identity(path: Path) -> None:
+    """Write a new key whole or not at all: a power cut leaves no half identity."""
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    target = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(target, "wb") as file:
+        file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.rename(path)

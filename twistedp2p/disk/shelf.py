@@ -1,0 +1,155 @@
+"""The files on offer: read once to know them, then opened only while they are the same.
+
+A file is known by device, inode, size and time of change; one that differs in any of them is
+not what was offered and is not served. A reader never gives more bytes than were announced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+
+from twistedp2p.core.errors import N_, Exit, ShareError
+
+HASH_CHUNK = 1 << 20  # bytes
+
+
+@attrs.frozen
+class Identity:
+    """Which file it is and in which state."""
+
+    size: int  # bytes
+    mtime_ns: int  # nanoseconds since 1970
+    device: int
+    inode: int
+
+    @classmethod
+    def of(cls, descriptor: int) -> Identity:
+        """The identity of an open file."""
+        status = os.fstat(descriptor)
+        return cls(status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino)
+
+
+class Changed(Exception):
+    """The file is not what was offered any more. The text is the reason, one sentence."""
+
+
+def open_file(path: str | Path) -> int:
+    """Open a regular file to offer it; raises `ShareError` with what is wrong."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise ShareError(
+            N_("{path} cannot be read: {why}."), Exit.NO_INPUT, path=path, why=error.strerror
+        ) from error
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    sentence = (
+        N_("{path} is a folder; offer its files one by one, or as an archive.")
+        if stat.S_ISDIR(mode)
+        else N_("{path} is not an ordinary file.")
+    )
+    raise ShareError(sentence, Exit.NO_INPUT, path=path)
+
+
+def read_whole(
+    path: str | Path, progress: Callable[[int, int], None], stopped: Callable[[], bool]
+) -> tuple[Identity, str]:
+    """Read a file to know its identity and digest; blocks as long as that takes.
+
+    `progress(done, size)` is called in this thread about once a MiB; `stopped()` is asked as
+    often. Raises `ShareError` when it cannot be read, changes meanwhile, or was stopped.
+    """
+    descriptor = open_file(path)
+    try:
+        identity, digest = Identity.of(descriptor), hashlib.sha256()
+        buffer = memoryview(bytearray(HASH_CHUNK))
+        done = 0
+        while count := os.readv(descriptor, [buffer]):
+            digest.update(buffer[:count])
+            done += count
+            progress(done, identity.size)
+            if stopped():
+                raise ShareError(N_("Reading {path} was stopped."), path=path)
+        if Identity.of(descriptor) != identity or done != identity.size:
+            raise ShareError(
+                N_("{path} changed while it was read; offer it again when it rests."),
+                path=path,
+            )
+    except OSError as error:
+        raise ShareError(
+            N_("{path} cannot be read: {why}."), Exit.NO_INPUT, path=path, why=error.strerror
+        ) from error
+    finally:
+        os.close(descriptor)
+    return identity, "sha256:" + digest.hexdigest()
+
+
+def open_unchanged(path: str, identity: Identity) -> int:
+    """Open an offered file if it is still the same; raises `Changed`.
+
+    A link put in its place is not followed, nor does one in its folder lead anywhere else: what
+    is opened must be the very file that was offered.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise Changed(N_("the file is not there any more")) from None
+    except OSError:
+        raise Changed(N_("the file cannot be read any more")) from None
+    if Identity.of(descriptor) != identity:
+        os.close(descriptor)
+        raise Changed(N_("the file has changed"))
+    return descriptor
+
+
+def check(path: str, identity: Identity) -> str:
+    """An empty text while an offered file is unchanged, else the reason."""
+    try:
+        os.close(open_unchanged(path, identity))
+    except Changed as change:
+        return str(change)
+    return ""
+
+
+class BoundedReader:
+    """Reads exactly `length` bytes of an offered file, for a FileSender.
+
+    `read` raises `Changed` where the file ends early or turns out to have changed: the length
+    was announced, so the transfer must be cut, never padded or overrun.
+    """
+
+    def __init__(self, descriptor: int, identity: Identity, offset: int, length: int) -> None:
+        self._descriptor = descriptor
+        self._identity = identity
+        self._at = offset
+        self._left = length
+        if length:
+            os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_SEQUENTIAL)
+
+    def read(self, most: int) -> bytes:
+        """The next at most `most` bytes, or none at the end."""
+        if not self._left:
+            return b""
+        try:
+            data = os.pread(self._descriptor, min(most, self._left), self._at)
+        except OSError as error:
+            raise Changed(N_("the file cannot be read any more")) from error
+        self._at += len(data)
+        self._left -= len(data)
+        if not data or (not self._left and Identity.of(self._descriptor) != self._identity):
+            raise Changed(N_("the file has changed"))
+        return data
+
+    def close(self) -> None:
+        """Let go of the file; may be called twice."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

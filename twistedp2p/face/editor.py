@@ -1,0 +1,218 @@
+"""The menu on a full terminal: an edited line that stays whole while others come in above it.
+
+prompt_toolkit runs in a thread of its own, whichever reactor there is. The reactor's thread
+hands it questions and lines; answers come back by `callFromThread`. Passwords are asked for in
+a session of their own, which has no history.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
+from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import ANSI
+from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.input import create_input
+from prompt_toolkit.output import create_output
+from prompt_toolkit.patch_stdout import StdoutProxy
+
+from twistedp2p.face.menu import Menu
+
+_COLOURS = {
+    "system": "36",
+    "warning": "1;33",
+    "error": "1;31",
+    "plain": "35",
+    "list": "0",
+    "chat": "0",
+}
+COMMANDS = ("/say ", "/get ", "/quit", "/offer ", "/files ", "/who", "/withdraw ", "/nick ",
+            "/transfers", "/cancel ", "/help")  # fmt: skip
+JOIN_TIMEOUT = 2.0  # seconds for the terminal to be put back in order
+
+
+class _Words(Completer):
+    """Completes commands, paths, nicks and names of offers, whichever the question is about."""
+
+    def __init__(self) -> None:
+        self.kind = ""
+        self.words: Mapping[str, tuple[str, ...]] = {}
+        self._paths = PathCompleter(expanduser=True)
+
+    def get_completions(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> Iterable[Completion]:
+        """Called by prompt_toolkit while the person types."""
+        before = document.text_before_cursor
+        if self.kind == "path":
+            yield from self._paths.get_completions(document, complete_event)
+        elif self.kind == "command" and before.startswith("/offer "):
+            rest = Document(before.removeprefix("/offer "))
+            yield from self._paths.get_completions(rest, complete_event)
+        else:
+            yield from self._from_words(before)
+
+    def _from_words(self, before: str) -> Iterator[Completion]:
+        kind, start = self.kind, before
+        if kind == "command":
+            for command in COMMANDS:
+                if command.startswith(before) and before.startswith("/"):
+                    yield Completion(command, -len(before))
+            word, _, start = before.partition(" ")
+            kind = {"/get": "choice", "2": "choice", "/withdraw": "own", "7": "own"}.get(
+                word, "nick"
+            )
+        if kind == "nick":
+            start = start.rpartition(" ")[2]
+        if start:
+            for word in self.words.get(kind, ()):
+                if word.casefold().startswith(start.casefold()):
+                    yield Completion(word, -len(start))
+
+
+class Editor:
+    """A `menu.Screen` on a full terminal. `menu` is set by `open_editor` before it starts."""
+
+    interactive = True
+    menu: Menu
+
+    def __init__(self, reactor: Any, environment: Mapping[str, str]) -> None:
+        self._reactor = reactor
+        self._colours = not environment.get("NO_COLOR")
+        self._questions: queue.Queue[tuple[str, bool, str] | None] = queue.Queue()
+        self._completer = _Words()
+        self._toolbar = ""
+        self._proxy: StdoutProxy | None = None
+        self._session: PromptSession[str] | None = None
+        self._running: PromptSession[str] | None = None
+        self._early: list[str] = []
+        self._lock = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="menu", daemon=True)
+
+    # -- in the reactor's thread
+
+    def start(self) -> None:
+        """Take the terminal."""
+        self._thread.start()
+
+    def show(self, text: str, style: str = "") -> None:
+        """Show one line above the one being typed."""
+        colour = _COLOURS.get(style, "0")
+        if self._colours and colour != "0":
+            text = f"\x1b[{colour}m{text}\x1b[0m"
+        with self._lock:
+            if self._proxy is None:
+                self._early.append(text + "\n")
+            else:
+                self._proxy.write(text + "\n")
+
+    def ask(self, question: str, *, secret: bool = False, complete: str = "") -> None:
+        """Ask for the next line; a question that is still open is dropped."""
+        self._questions.put((question, secret, complete))
+
+    def close(self) -> None:
+        """There is nothing more to ask."""
+        if self._closed:
+            return
+        self._closed = True
+        self._questions.put(None)
+        self._leave_prompt()
+
+    def join(self) -> None:
+        """Wait until the terminal is as it was."""
+        self.close()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(JOIN_TIMEOUT)
+
+    def set_bottom(self, lines: list[str], words: Mapping[str, tuple[str, ...]]) -> None:
+        """What stands below the line being typed, and what it can be completed to."""
+        self._completer.words = words
+        toolbar = "\n".join(lines)
+        if toolbar != self._toolbar:
+            self._toolbar = toolbar
+            running = self._running
+            if running is not None:
+                running.app.invalidate()
+
+    def _leave_prompt(self) -> None:
+        running = self._running
+        loop = running.app.loop if running is not None else None
+        if running is not None and loop is not None:
+            loop.call_soon_threadsafe(self._exit_app, running)
+
+    @staticmethod
+    def _exit_app(session: PromptSession[str]) -> None:
+        if session.app.is_running and session.app.future and not session.app.future.done():
+            session.app.exit(exception=EOFError)
+
+    # -- in the menu's thread
+
+    def _run(self) -> None:
+        # twistd has replaced sys.stdout by its log.
+        output = create_output(sys.__stdout__)
+        with create_app_session(input=create_input(sys.__stdin__), output=output):
+            proxy = StdoutProxy(raw=True, sleep_between_writes=0.02)
+            with self._lock:
+                self._proxy = proxy
+                for text in self._early:
+                    proxy.write(text)
+            self._session = PromptSession(
+                history=InMemoryHistory(),
+                completer=self._completer,
+                complete_while_typing=False,
+                enable_suspend=True,
+            )
+            try:
+                while (question := self._questions.get()) is not None:
+                    self._answer(*question)
+            finally:
+                proxy.close()
+
+    def _answer(self, question: str, secret: bool, complete: str) -> None:
+        try:
+            text = self._prompt(question, secret, complete)
+        except KeyboardInterrupt:
+            self._reactor.callFromThread(self.menu.interrupt)
+        except EOFError:
+            if not self._closed:
+                self._reactor.callFromThread(self.menu.end_of_input)
+        else:
+            self._reactor.callFromThread(self.menu.line, text)
+
+    def _prompt(self, question: str, secret: bool, complete: str) -> str:
+        assert self._session is not None
+        session = self._session
+        if secret:
+            session = PromptSession(history=InMemoryHistory(), enable_suspend=True)
+        self._completer.kind = complete
+        self._running = session
+        try:
+            if self._closed:
+                raise EOFError
+            return session.prompt(
+                question + " ",
+                is_password=secret,
+                bottom_toolbar=lambda: ANSI(self._toolbar),
+                handle_sigint=False,
+            )
+        finally:
+            self._running = None
+
+
+def open_editor(
+    reactor: Any, environment: Mapping[str, str], make_menu: Callable[[Editor], Menu]
+) -> Editor:
+    """Put the menu on the terminal."""
+    editor = Editor(reactor, environment)
+    editor.menu = make_menu(editor)
+    editor.menu.start()
+    editor.start()
+    return editor

@@ -1,0 +1,506 @@
+"""The text menu: what is asked, what is answered, what is shown. It knows no terminal.
+
+The menu is a conversation of lines: at any moment one question is open, and the next line
+answers it. A `Screen` shows lines and asks; a `Desk` (the node) does the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twistedp2p.core.catalogue import Listing, Offer
+from twistedp2p.core.errors import ShareError
+from twistedp2p.core.events import Event
+from twistedp2p.core.limits import CappedTable
+from twistedp2p.core.names import clean_line, fingerprint
+from twistedp2p.core.ticket import Ticket, TicketError, find_tickets, parse_ticket
+from twistedp2p.face.news import News
+from twistedp2p.face.texts import Translate, size_text
+
+MAX_LINE = 20_000  # characters typed at once
+MAX_NUMBERED = 10_000  # offers and tickets that have a number
+COMPLETIONS = 200  # names that a typed word is completed to
+LIST_ROWS = 30  # rows shown of a list
+FOR_EVERYBODY = "*"  # typed for a password
+TICKET_PROMPT = '("IP",port),("password","file")?'
+Step = Callable[[str], None]
+
+
+class Screen(Protocol):
+    """Where the menu appears."""
+
+    interactive: bool  # a person is there, who can be asked to confirm
+
+    def show(self, text: str, style: str = "") -> None:
+        """Show one line above the question. Styles: "", system, warning, error, plain, own."""
+
+    def ask(self, question: str, *, secret: bool = False, complete: str = "") -> None:
+        """Ask for the next line. `complete`: "", command, path, choice or own."""
+
+    def close(self) -> None:
+        """There is nothing more to ask."""
+
+
+class Desk(Protocol):
+    """What of `node.Node` the menu needs."""
+
+    key: bytes
+    config: Any
+
+    @property
+    def nick(self) -> str: ...
+
+    def say(self, text: str) -> None: ...
+
+    def offer(self, path: str, password: str = "", public: bool = False) -> Any: ...
+
+    def withdraw(self, name: str) -> None: ...
+
+    def own_offers(self) -> list[Offer]: ...
+
+    def ticket(self, name: str, password: str) -> Ticket: ...
+
+    def search(self, text: str = "", most: int = 200) -> Any: ...
+
+    def get(self, offer: Offer, password: str = "") -> Any: ...
+
+    def get_ticket(self, ticket: Ticket) -> Any: ...
+
+    def get_running(self) -> list[Any]: ...
+
+    def peers(self) -> list[Any]: ...
+
+    def nick_of(self, key: bytes) -> str: ...
+
+    def set_nick(self, nick: str) -> str: ...
+
+
+class Menu:
+    """One person's menu. Feed it `line`s and `event`s; `quit` is called when it is over."""
+
+    def __init__(
+        self, desk: Desk, screen: Screen, translate: Translate, leave: Callable[[], None]
+    ) -> None:
+        self._desk = desk
+        self._screen = screen
+        self._ = translate
+        self._quit = leave
+        self._numbers: dict[object, int] = {}
+        self._numbered: CappedTable[int, Offer | Ticket] = CappedTable(MAX_NUMBERED)
+        self._next_number = 1
+        self._leaving = False
+        self._pending = 0  # gets, offers and searches under way
+        self._secret = False
+        self._news = News(desk.key, screen.show, translate, desk.nick_of, self._number)
+        self._step: Step = self._top
+        self._commands: dict[str, tuple[Step, ...]] = {
+            "1": (self._message,),
+            "2": (self._get,),
+            "3": (self._leave,),
+            "4": (self._offer,),
+            "5": (self._files,),
+            "6": (self._who,),
+            "7": (self._withdraw,),
+            "?": (self._help,),
+            "/nick": (self._nick,),
+            "/transfers": (self._transfers,),
+            "/cancel": (self._cancel,),
+        }
+        for number, words in {
+            "1": ("/message", "/say", "/msg"),
+            "2": ("/get",),
+            "3": ("/quit", "/exit", "q"),
+            "4": ("/offer",),
+            "5": ("/files", "/list", "/search"),
+            "6": ("/who",),
+            "7": ("/withdraw",),
+            "?": ("/help", "/?", "h", "help"),
+        }.items():
+            for word in words:
+                self._commands[word] = self._commands[number]
+
+    # -- what comes in
+
+    def start(self) -> None:
+        """Greet, and ask the first question."""
+        config = self._desk.config
+        self._system(
+            self._("{nick} ({fingerprint}) in the group {group}, port {port}"),
+            nick=self._desk.nick,
+            fingerprint=fingerprint(self._desk.key),
+            group=config.group,
+            port=config.port,
+        )
+        self._ask_top()
+
+    def line(self, text: str) -> None:
+        """The answer to the open question; a secret is taken exactly as it was typed."""
+        step, self._step = self._step, self._top
+        step(text if self._secret else clean_line(text, MAX_LINE).strip())
+
+    def event(self, event: Event) -> None:
+        """Something happened at the node."""
+        self._news.tell(event)
+
+    def interrupt(self) -> None:
+        """Ctrl-C: drop the open question."""
+        if self._step == self._top:
+            self._system(self._("Type 3 to quit."))
+        self._ask_top()
+
+    def end_of_input(self) -> None:
+        """There are no more lines: let what is under way end, then quit."""
+        self._leaving = True
+        self._leave_when_done()
+
+    def _work(
+        self, deferred: Any, use: Callable[[Any], None], then: Callable[[], None] = lambda: None
+    ) -> None:
+        """Go on with what comes later; what goes wrong is shown."""
+        self._pending += 1
+
+        def settle(_result: object) -> None:
+            self._pending -= 1
+            then()
+            self._leave_when_done()
+
+        deferred.addCallback(use).addErrback(self._failed).addBoth(settle)
+
+    def _failed(self, failure: Any) -> None:
+        failure.trap(ShareError)
+        self._error(failure.value)
+
+    def _leave_when_done(self) -> None:
+        if self._leaving and not self._pending:
+            self._end()
+
+    def _end(self) -> None:
+        self._screen.close()
+        self._quit()
+
+    # -- asking and showing
+
+    def _ask(self, question: str, then: Step, *, secret: bool = False, complete: str = "") -> None:
+        self._step, self._secret = then, secret
+        self._screen.ask(question, secret=secret, complete=complete)
+
+    def _ask_top(self) -> None:
+        if self._leaving:
+            return
+        self._ask(
+            self._("1 message  2 get  3 quit  4 offer  5 files  6 who  7 withdraw  ? help >"),
+            self._top,
+            complete="command",
+        )
+
+    def _system(self, sentence: str, **values: object) -> None:
+        self._screen.show("* " + sentence.format(**values), "system")
+
+    def _error(self, error: ShareError) -> None:
+        self._screen.show("! " + self._(error.sentence).format(**error.values), "error")
+
+    def _number(self, thing: Offer | Ticket) -> int:
+        """The number of an offer or ticket: once given it stays for this run."""
+        key = (thing.owner, thing.name) if isinstance(thing, Offer) else thing
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = self._next_number
+            self._next_number += 1
+            if len(self._numbers) > MAX_NUMBERED:
+                self._numbers.pop(next(iter(self._numbers)))
+        self._numbered.put(number, thing)
+        return number
+
+    # -- the top
+
+    def _top(self, text: str) -> None:
+        word, _, rest = text.partition(" ")
+        command = self._commands.get(word.casefold())
+        if not text:
+            self._ask_top()
+        elif command is not None:
+            command[0](rest.strip())
+        elif find_tickets(text, 1):
+            self._get(text)
+        else:
+            self._system(
+                self._("Type 1 and then your message to say it; ? shows what else there is.")
+            )
+            self._ask_top()
+
+    def _help(self, _rest: str) -> None:
+        for line in (
+            self._("1 /say TEXT        say something to the group"),
+            self._("2 /get WHAT        get a file: a number, a name, or a pasted ticket"),
+            self._("3 /quit            say goodbye and quit"),
+            self._("4 /offer PATH      offer a file under a password, or to everybody"),
+            self._("5 /files WORDS     files on offer; words of the name, @nick for one owner"),
+            self._("6 /who             who is here"),
+            self._("7 /withdraw WHAT   offer a file no more"),
+            self._("  /nick NAME       bear another name"),
+            self._("  /transfers       what is moving;  /cancel NUMBER  stops one"),
+        ):
+            self._screen.show(line, "system")
+        self._ask_top()
+
+    # -- 1 message
+
+    def _message(self, rest: str) -> None:
+        if rest:
+            self._say(rest)
+        else:
+            self._ask(self._("Your message?"), self._say, complete="nick")
+
+    def _say(self, text: str) -> None:
+        self._desk.say(text)
+        self._ask_top()
+
+    # -- 2 get
+
+    def _get(self, rest: str) -> None:
+        if rest:
+            self._chosen(rest)
+        else:
+            self._ask(TICKET_PROMPT, self._chosen, complete="choice")
+
+    def _chosen(self, text: str) -> None:
+        thing = self._numbered.get(int(text)) if text.isascii() and text.isdigit() else None
+        if isinstance(thing, Ticket):
+            self._get_ticket(thing)
+        elif isinstance(thing, Offer):
+            self._get_offer(thing)
+        elif text.lstrip().startswith(("(", "（")) or find_tickets(text, 1):
+            self._pasted(text)
+        elif text:
+            self._work(self._desk.search(text, 50), lambda found: self._named(text, found))
+        else:
+            self._ask_top()
+
+    def _pasted(self, text: str) -> None:
+        try:
+            self._get_ticket(parse_ticket(text))
+        except TicketError as error:
+            self._error(ShareError(str(error)))
+            self._ask_top()
+
+    def _named(self, text: str, found: list[Listing]) -> None:
+        exact = [listing for listing in found if listing.offer.name == text]
+        only = exact if len(exact) == 1 else found
+        if len(only) == 1:
+            self._get_offer(only[0].offer)
+            return
+        if found:
+            self._system(self._("Several files are meant; type 2 and the number:"))
+            self._list(found)
+        else:
+            self._system(self._("No file on offer is called that."))
+        self._ask_top()
+
+    def _get_offer(self, offer: Offer) -> None:
+        if offer.owner == self._desk.key:
+            self._system(self._("{name} is your own."), name=offer.name)
+            self._ask_top()
+        elif offer.public:
+            self._fetch(self._desk.get(offer))
+        else:
+            self._ask(
+                self._("Password of {name}?").format(name=offer.name),
+                lambda password: self._with_password(offer, password),
+                secret=True,
+            )
+
+    def _with_password(self, offer: Offer, password: str) -> None:
+        if password:
+            self._fetch(self._desk.get(offer, password))
+        else:
+            self._ask_top()
+
+    def _get_ticket(self, ticket: Ticket) -> None:
+        self._fetch(self._desk.get_ticket(ticket))
+
+    def _fetch(self, transfer: Any) -> None:
+        self._system(self._("{name}: asked for."), name=transfer.name)
+        # How it ends comes as an event, whichever way.
+        transfer.done.addErrback(lambda failure: failure.trap(ShareError))
+        self._work(transfer.done, lambda _: None)
+        self._ask_top()
+
+    # -- 3 quit
+
+    def _leave(self, _rest: str) -> None:
+        running = len(self._desk.get_running())
+        if running and not self._screen.interactive:
+            self.end_of_input()
+        elif running:
+            self._ask(
+                self._("{count} files are still coming. Quit all the same (y/n)?").format(
+                    count=running
+                ),
+                self._leave_confirmed,
+            )
+        else:
+            self._end()
+
+    def _leave_confirmed(self, text: str) -> None:
+        if self._yes(text):
+            self._end()
+        else:
+            self._ask_top()
+
+    def _yes(self, text: str) -> bool:
+        return text.casefold()[:1] in ("y", "o", self._("yes")[:1])
+
+    # -- 4 offer
+
+    def _offer(self, rest: str) -> None:
+        if rest:
+            self._offer_path(rest)
+        else:
+            self._ask(self._("Which file (its path)?"), self._offer_path, complete="path")
+
+    def _offer_path(self, path: str) -> None:
+        if not path:
+            self._ask_top()
+            return
+        self._ask(
+            self._("Password (empty: three words are made; *: none, for everybody)?"),
+            lambda password: self._offer_password(path, password),
+            secret=True,
+        )
+
+    def _offer_password(self, path: str, password: str) -> None:
+        if password == FOR_EVERYBODY:
+            self._offer_now(path, "", True, False)
+            return
+        self._ask(
+            self._(
+                "Say the ticket, password included, to the group? Everybody on this network"
+                " could then read it and get the file (y/n)"
+            ),
+            lambda answer: self._offer_now(path, password, False, self._yes(answer)),
+        )
+
+    def _offer_now(self, path: str, password: str, public: bool, tell: bool) -> None:
+        work = self._desk.offer(path, password, public)
+        self._work(work, lambda offered: self._offered(offered, tell))
+        self._ask_top()
+
+    def _offered(self, offered: Any, tell: bool) -> None:
+        offer = offered.offer
+        self._system(
+            self._("The group was told: {name}, {size}, {access}."),
+            name=offer.name,
+            size=size_text(offer.size),
+            access=self._("for everybody") if offer.public else self._("under a password"),
+        )
+        if offer.public:
+            return
+        ticket = self._desk.ticket(offer.name, offered.password)
+        if offered.generated:
+            self._system(self._("Its password: {password}"), password=offered.password)
+        self._system(self._("Its ticket: {ticket}"), ticket=ticket)
+        if tell:
+            self._desk.say(str(ticket))
+
+    # -- 5 files
+
+    def _files(self, rest: str) -> None:
+        if rest:
+            self._search(rest)
+        else:
+            self._ask(self._("Search (empty: all)?"), self._search, complete="choice")
+
+    def _search(self, text: str) -> None:
+        self._work(self._desk.search(text), self._searched, self._ask_top)
+
+    def _searched(self, found: list[Listing]) -> None:
+        if found:
+            self._list(found)
+        else:
+            self._system(self._("Nothing is on offer."))
+
+    def _list(self, found: list[Listing]) -> None:
+        for listing in found[:LIST_ROWS]:
+            offer = listing.offer
+            owner = self._("you") if listing.own else self._desk.nick_of(offer.owner)
+            access = self._("  (for everybody)") if offer.public else ""
+            number = self._number(offer)
+            size = size_text(offer.size)
+            self._screen.show(f"{number:>5}  {size:>8}  {offer.name}  — {owner}{access}", "list")
+        if len(found) > LIST_ROWS:
+            self._system(self._("… and more; search to narrow it down."))
+
+    # -- 6 who
+
+    def _who(self, _rest: str) -> None:
+        you = self._("you")
+        self._screen.show(f"  {self._desk.nick}  {fingerprint(self._desk.key)}  {you}", "list")
+        for peer in self._desk.peers():
+            nick = peer.nick or "-"
+            self._screen.show(f"  {nick}  {fingerprint(peer.key)}  {peer.addresses[0][0]}", "list")
+        self._ask_top()
+
+    # -- 7 withdraw
+
+    def _withdraw(self, rest: str) -> None:
+        own = self._desk.own_offers()
+        if not own:
+            self._system(self._("You offer nothing."))
+            self._ask_top()
+        elif rest:
+            self._withdraw_chosen(rest)
+        else:
+            self._list([Listing(offer, "", True) for offer in own])
+            self._ask(
+                self._("Withdraw which (number or name)?"), self._withdraw_chosen, complete="own"
+            )
+
+    def _withdraw_chosen(self, text: str) -> None:
+        thing = self._numbered.get(int(text)) if text.isascii() and text.isdigit() else None
+        name = thing.name if isinstance(thing, Offer) and thing.owner == self._desk.key else text
+        try:
+            if name:
+                self._desk.withdraw(name)
+        except ShareError as error:
+            self._error(error)
+        self._ask_top()
+
+    # -- the rest
+
+    def _nick(self, rest: str) -> None:
+        if rest:
+            self._system(self._("You are {nick} now."), nick=self._desk.set_nick(rest))
+        self._ask_top()
+
+    def _transfers(self, _rest: str) -> None:
+        lines = self._news.courses()
+        for line in lines:
+            self._screen.show(line, "list")
+        if not lines:
+            self._system(self._("Nothing is moving."))
+        self._ask_top()
+
+    def _cancel(self, rest: str) -> None:
+        chosen = [each for each in self._desk.get_running() if str(each.number) == rest]
+        if chosen:
+            chosen[0].cancel()
+        else:
+            self._system(self._("No file that is coming has that number; see /transfers."))
+        self._ask_top()
+
+    # -- the bottom of the screen
+
+    def bottom(self, status: Any) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+        """What stands below the question (the state, and a bar for each transfer), and what can
+        be completed there."""
+        line = self._("{nodes} here · {offers} offers · {transfers} transfers").format(
+            nodes=status.nodes, offers=status.offers, transfers=status.transfers
+        )
+        things = self._numbered.values()[-COMPLETIONS:]
+        words = {
+            "nick": tuple(peer.nick for peer in self._desk.peers() if peer.nick),
+            "choice": tuple(thing.name for thing in things if isinstance(thing, Offer)),
+            "own": tuple(offer.name for offer in self._desk.own_offers()[:COMPLETIONS]),
+        }
+        return [line, *self._news.courses()], words

@@ -1,0 +1,218 @@
+"""What the menu says of events: one line each, and never a flood."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from twistedp2p.core import events
+from twistedp2p.core.catalogue import Offer
+from twistedp2p.core.limits import TokenBucket
+from twistedp2p.core.names import fingerprint
+from twistedp2p.core.ticket import Ticket, TicketError, find_tickets
+from twistedp2p.face.texts import Translate, bar, size_text, time_text
+
+NEWS_RATE, NEWS_BURST = 1.0, 8.0  # lines about comings, goings and offers, per second
+BARS = 4  # transfers drawn at once
+
+
+class News:
+    """Turns events into lines. `show(text, style)` shows one; `number` numbers what can be got."""
+
+    def __init__(
+        self,
+        own_key: bytes,
+        show: Callable[[str, str], None],
+        translate: Translate,
+        nick_of: Callable[[bytes], str],
+        number: Callable[[Offer | Ticket], int],
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._own_key = own_key
+        self._show = show
+        self._ = translate
+        self._nick_of = nick_of
+        self._number = number
+        self._seconds = seconds
+        self._bucket = TokenBucket.full(NEWS_RATE, NEWS_BURST, seconds())
+        self._left_out = 0
+        self._courses: dict[int, events.Progress] = {}
+        self._tellers: dict[type, Callable[..., None]] = {
+            events.Said: self._said,
+            events.Joined: self._joined,
+            events.Renamed: self._renamed,
+            events.Left: self._left,
+            events.OfferAdded: self._offer_added,
+            events.OfferGone: self._offer_gone,
+            events.WrongPassword: self._wrong_password,
+            events.Progress: self._progress,
+            events.Fetched: self._fetched,
+            events.FetchFailed: self._fetch_failed,
+            events.NotSent: self._not_sent,
+        }
+
+    def tell(self, event: events.Event) -> None:
+        """Show an event, where there is something to show."""
+        self._tellers[type(event)](event)
+
+    def _line(self, style: str, sentence: str, **values: object) -> None:
+        mark = {"error": "! ", "warning": "! "}.get(style, "* ")
+        self._show(mark + sentence.format(**values), style)
+
+    def _small_line(self, sentence: str, **values: object) -> None:
+        """News that may be left out when there is too much of it."""
+        if not self._bucket.take(self._seconds()):
+            self._left_out += 1
+            return
+        if self._left_out:
+            count, self._left_out = self._left_out, 0
+            self._line("system", self._("({count} more events; 5 and 6 show all)"), count=count)
+        self._line("system", sentence, **values)
+
+    # -- chat
+
+    def _said(self, said: events.Said) -> None:
+        if said.own:
+            return
+        when = time.strftime("%H:%M ", time.localtime(said.stamp / 1000)) if said.late else ""
+        if said.key is None:
+            unverified = self._("(unverified)")
+            self._show(f"{said.address} :> {said.text}  {unverified}", "plain")
+        elif said.known:
+            self._show(f"{when}{said.nick} :> {said.text}", "chat")
+        else:
+            print_ = fingerprint(said.key)
+            self._show(f"{when}{said.nick} ({print_}) :> {said.text}", "chat")
+        self._tickets(said.text)
+
+    def _tickets(self, text: str) -> None:
+        try:
+            tickets = find_tickets(text)
+        except TicketError:
+            return
+        for ticket in tickets:
+            self._line(
+                "system",
+                self._("a ticket for {name} at {host}: type 2 and {number} to get it"),
+                name=ticket.name,
+                host=ticket.host,
+                number=self._number(ticket),
+            )
+
+    # -- comings and goings
+
+    def _joined(self, joined: events.Joined) -> None:
+        self._small_line(
+            self._("{nick} is here ({address})"), nick=joined.nick, address=joined.address
+        )
+        self._clash(joined)
+
+    def _renamed(self, renamed: events.Renamed) -> None:
+        self._small_line(
+            self._("{old} is called {nick} now"), old=renamed.old_nick, nick=renamed.nick
+        )
+        self._clash(renamed)
+
+    def _clash(self, event: events.Joined | events.Renamed) -> None:
+        if event.looks_like is not None:
+            self._line(
+                "warning",
+                self._("CAREFUL: {nick} with the key {new} is not the {nick} with the key {old}."),
+                nick=event.nick,
+                new=fingerprint(event.key),
+                old=fingerprint(event.looks_like),
+            )
+
+    def _left(self, left: events.Left) -> None:
+        sentence = self._("{nick} has left") if left.goodbye else self._("{nick} is silent: gone")
+        self._small_line(sentence, nick=left.nick)
+
+    # -- offers
+
+    def _offer_added(self, added: events.OfferAdded) -> None:
+        if added.own:
+            return
+        self._small_line(
+            self._("{nick} offers {name} ({size}): 2 and {number} gets it"),
+            nick=added.nick,
+            name=added.offer.name,
+            size=size_text(added.offer.size),
+            number=self._number(added.offer),
+        )
+
+    def _offer_gone(self, gone: events.OfferGone) -> None:
+        if not gone.own:
+            self._small_line(
+                self._("{nick} does not offer {name} any more"), nick=gone.nick, name=gone.name
+            )
+        elif gone.why:
+            self._line(
+                "warning",
+                self._("{name} is not on offer any more: {why}."),
+                name=gone.name,
+                why=self._(gone.why),
+            )
+        else:
+            self._line("system", self._("{name} is not on offer any more."), name=gone.name)
+
+    def _wrong_password(self, wrong: events.WrongPassword) -> None:
+        self._small_line(
+            self._("{nick} at {address} tried a wrong password for {name}"),
+            nick=self._nick_of(wrong.key),
+            address=wrong.address,
+            name=wrong.name,
+        )
+
+    # -- transfers
+
+    def _progress(self, progress: events.Progress) -> None:
+        if progress.ended:
+            self._courses.pop(progress.number, None)
+        else:
+            self._courses[progress.number] = progress
+
+    def courses(self) -> list[str]:
+        """A line for each of the first transfers under way."""
+        lines = []
+        for number, course in list(self._courses.items())[:BARS]:
+            kind = {"get": self._("get"), "serve": self._("send"), "read": self._("read")}
+            left = (course.size - course.done) / course.rate if course.rate else 0.0
+            rest = ""
+            if course.rate:
+                rest = f"  {size_text(course.rate)}/s  {time_text(left)}"
+            share = 100 * course.done // course.size if course.size else 0
+            lines.append(
+                f"{number} {kind[course.kind]} {course.name}"
+                f"  {bar(course.done, course.size)} {share} %{rest}"
+            )
+        return lines
+
+    def _fetched(self, fetched: events.Fetched) -> None:
+        rate = fetched.size / fetched.seconds if fetched.seconds else 0.0
+        self._line(
+            "system",
+            self._("{name} is here, whole: {path} ({size}, {seconds:.1f} s, {rate}/s)"),
+            name=fetched.name,
+            path=fetched.path,
+            size=size_text(fetched.size),
+            seconds=fetched.seconds,
+            rate=size_text(rate),
+        )
+        if not fetched.owner_known:
+            self._line(
+                "warning",
+                self._("The owner of {name} is unknown (key {key}): only the password vouches."),
+                name=fetched.name,
+                key=fingerprint(fetched.owner),
+            )
+
+    def _fetch_failed(self, failed: events.FetchFailed) -> None:
+        values = {
+            name: self._(value) if isinstance(value, str) else value
+            for name, value in failed.values.items()
+        }
+        why = self._(failed.sentence).format(**values)
+        self._line("error", "{name}: {why}", name=failed.name, why=why)
+
+    def _not_sent(self, not_sent: events.NotSent) -> None:
+        self._line("error", self._(not_sent.sentence), **not_sent.values)

@@ -1,0 +1,286 @@
+"""The other end of the file service: proves the password, checks the owner, takes one file.
+
+A refused password is never tried again by itself, and nothing is written before the owner has
+proved that it knows the password too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from twisted.internet import error as net_error
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
+from twisted.internet.protocol import Factory
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twistedp2p.core.conversation import ClientEnd, Session, Violation
+from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.core.lines import ERRORS, MAX_LINE, BadLine, Err, Ok, Share, parse_owner
+from twistedp2p.net.pump import BlockingFile, InThread, Pump
+from twistedp2p.net.tls import NodeTLS, NotANode, peer_of
+
+CONNECT_TIMEOUT = 5.0  # seconds for each address
+ANSWER_DEADLINE = 20.0  # seconds from connection to the first byte of the body
+STALL = 30.0  # seconds without progress of a body
+
+_CODES = {403: Exit.DENIED, 429: Exit.DENIED, 404: Exit.NOT_FOUND, 409: Exit.NOT_FOUND}
+
+
+class Order(Protocol):
+    """One file that is wanted: what `fetch` asks of those who ordered it."""
+
+    def stretched(self, owner_key: bytes) -> Deferred[tuple[bytes, bytes]]:
+        """The offer's id and the stretched password for this owner.
+
+        Fails with `ShareError` when it is not the owner that was meant.
+        """
+
+    def open(self, ok: Ok, owner_key: bytes) -> BlockingFile:
+        """Where the body goes (blocking); raises `ShareError` when it is not what was meant."""
+
+    def progress(self, done: int, size: int) -> None:
+        """How far the body has come, bytes."""
+
+
+def _no_node() -> ShareError:
+    return ShareError(N_("What answers there is not a p2pshare node."))
+
+
+def _nonsense() -> ShareError:
+    return ShareError(N_("The other end does not keep to the protocol; nothing was taken."))
+
+
+@implementer(IHandshakeListener)
+class FileClient(LineReceiver):
+    """One connection that fetches one file. `done` fires with what the file's `finish` gave."""
+
+    delimiter = b"\r\n"
+    MAX_LENGTH = MAX_LINE
+    transport: Any
+
+    def __init__(self, order: Order, own_key: bytes, clock: IReactorTime, in_thread: InThread):
+        self._order = order
+        self._own_key = own_key
+        self._clock = clock
+        self._in_thread = in_thread
+        self._timer: IDelayedCall | None = None
+        self._end: ClientEnd | None = None
+        self._owner = b""
+        self._pump: Pump | None = None
+        self._left = self._length = 0  # bytes
+        self._ended = False
+        self.done: Deferred[Any] = Deferred(lambda _: self.cancel())
+
+    def connectionMade(self) -> None:
+        """TCP stands; TLS has yet to be agreed."""
+        self._timer = self._clock.callLater(ANSWER_DEADLINE, self._timed_out)
+
+    def handshakeCompleted(self) -> None:
+        """TLS stands: see whose key it is, and make the secret for it."""
+        try:
+            peer = peer_of(self.transport.getHandle())
+        except NotANode:
+            self._fail(_no_node())
+            return
+        self._owner = peer.key
+        session = Session(peer.key, self._own_key, peer.binding)
+        self._order.stretched(peer.key).addCallbacks(
+            lambda secret: self._begin(ClientEnd(session, *secret)), self._fail_with
+        )
+
+    def _begin(self, end: ClientEnd) -> None:
+        if not self._ended:
+            self._end = end
+            self.sendLine(end.auth().line())
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """No line of the conversation is that long."""
+        self._fail(_nonsense())
+
+    def lineReceived(self, line: bytes) -> None:
+        """One line of the owner."""
+        if self._ended:
+            return
+        if self._end is None:
+            self._fail(_nonsense())
+            return
+        try:
+            answer = self._end.heard(parse_owner(line))
+        except BadLine:
+            self._fail(_nonsense())
+        except Violation:
+            self._fail(
+                ShareError(
+                    N_("The other end could not prove that it knows the password: not taken."),
+                    Exit.DENIED,
+                )
+            )
+        else:
+            self._answered(self._end, answer)
+
+    def _answered(self, end: ClientEnd, answer: Share | Ok | Err) -> None:
+        if isinstance(answer, Share):
+            self.sendLine(end.get().line())
+        elif isinstance(answer, Ok):
+            self._open(answer)
+        else:
+            self._fail(refusal_error(answer))
+
+    def _open(self, ok: Ok) -> None:
+        self.setRawMode()
+        self.pauseProducing()  # until there is somewhere to write to
+        self._left = self._length = ok.length
+        self._in_thread(self._order.open, ok, self._owner).addCallbacks(
+            self._opened, self._fail_with
+        )
+
+    def _opened(self, file: BlockingFile) -> None:
+        self._pump = Pump(file, self._in_thread, self, self._fail_with)
+        if self._ended:
+            self._pump.discard()
+            return
+        self._wait()
+        if not self._left:
+            self._finish()
+        self.resumeProducing()
+
+    def _wait(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.reset(STALL)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """The body."""
+        if self._ended:
+            return
+        if self._pump is None or len(data) > self._left:
+            self._fail(_nonsense())
+            return
+        self._left -= len(data)
+        self._pump.write(data)
+        self._wait()
+        self._order.progress(self._length - self._left, self._length)
+        if not self._left:
+            self._finish()
+
+    def _finish(self) -> None:
+        assert self._pump is not None
+        self._end_now()
+        self.transport.loseConnection()
+        self._pump.finish().addBoth(self.done.callback)
+
+    def _end_now(self) -> None:
+        self._ended = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def _fail_with(self, failure: Failure) -> None:
+        self._fail(failure.value)
+
+    def _fail(self, error: BaseException | None) -> None:
+        if self._ended:
+            return
+        self._end_now()
+        self.transport.abortConnection()
+        if self._pump is None:
+            self._tell(error)
+        else:
+            self._pump.discard().addBoth(lambda _: self._tell(error))
+
+    def _tell(self, error: BaseException | None) -> None:
+        if not self.done.called:  # cancelling has not waited for the disk
+            self.done.errback(error)
+
+    def _timed_out(self) -> None:
+        self._fail(ShareError(N_("The other end went silent; get the file again."), Exit.TIMEOUT))
+
+    def cancel(self) -> None:
+        """Stop now; nothing is left on disk."""
+        self._fail(ShareError(N_("Stopped.")))
+
+    def connectionLost(self, reason: Failure = ...) -> None:  # type: ignore[assignment]
+        """The end, whoever made it. Before the handshake, a clean close is a full house."""
+        if self._owner:
+            self._fail(ShareError(N_("The connection broke in the middle; get the file again.")))
+        elif reason.check(net_error.ConnectionDone, net_error.ConnectionLost):
+            self._fail(refusal_error(Err(503)))
+        else:
+            self._fail(_no_node())
+
+
+def refusal_error(line: Err) -> ShareError:
+    """An ERR of the owner as a sentence: its number decides, nothing that the owner worded."""
+    if line.seconds:
+        return ShareError(
+            N_("Refused: {reason} (wait {seconds} s)."),
+            _CODES.get(line.code, Exit.FAILED),
+            reason=ERRORS.get(line.code, ERRORS[400]),
+            seconds=line.seconds,
+        )
+    return ShareError(
+        N_("Refused: {reason}."),
+        _CODES.get(line.code, Exit.FAILED),
+        reason=ERRORS.get(line.code, ERRORS[400]),
+    )
+
+
+class Fetcher:
+    """Opens the connections of one node to the file services of others."""
+
+    def __init__(self, reactor: Any, tls: NodeTLS, own_key: bytes, in_thread: InThread) -> None:
+        self._reactor = reactor
+        self._tls = tls
+        self._own_key = own_key
+        self._in_thread = in_thread
+
+    async def fetch(self, order: Order, addresses: Sequence[tuple[str, int]]) -> Any:
+        """Fetch from the first of `addresses` (host, TCP port) that answers.
+
+        Returns what the file's `finish` gave; raises `ShareError`. Cancelling stops it, and
+        leaves nothing on disk.
+        """
+        failure: ShareError = ShareError(N_("No address of the owner is known."), Exit.NOT_FOUND)
+        for host, port in addresses:
+            try:
+                client = await self._connect(order, host, port)
+            except ShareError as error:
+                failure = error
+                continue
+            return await client.done
+        raise failure
+
+    async def _connect(self, order: Order, host: str, port: int) -> FileClient:
+        endpoint = HostnameEndpoint(self._reactor, host, port, CONNECT_TIMEOUT)
+        factory = Factory.forProtocol(
+            lambda: FileClient(order, self._own_key, self._reactor, self._in_thread)
+        )
+        factory.noisy = False
+        where = f"{host}:{port}"
+        try:
+            connected: Any = await wrapClientTLS(self._tls, endpoint).connect(factory)
+        except net_error.DNSLookupError:
+            raise ShareError(N_("There is no host {host}."), Exit.NOT_FOUND, host=host) from None
+        except net_error.ConnectionRefusedError:
+            raise ShareError(
+                N_("Nothing listens at {where}: has the other node quit?"),
+                Exit.NOT_FOUND,
+                where=where,
+            ) from None
+        except net_error.TimeoutError:
+            raise ShareError(
+                N_("{where} does not answer: a firewall, or another network?"),
+                Exit.TIMEOUT,
+                where=where,
+            ) from None
+        except net_error.ConnectingCancelledError:
+            raise CancelledError() from None
+        except net_error.ConnectError as error:
+            raise ShareError(
+                N_("{where} cannot be reached: {why}."), Exit.FAILED, where=where, why=error
+            ) from error
+        client: FileClient = connected
+        return client

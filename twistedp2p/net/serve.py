@@ -1,0 +1,331 @@
+"""The file service: a ServerFactory whose protocol proves a password and sends one file.
+
+The conversation (`core.lines`, `core.conversation`) runs inside TLS. Doors stand in this order:
+connections an address may open, before any TLS object is made; a deadline from accept to proof;
+the guess limiter; transfers out, in all and per node.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Protocol
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IDelayedCall,
+    IHandshakeListener,
+    IReactorTime,
+)
+from twisted.internet.protocol import ServerFactory
+from twisted.protocols.basic import FileSender, LineReceiver
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twistedp2p.core.conversation import OwnerEnd, Refusal, Session, Violation
+from twistedp2p.core.limits import Buckets
+from twistedp2p.core.lines import MAX_LINE, Auth, BadLine, Err, Get, parse_client
+from twistedp2p.net.sockets import unmapped
+from twistedp2p.net.tls import NodeTLS, NotANode, peer_of
+
+CHUNK = 65_536  # bytes read and encrypted at once: the best under Twisted's TLS
+PROOF_DEADLINE = 10.0  # seconds from accept to a right proof
+STALL = 30.0  # seconds without progress of a body
+LINGER = 120.0  # seconds for the last bytes to reach a slow reader
+
+
+class Reader(Protocol):
+    """A file's range, to be read to its end. `read` may raise anything: the body is then cut."""
+
+    def read(self, most: int) -> bytes:
+        """The next at most `most` bytes, none at the end."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class Served(Protocol):
+    """One offer as the service needs it."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    @property
+    def digest(self) -> str:
+        """Of the whole file."""
+
+    @property
+    def prs(self) -> bytes:
+        """The stretched password."""
+
+
+class Shelf(Protocol):
+    """What the service asks of those who know the offers."""
+
+    def find(self, offer: bytes) -> Served:
+        """The offer of that id; raises `Refusal`."""
+
+    def guess(self, served: Any, address: str, key: bytes) -> None:
+        """Ask for one guess at the password; raises `Refusal` when there is none."""
+
+    def guessed(self, served: Any, address: str, key: bytes, right: bool) -> None:
+        """How the guess came out."""
+
+    def open(self, served: Any, offset: int, length: int) -> Reader:
+        """The bytes to send; raises `Refusal`."""
+
+    def progress(self, served: Any, connection: object, sent: int, length: int) -> None:
+        """How far a body has come."""
+
+    def ended(self, served: Any, connection: object) -> None:
+        """A body is over, whole or cut."""
+
+
+@attrs.frozen
+class Limits:
+    """Who may have how much of the service."""
+
+    connections_rate: float = 5.0  # new connections of one address per second
+    connections_burst: float = 10.0
+    unproven_per_address: int = 8
+    unproven: int = 64
+    transfers: int = 64
+    transfers_per_peer: int = 8
+    busy_wait: int = 5  # seconds that a client is asked to wait when all places are taken
+
+
+class BodySender(FileSender):
+    """A FileSender that tells its progress and turns a read error into a failure."""
+
+    CHUNK_SIZE = CHUNK
+
+    def __init__(self, server: FileServer) -> None:
+        self._server = server
+        self.sent = 0  # bytes
+
+    def resumeProducing(self) -> None:
+        """Send one more chunk."""
+        before = self.file
+        try:
+            super().resumeProducing()
+        except Exception:
+            deferred, self.deferred, self.file = self.deferred, None, None
+            if deferred is not None:
+                deferred.errback(Failure())
+            return
+        if before is not None and self.file is not None:
+            self._server.body_progress()
+
+
+@implementer(IHandshakeListener)
+class FileServer(LineReceiver):
+    """One connection: AUTH, SHARE, GET, OK, one body, the end."""
+
+    delimiter = b"\r\n"
+    MAX_LENGTH = MAX_LINE
+    transport: Any
+
+    def __init__(self, factory: FileService, address: str) -> None:
+        self._service = factory
+        self._address = address
+        self._timer: IDelayedCall | None = None
+        self._end: OwnerEnd | None = None
+        self._key = b""
+        self._served: Served | None = None
+        self._reader: Reader | None = None
+        self._counting = self._sending = False
+        self._sent = self._length = 0
+        self._over = False
+
+    def connectionMade(self) -> None:
+        """TCP stands; TLS has yet to be agreed."""
+        self._service.unproven[self._address] += 1
+        self._counting = True
+        self._wait(PROOF_DEADLINE)
+
+    def handshakeCompleted(self) -> None:
+        """TLS stands: see who it is."""
+        try:
+            peer = peer_of(self.transport.getHandle())
+        except NotANode:
+            self._abort()
+            return
+        self._key = peer.key
+        self._end = OwnerEnd(Session(self._service.own_key, peer.key, peer.binding))
+
+    def _wait(self, seconds: float) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.reset(seconds)
+        else:
+            self._timer = self._service.clock.callLater(seconds, self._abort)
+
+    def _abort(self) -> None:
+        if not self._over:
+            self._over = True
+            self.transport.abortConnection()
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """No line of ours is that long."""
+        self._abort()
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Nothing is to be said during the body."""
+        self._abort()
+
+    def lineReceived(self, line: bytes) -> None:
+        """One line of the client."""
+        if self._over or self._end is None:
+            self._abort()
+            return
+        try:
+            self._answer(self._end, parse_client(line))
+        except (BadLine, Violation):
+            self._refuse(Err(400))
+        except Refusal as refusal:
+            self._refuse(refusal.line)
+
+    def _answer(self, end: OwnerEnd, line: Auth | Get) -> None:
+        if end.state == "auth":
+            auth = end.heard_auth(line)
+            self._served = self._service.shelf.find(auth.offer)
+            self.sendLine(end.share(auth, self._served.prs).line())
+        else:
+            self._answer_get(end, end.heard_get(line))
+
+    def _answer_get(self, end: OwnerEnd, get: Get) -> None:
+        shelf, served = self._service.shelf, self._served
+        assert served is not None
+        shelf.guess(served, self._address, self._key)
+        right = end.proven(get)
+        shelf.guessed(served, self._address, self._key, right)
+        if not right:
+            raise Refusal(403)
+        self._proven()
+        length = served.size - get.offset if get.length is None else get.length
+        if length < 0 or get.offset + length > served.size:
+            raise Refusal(416)
+        self._service.take_place(self._key)
+        self._sending = True
+        self._reader = shelf.open(served, get.offset, length)
+        self.sendLine(end.ok(served.size, get.offset, length, served.digest, served.name).line())
+        self._send_body(length)
+
+    def _proven(self) -> None:
+        if self._counting:
+            self._counting = False
+            self._service.unproven[self._address] -= 1
+
+    def _send_body(self, length: int) -> None:
+        self._length = length
+        self.setRawMode()
+        self._wait(STALL)
+        sender = BodySender(self)
+        consumer: IConsumer = self.transport
+        done: Deferred[bytes] = sender.beginFileTransfer(self._reader, consumer)
+        done.addCallbacks(self._body_sent, lambda _failure: self._abort())
+
+    def body_progress(self) -> None:
+        """A chunk has been handed to the connection."""
+        self._sent = min(self._length, self._sent + CHUNK)
+        self._wait(STALL)
+        self._service.shelf.progress(self._served, self, self._sent, self._length)
+
+    def _body_sent(self, _last: bytes) -> None:
+        if not self._over:
+            self._wait(LINGER)
+            self.transport.loseConnection()
+
+    def _refuse(self, line: Err) -> None:
+        if not self._over:
+            self.sendLine(line.line())
+            self.transport.loseConnection()
+            self.setRawMode()
+
+    def connectionLost(self, reason: Failure = ...) -> None:  # type: ignore[assignment]
+        """The end, whoever made it."""
+        self._over = True
+        self._proven()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._sending:
+            self._service.free_place(self._key)
+        if self._reader is not None:
+            self._reader.close()
+            self._service.shelf.ended(self._served, self)
+
+
+class FileService(ServerFactory):
+    """Makes a `FileServer` for each connection; `listening_factory` puts TLS around it."""
+
+    noisy = False
+
+    def __init__(
+        self, tls: NodeTLS, own_key: bytes, shelf: Shelf, clock: IReactorTime, limits: Limits
+    ) -> None:
+        self.own_key = own_key
+        self.shelf = shelf
+        self.clock = clock
+        self.limits = limits
+        self.unproven: Counter[str] = Counter()
+        self._tls = tls
+        self._transfers: Counter[bytes] = Counter()
+
+    def buildProtocol(self, addr: IAddress | None) -> FileServer:
+        """One protocol for one connection."""
+        return FileServer(self, _host(addr))
+
+    def take_place(self, key: bytes) -> None:
+        """Count one more transfer to that node; raises `Refusal` when there is no place."""
+        if (
+            self._transfers.total() >= self.limits.transfers
+            or self._transfers[key] >= self.limits.transfers_per_peer
+        ):
+            raise Refusal(503, self.limits.busy_wait)
+        self._transfers[key] += 1
+
+    def free_place(self, key: bytes) -> None:
+        """A transfer is over."""
+        self._transfers[key] -= 1
+        self._transfers += Counter()  # forget the zeros
+
+    def listening_factory(self) -> TLSMemoryBIOFactory:
+        """What to listen with."""
+        return _Door(self._tls, self)
+
+
+def _host(address: IAddress | None) -> str:
+    return unmapped(str(getattr(address, "host", "")))
+
+
+class _Door(TLSMemoryBIOFactory):
+    """Turns strangers away before a TLS object (51 KiB) is made for them."""
+
+    noisy = False
+
+    def __init__(self, tls: NodeTLS, service: FileService) -> None:
+        super().__init__(tls, False, service, service.clock)
+        self._service = service
+        limits = service.limits
+        self._buckets: Buckets[str] = Buckets(limits.connections_rate, limits.connections_burst)
+
+    def buildProtocol(  # type: ignore[override]
+        self, addr: IAddress | None
+    ) -> TLSMemoryBIOProtocol | None:
+        """A TLS connection, or None: Twisted then closes the socket at once."""
+        service, address = self._service, _host(addr)
+        service.unproven += Counter()
+        if (
+            not self._buckets.take(address, service.clock.seconds())
+            or service.unproven[address] >= service.limits.unproven_per_address
+            or service.unproven.total() >= service.limits.unproven
+        ):
+            return None
+        return super().buildProtocol(addr)

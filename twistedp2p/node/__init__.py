@@ -1,0 +1,5 @@
+"""Floor 3: the one desk that every face talks to."""
+
+from twistedp2p.node.desk import Config, Node
+
+__all__ = ["Config", "Node"]

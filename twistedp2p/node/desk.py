@@ -1,0 +1,430 @@
+"""The desk: what a face can ask of a node, and the stream of what happens.
+
+A `Node` is put together from its rooms here and nowhere else. It needs no terminal and no
+twistd: `tap` and `api` both open it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import random
+import socket as socket_module
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from twistedp2p.core.body import BadBody
+from twistedp2p.core.catalogue import Listing, Offer, Query
+from twistedp2p.core.datagram import Signed, Signer, group_name, split_text
+from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.core.events import (
+    Event,
+    Joined,
+    Left,
+    NotSent,
+    OfferAdded,
+    OfferGone,
+    Renamed,
+    Said,
+)
+from twistedp2p.core.names import clean_line, clean_name, clean_nick, fingerprint
+from twistedp2p.core.roster import Address, Arrival, Peer, Roster
+from twistedp2p.core.ticket import Ticket
+from twistedp2p.disk.instance import Instance
+from twistedp2p.disk.store import Store
+from twistedp2p.net.fetch import Fetcher
+from twistedp2p.net.group import Group
+from twistedp2p.net.interfaces import Interface, choose
+from twistedp2p.net.serve import FileService, Limits
+from twistedp2p.net.sockets import SocketError, file_listener
+from twistedp2p.net.tls import NodeTLS
+from twistedp2p.node.feeds import Feeds
+from twistedp2p.node.presence import Presence
+from twistedp2p.node.progress import Courses
+from twistedp2p.node.shares import Offered, Shares
+from twistedp2p.node.transfers import Transfer, Transfers
+
+LATE = 30.0  # seconds: a line older than that is shown as said before
+MAX_TEXT = 20_000  # characters said at once: some twenty datagrams
+
+_log = Logger()
+
+
+def default_nick() -> str:
+    """The user's name on this host, or the host's."""
+    try:
+        return clean_nick(getpass.getuser())
+    except (KeyError, OSError):
+        return clean_nick(socket_module.gethostname())
+
+
+@attrs.frozen
+class Config:
+    """How a node is to run."""
+
+    group: str = "239.0.0.1"
+    port: int = 9392
+    interfaces: Sequence[str] = ()  # names or addresses; empty: every usable one
+    nick: str = attrs.field(factory=default_nick)
+    download_folder: Path = attrs.field(factory=Path.cwd)
+    file_port: int | None = None  # None: port + 1, or any free one
+    ttl: int = 1  # routers plus one
+    limits: Limits = attrs.field(factory=Limits)
+
+
+@attrs.frozen
+class Status:
+    """The line at the bottom of the screen."""
+
+    nodes: int  # ourselves included
+    offers: int
+    transfers: int
+
+
+class Node:
+    """One node. Made with everything that can fail already done: ports are taken, memory is open.
+
+    Raises `ShareError` when it cannot be made; nothing is left half started then.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        config: Config,
+        instance: Instance,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.config = config
+        self.key = Signer(instance.private_key, b"").key
+        self._reactor = reactor
+        self._wall = wall
+        self._faces: list[Callable[[Event], None]] = []
+        self._started = wall()
+        self._instance = instance
+        self._ports: list[Any] = []
+        self._store = Store(instance.database)
+        try:
+            self._take_ports()
+        except BaseException:
+            self._store.close()
+            raise
+        self._assemble()
+
+    def _take_ports(self) -> None:
+        config = self.config
+        try:
+            self._listening = file_listener(
+                config.port + 1 if config.file_port is None else config.file_port,
+                fallback=config.file_port is None,
+            )
+            self.file_port: int = self._listening.getsockname()[1]
+            self._group = Group(
+                self._reactor, config.group, config.port, self._interfaces, ttl=config.ttl
+            )
+        except SocketError as error:
+            raise ShareError("{why}", Exit.PORT_TAKEN, why=error) from error
+
+    def _interfaces(self) -> list[Interface]:
+        try:
+            return choose(self.config.interfaces)
+        except ValueError as error:
+            if self._ports:  # it was there at the start, and may come back
+                return []
+            raise ShareError("{why}", Exit.NO_INTERFACE, why=error) from error
+
+    def _assemble(self) -> None:
+        reactor, config = self._reactor, self.config
+        self._courses = Courses(reactor.seconds, self._emit)
+        self._roster = Roster(self.key, self._store.pins())
+        group = group_name(config.group, config.port)
+        self._feeds = Feeds(
+            self._store,
+            Signer(self._instance.private_key, group),
+            self._group,
+            self,
+            clock=reactor,
+            wall=self._wall,
+            random=random.random,
+            nick=config.nick,
+            is_pinned=self.is_pinned,
+            address_of=self._address_of,
+        )
+        self._presence = Presence(
+            self._roster,
+            self,
+            clock=reactor,
+            random=random.random,
+            files=self.file_port,
+            heads=self._feeds.heads,
+            tell=lambda kind, body: self._group.tell(self._feeds.message(kind, body)),
+        )
+        self._shares = Shares(
+            self._store,
+            self.key,
+            self,
+            self._courses,
+            self._emit,
+            clock=reactor,
+            wall=self._wall,
+            in_thread=self._in_thread,
+            nick=lambda: self.nick,
+        )
+        tls = NodeTLS(self._instance.private_key)
+        self._service = FileService(tls, self.key, self._shares, reactor, config.limits)
+        self._transfers = Transfers(
+            Fetcher(reactor, tls, self.key, self._in_thread),
+            self._courses,
+            self._emit,
+            clock=reactor,
+            in_thread=self._in_thread,
+            folder=config.download_folder,
+        )
+
+    def _in_thread(self, call: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), call, *arguments)
+
+    # -- life
+
+    def start(self) -> None:
+        """Listen, say hello, watch the offered files."""
+        sock = self._listening
+        self._ports.append(
+            self._reactor.adoptStreamPort(
+                sock.fileno(), sock.family, self._service.listening_factory()
+            )
+        )
+        sock.close()
+        self._group.start(self)
+        self._presence.start()
+        self._shares.start()
+
+    async def stop(self) -> None:
+        """Say goodbye, stop the transfers, let go of everything."""
+        self._shares.stop()
+        self._transfers.stop()
+        self._presence.stop()
+        self._feeds.close()
+        await self._group.close()
+        for port in self._ports:
+            await port.stopListening()
+        self._store.close()
+        self._instance.release()
+
+    # -- what a face asks for
+
+    def subscribe(self, face: Callable[[Event], None]) -> Callable[[], None]:
+        """Have every event told to `face` from now on; call what is returned to end that."""
+        self._faces.append(face)
+        return lambda: self._faces.remove(face)
+
+    def _emit(self, event: Event) -> None:
+        for face in list(self._faces):
+            try:
+                face(event)
+            except Exception:
+                _log.failure("a face failed")
+
+    @property
+    def nick(self) -> str:
+        """Our nick, or our fingerprint where we have none."""
+        return self._feeds.nick or fingerprint(self.key)
+
+    def set_nick(self, nick: str) -> str:
+        """Bear another nick from the next beacon on; returns it as cleaned."""
+        self._feeds.nick = clean_nick(nick)
+        self._presence.entry_sent()
+        return self.nick
+
+    def status(self) -> Status:
+        """How many are here, offer, and are moving."""
+        return Status(len(self._roster) + 1, self._store.count_offers(), len(self._courses))
+
+    def peers(self) -> list[Peer]:
+        """Everybody else who is here, by nick."""
+        return sorted(self._roster.peers(), key=lambda peer: (peer.nick.casefold(), peer.key))
+
+    def nick_of(self, key: bytes) -> str:
+        """What to call a node: its nick, or its fingerprint."""
+        if key == self.key:
+            return self.nick
+        peer = self._roster.peer(key)
+        nick = peer.nick if peer is not None else self._roster.pins.get(key, "")
+        return nick or fingerprint(key)
+
+    def is_known(self, key: bytes) -> bool:
+        """Whether the nick of that key can go without its fingerprint."""
+        return key == self.key or self.is_pinned(key)
+
+    def say(self, text: str) -> None:
+        """Say `text` (at most `MAX_TEXT` characters) to the group; raises `ShareError`."""
+        line = clean_line(text, MAX_TEXT).strip()
+        if not line:
+            return
+        for piece in split_text(line):
+            entry, sent = self._feeds.publish_say(piece)
+            self._emit(Said(piece, self.nick, self.key, "", entry.stamp, own=True))
+            if not sent:
+                self._emit(NotSent(N_("No network took that line: nobody has heard it."), {}))
+        self._presence.entry_sent()
+
+    def offer(self, path: str, password: str = "", public: bool = False) -> Deferred[Offered]:
+        """Offer a file; fires when the group has been told, or fails with `ShareError`."""
+        return Deferred.fromCoroutine(self._shares.offer(path, password, public))
+
+    def withdraw(self, name: str) -> None:
+        """Offer a file no more; raises `ShareError`."""
+        self._shares.withdraw(name)
+
+    def own_offers(self) -> list[Offer]:
+        """What this node offers, by name."""
+        return self._store.offers_of(self.key)
+
+    def ticket(self, name: str, password: str) -> Ticket:
+        """What somebody pastes to fetch an own offer."""
+        return Ticket(self._group.addresses()[0], self.file_port, password, name)
+
+    def search(self, text: str = "", most: int = 200) -> Deferred[list[Listing]]:
+        """What is on offer, best match first; everything, latest first, for an empty text."""
+        return self._in_thread(self._store.search, Query.parse(text), self.key, most)
+
+    def get(self, offer: Offer, password: str = "", folder: Path | None = None) -> Transfer:
+        """Fetch an offer of the catalogue."""
+        return self._transfers.get(
+            offer.name, password, self._file_addresses(offer.owner), offer, folder
+        )
+
+    def get_ticket(self, ticket: Ticket, folder: Path | None = None) -> Transfer:
+        """Fetch by ticket; where its address is known, its owner's key is required too."""
+        name = clean_name(ticket.name)
+        for peer in self._roster.peers():
+            if peer.files == ticket.port and any(a[0] == ticket.host for a in peer.addresses):
+                offer = self._store.offer(peer.key, name)
+                if offer is not None:
+                    return self.get(offer, ticket.password, folder)
+        address = [(ticket.host, ticket.port)]
+        return self._transfers.get(name, ticket.password, address, None, folder)
+
+    def get_running(self) -> list[Transfer]:
+        """The gets that are under way."""
+        return self._transfers.running()
+
+    def dropped(self) -> dict[str, int]:
+        """Datagrams that were dropped, and why."""
+        return dict(self._group.dropped + self._feeds.dropped)
+
+    def _file_addresses(self, owner: bytes) -> list[tuple[str, int]]:
+        peer = self._roster.peer(owner)
+        if peer is None or not peer.files:
+            return []
+        hosts = dict.fromkeys(address[0] for address in peer.addresses)
+        return [(host, peer.files) for host in hosts]
+
+    def _address_of(self, key: bytes) -> Address | None:
+        peer = self._roster.peer(key)
+        return peer.addresses[0] if peer is not None else None
+
+    # -- what our feed tells (shares.Publishing)
+
+    def publish_offer(self, offer: Offer) -> None:
+        """Tell the group of an own offer."""
+        self._feeds.publish_offer(offer)
+        self._presence.entry_sent()
+
+    def publish_withdraw(self, name: str, body: str) -> None:
+        """Tell the group that an own offer is no more."""
+        self._feeds.publish_withdraw(name, body)
+        self._presence.entry_sent()
+
+    # -- what the group tells (net.group.Listener)
+
+    def is_pinned(self, key: bytes) -> bool:
+        """Whether that key is known from before."""
+        return key in self._roster.pins
+
+    def plain_heard(self, text: str, address: Address) -> None:
+        """Plain text of a script: shown as what it is."""
+        line = clean_line(text).strip()
+        if line:
+            stamp = int(self._wall() * 1000)
+            self._emit(Said(line, "", None, address[0], stamp))
+
+    def signed_heard(self, message: Signed, address: Address) -> None:
+        """A datagram of another node, its signature checked."""
+        if message.key == self.key:
+            return
+        try:
+            if message.log is not None:
+                self._feeds.heard_entry(message)
+            elif self._roster.fresh(message):
+                self._message_heard(message, address)
+        except BadBody as error:
+            self._group.dropped[str(error)] += 1
+
+    def _message_heard(self, message: Signed, address: Address) -> None:
+        if message.kind in ("beacon", "hello"):
+            beacon = self._presence.heard(message, address)
+            if beacon is not None:
+                self._feeds.heard_heads(message, beacon.heads)
+                self._store.set_present(message.key, True, message.nick, self._now_ms())
+        elif message.kind == "bye":
+            self._presence.heard_bye(message)
+        elif message.kind == "ask":
+            self._feeds.heard_ask(message, address)
+        else:
+            self._feeds.heard_gone(message)
+
+    def _now_ms(self) -> int:
+        return int(self._wall() * 1000)
+
+    # -- what the roster tells (presence.Told)
+
+    def arrived(self, arrival: Arrival, address: Address) -> None:
+        """A beacon was taken in."""
+        peer, nick = arrival.peer, self.nick_of(arrival.peer.key)
+        if arrival.joined:
+            self._emit(Joined(peer.key, nick, address[0], arrival.looks_like))
+        elif arrival.old_nick is not None:
+            old = arrival.old_nick or fingerprint(peer.key)
+            self._emit(Renamed(peer.key, nick, old, arrival.looks_like))
+
+    def departed(self, peer: Peer, goodbye: bool) -> None:
+        """A node went."""
+        self._store.set_present(peer.key, False, peer.nick, self._now_ms())
+        self._emit(Left(peer.key, peer.nick or fingerprint(peer.key), goodbye))
+
+    def pinned(self, peer: Peer) -> None:
+        """A key is to be remembered."""
+        self._store.pin(peer.key, peer.nick, self._now_ms())
+
+    # -- what the feeds tell (feeds.Told)
+
+    def said(self, entry: Signed) -> None:
+        """A line of chat, for the first time."""
+        peer = self._roster.peer(entry.key)
+        address = peer.addresses[0][0] if peer is not None else ""
+        age = self._wall() - entry.stamp / 1000
+        self._emit(
+            Said(
+                clean_line(entry.body),
+                entry.nick or fingerprint(entry.key),
+                entry.key,
+                address,
+                entry.stamp,
+                known=self.is_known(entry.key),
+                late=age > LATE,
+            )
+        )
+
+    def offered(self, entry: Signed, offer: Offer) -> None:
+        """An offer of another node, for the first time."""
+        self._emit(OfferAdded(offer, entry.nick or fingerprint(entry.key)))
+
+    def withdrawn(self, entry: Signed, name: str) -> None:
+        """An offer of another node is no more."""
+        self._emit(OfferGone(name, entry.key, entry.nick or fingerprint(entry.key)))

@@ -1,0 +1,75 @@
+"""How far the transfers of this run have come, told to the faces a few times a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from twistedp2p.core.events import Event, Progress
+
+EVERY = 0.25  # seconds between two reports of one transfer
+SMOOTHING = 0.3  # weight of the latest rate in the one that is shown
+
+
+@attrs.define
+class _Course:
+    kind: str
+    name: str
+    size: int
+    at: float
+    told_at: float
+    done: int = 0
+    told: int = 0
+    rate: float = 0.0
+
+
+class Courses:
+    """The transfers under way, by number."""
+
+    def __init__(self, seconds: Callable[[], float], emit: Callable[[Event], None]) -> None:
+        self._seconds = seconds
+        self._emit = emit
+        self._last = 0
+        self._courses: dict[int, _Course] = {}
+
+    def __len__(self) -> int:
+        return len(self._courses)
+
+    def number(self) -> int:
+        """A number that no transfer of this run had."""
+        self._last += 1
+        return self._last
+
+    def begin(self, number: int, kind: str, name: str, size: int) -> None:
+        """A transfer starts."""
+        now = self._seconds()
+        self._courses[number] = _Course(kind, name, size, now, now)
+
+    def moved(self, number: int, done: int, size: int | None = None) -> None:
+        """It has come to `done` bytes."""
+        course = self._courses.get(number)
+        if course is None:
+            return
+        course.done = done
+        course.size = course.size if size is None else size
+        now = self._seconds()
+        if now - course.told_at >= EVERY:
+            latest = (done - course.told) / (now - course.told_at)
+            first = not course.told
+            course.rate += (1.0 if first else SMOOTHING) * (latest - course.rate)
+            course.told, course.told_at = done, now
+            self._tell(number, course, False)
+
+    def end(self, number: int) -> float:
+        """It is over; the seconds that it took."""
+        course = self._courses.pop(number, None)
+        if course is None:
+            return 0.0
+        self._tell(number, course, True)
+        return self._seconds() - course.at
+
+    def _tell(self, number: int, course: _Course, ended: bool) -> None:
+        self._emit(
+            Progress(number, course.kind, course.name, course.done, course.size, course.rate, ended)
+        )

@@ -1,0 +1,284 @@
+"""Our own offers: made known, kept, watched, and served to those who know their password."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from twistedp2p.core.catalogue import MAX_OFFERS_PER_NODE, Offer, write_withdraw
+from twistedp2p.core.conversation import Refusal
+from twistedp2p.core.cpace import PUBLIC_PASSWORD, stretch
+from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.core.events import Event, OfferAdded, OfferGone, WrongPassword
+from twistedp2p.core.limits import GuessLimiter
+from twistedp2p.core.names import clean_name, offer_id
+from twistedp2p.core.words import looks_generated, three_words
+from twistedp2p.disk.parts import numbered
+from twistedp2p.disk.shelf import (
+    BoundedReader,
+    Changed,
+    Identity,
+    check,
+    open_unchanged,
+    read_whole,
+)
+from twistedp2p.disk.store import Share, Store
+from twistedp2p.node.progress import Courses
+
+WATCH_EVERY = 60.0  # seconds between looks at the offered files
+READING_AT_ONCE = 2  # files whose digest is being computed
+
+_log = Logger()
+
+
+class Publishing(Protocol):
+    """What of `Feeds` is needed to make an offer known."""
+
+    def publish_offer(self, offer: Offer) -> Any: ...
+
+    def publish_withdraw(self, name: str, body: str) -> Any: ...
+
+
+@attrs.frozen
+class Offered:
+    """An offer that has been made, and the password that opens it (empty for a public one)."""
+
+    offer: Offer
+    password: str = attrs.field(repr=False)
+    generated: bool
+
+
+class Shares:
+    """Implements `net.serve.Shelf` for the offers of this node."""
+
+    def __init__(
+        self,
+        store: Store,
+        own_key: bytes,
+        publishing: Publishing,
+        courses: Courses,
+        emit: Callable[[Event], None],
+        *,
+        clock: Any,
+        wall: Callable[[], float],
+        in_thread: Callable[..., Deferred[Any]],
+        nick: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._own_key = own_key
+        self._publishing = publishing
+        self._courses = courses
+        self._emit = emit
+        self._clock = clock
+        self._wall = wall
+        self._in_thread = in_thread
+        self._nick = nick
+        self._shares = {share.name: share for share in store.shares()}
+        self._names = {offer_id(own_key, name): name for name in self._shares}
+        self._limiters: dict[str, GuessLimiter] = {}
+        self._serving: dict[object, int] = {}
+        self._reading: set[str] = set()
+        self._watch: IDelayedCall | None = None
+        self._stopped = False
+
+    def start(self) -> None:
+        """Look at the files of earlier runs, and go on looking."""
+        self._watch = self._clock.callLater(0, self._look)
+
+    def stop(self) -> None:
+        """Read and watch no more."""
+        self._stopped = True
+        if self._watch is not None and self._watch.active():
+            self._watch.cancel()
+
+    def own(self) -> list[Share]:
+        """What is on offer here, by name."""
+        return sorted(self._shares.values(), key=lambda share: share.name)
+
+    # -- offering
+
+    async def offer(self, path: str, password: str, public: bool) -> Offered:
+        """Read the file, keep what is needed to serve it, and tell the group.
+
+        An empty password makes one of three words; `public` needs none. Raises `ShareError`.
+        """
+        whole = os.path.realpath(os.path.expanduser(path))
+        if len(self._shares) + len(self._reading) >= MAX_OFFERS_PER_NODE:
+            raise ShareError(N_("This node offers as many files as it can."))
+        generated = not public and not password
+        secret = PUBLIC_PASSWORD if public else password or three_words()
+        name = self._free_name(whole)
+        self._reading.add(name)
+        try:
+            identity, digest = await self._read(whole, name)
+            prs = await self._stretched(secret, name)
+        finally:
+            self._reading.discard(name)
+        guessable = not looks_generated(secret)
+        known = attrs.asdict(identity)
+        share = Share(name, whole, prs, not guessable, public, digest=digest, **known)
+        offer = self._make_known(share)
+        return Offered(offer, "" if public else secret, generated)
+
+    def _free_name(self, path: str) -> str:
+        """The file's own name, or a numbered one where another file bears it."""
+        plain = clean_name(Path(path).name)
+        for number in range(1, MAX_OFFERS_PER_NODE):
+            name = numbered(plain, number)
+            share = self._shares.get(name)
+            if name not in self._reading and (share is None or share.path == path):
+                return name
+        raise ShareError(N_("Too many files are called {name}."), name=plain)
+
+    async def _read(self, path: str, name: str) -> tuple[Identity, str]:
+        number = self._courses.number()
+        self._courses.begin(number, "read", name, 0)
+        done = [0, 0]  # written by the thread, read by the loop
+
+        def note(so_far: int, size: int) -> None:
+            done[:] = so_far, size
+
+        def report() -> None:
+            self._courses.moved(number, *done)
+            ticking.append(self._clock.callLater(0.25, report))
+            ticking.pop(0)
+
+        ticking = [self._clock.callLater(0.25, report)]
+        try:
+            return await self._in_thread(read_whole, path, note, lambda: self._stopped)  # type: ignore[no-any-return]
+        finally:
+            ticking[0].cancel()
+            self._courses.end(number)
+
+    async def _stretched(self, secret: str, name: str) -> bytes:
+        try:
+            return await self._in_thread(  # type: ignore[no-any-return]
+                stretch, secret, self._own_key, offer_id(self._own_key, name)
+            )
+        except ValueError:
+            raise ShareError(N_("A password has 1 to 256 characters."), Exit.USAGE) from None
+
+    def _make_known(self, share: Share) -> Offer:
+        self._store.put_share(share)
+        self._shares[share.name] = share
+        self._names[offer_id(self._own_key, share.name)] = share.name
+        self._limiters.pop(share.name, None)
+        stamp = int(self._wall() * 1000)
+        offer = Offer(self._own_key, share.name, share.size, share.digest, share.public, stamp)
+        self._publishing.publish_offer(offer)
+        self._emit(OfferAdded(offer, self._nick(), own=True))
+        return offer
+
+    def withdraw(self, name: str, why: str = "") -> None:
+        """Offer a file no more; raises `ShareError` when it was not on offer here."""
+        share = self._shares.pop(name, None)
+        if share is None:
+            raise ShareError(N_("You do not offer {name}."), Exit.NOT_FOUND, name=name)
+        self._names.pop(offer_id(self._own_key, name), None)
+        self._store.drop_share(name)
+        self._publishing.publish_withdraw(name, write_withdraw(name))
+        self._emit(OfferGone(name, self._own_key, self._nick(), own=True, why=why))
+
+    # -- watching
+
+    def _look(self) -> None:
+        shares = list(self._shares.values())
+        self._in_thread(_changed, shares).addCallbacks(self._looked, self._not_looked)
+
+    def _looked(self, found: list[tuple[Share, str]]) -> None:
+        for share, why in found:
+            if self._shares.get(share.name) is share:
+                self.withdraw(share.name, why)
+        if not self._stopped:
+            self._watch = self._clock.callLater(WATCH_EVERY, self._look)
+
+    def _not_looked(self, failure: Any) -> None:
+        _log.failure("looking at the offered files", failure)
+        self._looked([])
+
+    # -- serving (net.serve.Shelf)
+
+    def find(self, offer: bytes) -> Share:
+        """The offer of that id; raises `Refusal`."""
+        name = self._names.get(offer)
+        if name is None:
+            raise Refusal(404)
+        return self._shares[name]
+
+    def _limiter(self, share: Share) -> GuessLimiter:
+        limiter = self._limiters.get(share.name)
+        if limiter is None:
+            limiter = GuessLimiter(
+                generated=share.generated, now=self._wall(), choose=secrets.randbelow
+            )
+            saved = self._store.guesses(share.name)
+            if saved is not None:
+                try:
+                    limiter.restore(saved)
+                except ValueError as error:
+                    _log.warn("{name}: {error}", name=share.name, error=error)
+            self._limiters[share.name] = limiter
+        return limiter
+
+    def guess(self, served: Share, address: str, key: bytes) -> None:
+        """Ask for one guess; raises `Refusal` when there is none. Public offers need none."""
+        if served.public:
+            return
+        # The time of day, not the reactor's: the state outlives the process.
+        wait = self._limiter(served).take(address, key, self._wall())
+        if wait:
+            raise Refusal(429, int(wait) + 1)
+
+    def guessed(self, served: Share, address: str, key: bytes, right: bool) -> None:
+        """Note how a guess came out; a wrong one is told to the owner."""
+        if served.public:
+            return
+        limiter = self._limiter(served)
+        if right:
+            limiter.right(address, key)
+        else:
+            self._emit(WrongPassword(served.name, address, key))
+        self._store.save_guesses(served.name, limiter.state(self._wall()))
+
+    def open(self, served: Share, offset: int, length: int) -> BoundedReader:
+        """The bytes to send; raises `Refusal` where the file is not what was offered."""
+        identity = _identity(served)
+        try:
+            descriptor = open_unchanged(served.path, identity)
+        except Changed as change:
+            if self._shares.get(served.name) is served:
+                self.withdraw(served.name, str(change))
+            raise Refusal(409) from None
+        return BoundedReader(descriptor, identity, offset, length)
+
+    def progress(self, served: Share, connection: object, sent: int, length: int) -> None:
+        """A body has come so far."""
+        number = self._serving.get(connection)
+        if number is None:
+            number = self._serving[connection] = self._courses.number()
+            self._courses.begin(number, "serve", served.name, length)
+        self._courses.moved(number, sent)
+
+    def ended(self, served: Share, connection: object) -> None:
+        """A body is over."""
+        number = self._serving.pop(connection, None)
+        if number is not None:
+            self._courses.end(number)
+
+
+def _identity(share: Share) -> Identity:
+    return Identity(share.size, share.mtime_ns, share.device, share.inode)
+
+
+def _changed(shares: list[Share]) -> list[tuple[Share, str]]:
+    """Those whose file is not what was offered, and why. Blocks."""
+    found = [(share, check(share.path, _identity(share))) for share in shares]
+    return [(share, why) for share, why in found if why]

@@ -1,0 +1,210 @@
+"""Fetching files: from the catalogue, where the owner's key is known, or by a ticket.
+
+A get from the catalogue requires the key that signed the offer. A ticket names an address only;
+when that address and name are in the catalogue the key is required all the same, else the
+password alone authenticates both ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail
+from twisted.internet.task import deferLater
+
+from twistedp2p.core.catalogue import Offer
+from twistedp2p.core.cpace import PUBLIC_PASSWORD, stretch
+from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.core.events import Event, Fetched, FetchFailed
+from twistedp2p.core.limits import CappedTable, TokenBucket
+from twistedp2p.core.lines import Ok
+from twistedp2p.core.names import clean_name, offer_id
+from twistedp2p.disk.parts import PartFile
+from twistedp2p.node.progress import Courses
+
+AT_ONCE = 16  # transfers in
+AT_ONCE_EACH = 8  # of them from one owner
+# A little under what the other end's door lets in, so that many small files are not turned away.
+CONNECTIONS_RATE, CONNECTIONS_BURST = 4.0, 8.0
+MAX_OWNERS = 4096
+
+InThread = Callable[..., "Deferred[Any]"]
+
+
+class Fetching(Protocol):
+    """What of `net.fetch.Fetcher` is needed."""
+
+    async def fetch(self, order: Any, addresses: Sequence[tuple[str, int]]) -> Any: ...
+
+
+@attrs.define
+class Order:
+    """One wanted file: implements `net.fetch.Order`. `offer` is None for an unknown owner."""
+
+    offer: Offer | None
+    name: str
+    password: str = attrs.field(repr=False)
+    folder: Path
+    in_thread: InThread
+    moved: Callable[[int, int], None]
+    owner: bytes = b""
+    size: int = 0
+    _secret: Deferred[bytes] | None = None
+
+    def prepare(self) -> None:
+        """Begin to stretch the password while the connection is made, where the owner is known."""
+        if self.offer is not None:
+            self._secret = self._stretch(self.offer.owner)
+
+    def _stretch(self, owner: bytes) -> Deferred[bytes]:
+        return self.in_thread(stretch, self.password, owner, offer_id(owner, self.name))
+
+    def stretched(self, owner_key: bytes) -> Deferred[tuple[bytes, bytes]]:
+        """The offer's id and the stretched password; fails when it is another owner."""
+        if self.offer is not None and owner_key != self.offer.owner:
+            return fail(
+                ShareError(
+                    N_("Another node answers at the owner's address: {name} was not taken."),
+                    Exit.DENIED,
+                    name=self.name,
+                )
+            )
+        self.owner = owner_key
+        secret, self._secret = self._secret or self._stretch(owner_key), None
+        return secret.addCallback(lambda prs: (offer_id(owner_key, self.name), prs))
+
+    def open(self, ok: Ok, owner_key: bytes) -> PartFile:
+        """Where the body goes, under the name that was asked for. Blocks."""
+        if self.offer is not None and (ok.digest, ok.size) != (self.offer.digest, self.offer.size):
+            raise ShareError(
+                N_("What was to come is not the {name} that was offered."),
+                Exit.DAMAGED,
+                name=self.name,
+            )
+        self.size = ok.size
+        return PartFile(self.folder, self.name, ok.size, ok.digest)
+
+    def progress(self, done: int, size: int) -> None:
+        """How far the body has come."""
+        self.moved(done, size)
+
+
+@attrs.define
+class Transfer:
+    """A get under way. `done` fires with a `Fetched`, or fails with `ShareError`."""
+
+    number: int
+    name: str
+    done: Deferred[Fetched] = attrs.field(factory=Deferred)
+
+    def cancel(self) -> None:
+        """Stop; nothing is left on disk."""
+        self.done.cancel()
+
+
+class Transfers:
+    """All gets of this node."""
+
+    def __init__(
+        self,
+        fetching: Fetching,
+        courses: Courses,
+        emit: Callable[[Event], None],
+        *,
+        clock: Any,
+        in_thread: InThread,
+        folder: Path,
+    ) -> None:
+        self._fetching = fetching
+        self._courses = courses
+        self._emit = emit
+        self._clock = clock
+        self._in_thread = in_thread
+        self._folder = folder
+        self._running: dict[int, Transfer] = {}
+        self._all = DeferredSemaphore(AT_ONCE)
+        self._each: CappedTable[str, tuple[DeferredSemaphore, TokenBucket]] = CappedTable(
+            MAX_OWNERS
+        )
+
+    def running(self) -> list[Transfer]:
+        """The gets that are not over."""
+        return list(self._running.values())
+
+    def get(
+        self,
+        name: str,
+        password: str,
+        addresses: Sequence[tuple[str, int]],
+        offer: Offer | None,
+        folder: Path | None = None,
+    ) -> Transfer:
+        """Fetch one file; `offer` is the catalogue's, where it is known."""
+        number = self._courses.number()
+        order = Order(
+            offer,
+            clean_name(name),
+            PUBLIC_PASSWORD if offer is not None and offer.public else password,
+            folder or self._folder,
+            self._in_thread,
+            lambda done, size: self._courses.moved(number, done, size),
+        )
+        transfer = Transfer(number, order.name)
+        self._running[number] = transfer
+        self._courses.begin(number, "get", order.name, offer.size if offer else 0)
+        transfer.done = Deferred.fromCoroutine(self._run(order, addresses))
+        transfer.done.addCallbacks(
+            self._fetched, self._failed, callbackArgs=(order, number), errbackArgs=(order, number)
+        )
+        return transfer
+
+    async def _run(self, order: Order, addresses: Sequence[tuple[str, int]]) -> Any:
+        host = addresses[0][0] if addresses else ""
+        row = self._each.get(host)
+        if row is None:
+            bucket = TokenBucket.full(CONNECTIONS_RATE, CONNECTIONS_BURST, self._clock.seconds())
+            row = DeferredSemaphore(AT_ONCE_EACH), bucket
+            self._each.put(host, row)
+        each, bucket = row
+        await each.acquire()
+        try:
+            await self._all.acquire()
+            try:
+                while not bucket.take(self._clock.seconds()):
+                    wait = bucket.wait(self._clock.seconds())
+                    await deferLater(self._clock, wait)
+                order.prepare()
+                return await self._fetching.fetch(order, addresses)
+            finally:
+                self._all.release()
+        finally:
+            each.release()
+
+    def _fetched(self, path: Path, order: Order, number: int) -> Fetched:
+        self._running.pop(number, None)
+        seconds = self._courses.end(number)
+        fetched = Fetched(
+            number, order.name, str(path), order.size, seconds, order.owner, order.offer is not None
+        )
+        self._emit(fetched)
+        return fetched
+
+    def _failed(self, failure: Any, order: Order, number: int) -> Any:
+        self._running.pop(number, None)
+        self._courses.end(number)
+        if failure.check(CancelledError):
+            error = ShareError(N_("Stopped."))
+        elif failure.check(ShareError):
+            error = failure.value
+        else:
+            raise failure.value
+        self._emit(FetchFailed(number, order.name, error.sentence, error.values))
+        raise error
+
+    def stop(self) -> None:
+        """Stop every get."""
+        for transfer in self.running():
+            transfer.cancel()
