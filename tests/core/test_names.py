@@ -1,3 +1,4 @@
+import time
 import unicodedata
 
 from hypothesis import example, given, settings
@@ -317,6 +318,16 @@ class CleanNickTests(SynchronousTestCase):
         self.assertLessEqual(len(cleaned), 20)
         self.assertEqual(cleaned.split(), [cleaned] if cleaned else [])
         self.assertTrue(set(cleaned).isdisjoint("<>:[]~#*!?\"',()"))
+
+
+class LongTextTests(SynchronousTestCase):
+    def test_time_is_bounded(self):
+        """Attack 33: marks without end, which normalising would sort in quadratic time."""
+        for text in ("a" + "\u0301\u0316" * 100000, "é" * 200000, "\u200b" * 200000):
+            for clean in (clean_name, clean_line, clean_nick):
+                began = time.process_time()
+                clean(text)
+                self.assertLess(time.process_time() - began, 0.5, clean)
 
 
 class LookAlikeTests(SynchronousTestCase):

@@ -230,6 +230,9 @@ class FormatTests(SynchronousTestCase):
 
     @settings(deadline=None)
     @given(hosts, st.integers(1, 65535), passwords, names)
+    @example("h", 1, "ends in \\", "a")
+    @example("h", 1, '\\"', "a")
+    @example("h", 1, '\\\\"”“\\”', "a")
     def test_round_trip(self, host, port, password, name):
         ticket = Ticket(host, port, password, name)
         self.assertEqual(ticket.name, clean_name(name))
