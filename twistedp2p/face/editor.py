@@ -7,6 +7,8 @@ a session of their own, which has no history.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import queue
 import sys
 import threading
@@ -14,14 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import create_app_session
+from prompt_toolkit.application import create_app_session, run_in_terminal
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import ANSI
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input import create_input
-from prompt_toolkit.output import create_output
-from prompt_toolkit.patch_stdout import StdoutProxy
+from prompt_toolkit.output import Output, create_output
 
 from twistedp2p.face.menu import Menu
 
@@ -81,6 +82,7 @@ class Editor:
     """A `menu.Screen` on a full terminal. `menu` is set by `open_editor` before it starts."""
 
     interactive = True
+    has_bottom = True
     menu: Menu
 
     def __init__(self, reactor: Any, environment: Mapping[str, str]) -> None:
@@ -89,10 +91,11 @@ class Editor:
         self._questions: queue.Queue[tuple[str, bool, str] | None] = queue.Queue()
         self._completer = _Words()
         self._toolbar = ""
-        self._proxy: StdoutProxy | None = None
         self._session: PromptSession[str] | None = None
         self._running: PromptSession[str] | None = None
-        self._early: list[str] = []
+        self._output: Output | None = None
+        self._context = contextvars.Context()
+        self._lines: list[str] = []
         self._lock = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="menu", daemon=True)
@@ -109,10 +112,10 @@ class Editor:
         if self._colours and colour != "0":
             text = f"\x1b[{colour}m{text}\x1b[0m"
         with self._lock:
-            if self._proxy is None:
-                self._early.append(text + "\n")
-            else:
-                self._proxy.write(text + "\n")
+            self._lines.append(text + "\n")
+            first = len(self._lines) == 1
+        if first:
+            self._in_prompt(self._print_above)
 
     def ask(self, question: str, *, secret: bool = False, complete: str = "") -> None:
         """Ask for the next line; a question that is still open is dropped."""
@@ -124,7 +127,7 @@ class Editor:
             return
         self._closed = True
         self._questions.put(None)
-        self._leave_prompt()
+        self._in_prompt(_end_prompt)
 
     def join(self) -> None:
         """Wait until the terminal is as it was."""
@@ -142,39 +145,43 @@ class Editor:
             if running is not None:
                 running.app.invalidate()
 
-    def _leave_prompt(self) -> None:
+    def _in_prompt(self, call: Callable[[PromptSession[str]], object]) -> None:
+        """Have `call` run in the menu's thread, if a prompt is open there; else nothing."""
         running = self._running
         loop = running.app.loop if running is not None else None
         if running is not None and loop is not None:
-            loop.call_soon_threadsafe(self._exit_app, running)
-
-    @staticmethod
-    def _exit_app(session: PromptSession[str]) -> None:
-        if session.app.is_running and session.app.future and not session.app.future.done():
-            session.app.exit(exception=EOFError)
+            with contextlib.suppress(RuntimeError):  # the prompt has just ended, and its loop
+                loop.call_soon_threadsafe(call, running, context=self._context)
 
     # -- in the menu's thread
 
     def _run(self) -> None:
         # twistd has replaced sys.stdout by its log.
         output = create_output(sys.__stdout__)
+        self._output = output
         with create_app_session(input=create_input(sys.__stdin__), output=output):
-            proxy = StdoutProxy(raw=True, sleep_between_writes=0.02)
-            with self._lock:
-                self._proxy = proxy
-                for text in self._early:
-                    proxy.write(text)
+            self._context = contextvars.copy_context()
             self._session = PromptSession(
                 history=InMemoryHistory(),
                 completer=self._completer,
                 complete_while_typing=False,
                 enable_suspend=True,
             )
-            try:
-                while (question := self._questions.get()) is not None:
-                    self._answer(*question)
-            finally:
-                proxy.close()
+            while (question := self._questions.get()) is not None:
+                self._answer(*question)
+            self._print()
+
+    def _print_above(self, session: PromptSession[str]) -> None:
+        if session.app.is_running:
+            run_in_terminal(self._print)
+
+    def _print(self) -> None:
+        """Write the lines that wait. With a prompt open, only by `run_in_terminal`."""
+        with self._lock:
+            text, self._lines = "".join(self._lines), []
+        if text and self._output is not None:
+            self._output.write_raw(text.replace("\n", "\r\n"))
+            self._output.flush()
 
     def _answer(self, question: str, secret: bool, complete: str) -> None:
         try:
@@ -197,14 +204,21 @@ class Editor:
         try:
             if self._closed:
                 raise EOFError
+            self._print()
             return session.prompt(
                 question + " ",
+                pre_run=lambda: self._print_above(session),
                 is_password=secret,
                 bottom_toolbar=lambda: ANSI(self._toolbar),
                 handle_sigint=False,
             )
         finally:
             self._running = None
+
+
+def _end_prompt(session: PromptSession[str]) -> None:
+    if session.app.is_running and session.app.future and not session.app.future.done():
+        session.app.exit(exception=EOFError)
 
 
 def open_editor(

@@ -31,6 +31,7 @@ class Screen(Protocol):
     """Where the menu appears."""
 
     interactive: bool  # a person is there, who can be asked to confirm
+    has_bottom: bool  # it shows `Menu.bottom` below the question
 
     def show(self, text: str, style: str = "") -> None:
         """Show one line above the question. Styles: "", system, warning, error, plain, own."""
@@ -188,11 +189,11 @@ class Menu:
     def _ask_top(self) -> None:
         if self._leaving:
             return
-        self._ask(
-            self._("1 message  2 get  3 quit  4 offer  5 files  6 who  7 withdraw  ? help >"),
-            self._top,
-            complete="command",
-        )
+        question = ">" if self._screen.has_bottom else f"{self._choices()} >"
+        self._ask(question, self._top, complete="command")
+
+    def _choices(self) -> str:
+        return self._("1 message  2 get  3 quit  4 offer  5 files  6 who  7 withdraw  ? help")
 
     def _system(self, sentence: str, **values: object) -> None:
         self._screen.show("* " + sentence.format(**values), "system")
@@ -503,4 +504,4 @@ class Menu:
             "choice": tuple(thing.name for thing in things if isinstance(thing, Offer)),
             "own": tuple(offer.name for offer in self._desk.own_offers()[:COMPLETIONS]),
         }
-        return [line, *self._news.courses()], words
+        return [*self._news.courses(), f"{self._choices()}  |  {line}"], words

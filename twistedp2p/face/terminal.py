@@ -70,6 +70,7 @@ class PlainTerminal(LineReceiver):
 
     delimiter = b"\n"
     MAX_LENGTH = MAX_LINE
+    has_bottom = False
     menu: Menu
 
     def __init__(self, interactive: bool, restore: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 HIGH_WATER = 4 * 2**20  # bytes waiting: pause the sender
@@ -41,6 +42,15 @@ class Flow(Protocol):
 
 
 InThread = Callable[..., "Deferred[Any]"]
+
+
+def in_threads_of(reactor: Any) -> InThread:
+    """`in_thread(call, *arguments)`: run a blocking call in the reactor's thread pool."""
+
+    def in_thread(call: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), call, *arguments)
+
+    return in_thread
 
 
 class Pump:

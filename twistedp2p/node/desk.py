@@ -16,7 +16,6 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from twistedp2p.core.body import BadBody
@@ -41,6 +40,7 @@ from twistedp2p.disk.store import Store
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.group import Group
 from twistedp2p.net.interfaces import Interface, choose
+from twistedp2p.net.pump import in_threads_of
 from twistedp2p.net.serve import FileService, Limits
 from twistedp2p.net.sockets import SocketError, file_listener
 from twistedp2p.net.tls import NodeTLS
@@ -104,6 +104,7 @@ class Node:
         self.key = Signer(instance.private_key, b"").key
         self._reactor = reactor
         self._wall = wall
+        self._in_thread = in_threads_of(reactor)
         self._faces: list[Callable[[Event], None]] = []
         self._started = wall()
         self._instance = instance
@@ -185,9 +186,6 @@ class Node:
             in_thread=self._in_thread,
             folder=config.download_folder,
         )
-
-    def _in_thread(self, call: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
-        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), call, *arguments)
 
     # -- life
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
@@ -31,6 +30,7 @@ from twistedp2p.disk.shelf import (
     read_whole,
 )
 from twistedp2p.disk.store import Share, Store
+from twistedp2p.net.pump import InThread
 from twistedp2p.node.progress import Courses
 
 WATCH_EVERY = 60.0  # seconds between looks at the offered files
@@ -69,7 +69,7 @@ class Shares:
         *,
         clock: Any,
         wall: Callable[[], float],
-        in_thread: Callable[..., Deferred[Any]],
+        in_thread: InThread,
         nick: Callable[[], str],
     ) -> None:
         self._store = store

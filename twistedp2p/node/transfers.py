@@ -23,6 +23,7 @@ from twistedp2p.core.limits import CappedTable, TokenBucket
 from twistedp2p.core.lines import Ok
 from twistedp2p.core.names import clean_name, offer_id
 from twistedp2p.disk.parts import PartFile
+from twistedp2p.net.pump import InThread
 from twistedp2p.node.progress import Courses
 
 AT_ONCE = 16  # transfers in
@@ -30,8 +31,6 @@ AT_ONCE_EACH = 8  # of them from one owner
 # A little under what the other end's door lets in, so that many small files are not turned away.
 CONNECTIONS_RATE, CONNECTIONS_BURST = 4.0, 8.0
 MAX_OWNERS = 4096
-
-InThread = Callable[..., "Deferred[Any]"]
 
 
 class Fetching(Protocol):
