@@ -73,7 +73,7 @@ class FileClient(LineReceiver):
         self._owner = b""
         self._pump: Pump | None = None
         self._left = self._length = 0  # bytes
-        self._ended = False
+        self._ended = self._lost = False
         self.done: Deferred[Any] = Deferred(lambda _: self.cancel())
 
     def connectionMade(self) -> None:
@@ -203,7 +203,19 @@ class FileClient(LineReceiver):
         self._fail(ShareError(N_("Stopped.")))
 
     def connectionLost(self, reason: Failure = ...) -> None:  # type: ignore[assignment]
-        """The end, whoever made it. Before the handshake, a clean close is a full house."""
+        """The end, whoever made it; what came before it may still wait to be taken."""
+        self._lost = True
+        if not self.paused:
+            self._broken(reason)
+
+    def resumeProducing(self) -> None:
+        """Take what waits, and more if there is more."""
+        super().resumeProducing()
+        if self._lost and not self.paused:
+            self._broken(Failure(net_error.ConnectionDone()))
+
+    def _broken(self, reason: Failure) -> None:
+        # Before the handshake, a clean close is a full house.
         if self._owner:
             self._fail(ShareError(N_("The connection broke in the middle; get the file again.")))
         elif reason.check(net_error.ConnectionDone, net_error.ConnectionLost):
