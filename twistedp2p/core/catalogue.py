@@ -2,7 +2,7 @@
 
 Bodies (JSON objects)::
 
-    offer      {"digest": "sha256:<64 hex>", "name": "a.jpg", "public": false, "size": 1234}
+    offer      {"digest": "blake3:<64 hex>", "name": "a.jpg", "public": false, "size": 1234}
     withdraw   {"name": "a.jpg"}
 
 An offer's id is derived from the owner's key and the name (`names.offer_id`): a name stands for

@@ -8,7 +8,7 @@ Lines end with CR LF and have at most 512 bytes::
     S: OK <Tb> <size> <offset> <length> <digest> <name>      then exactly <length> bytes
     S: ERR <code> [<seconds>]                   instead of SHARE or OK; then the end
 
-``digest`` is ``sha256:`` and 64 hex digits, of the whole file. ``name`` is UTF-8, the rest of
+``digest`` is ``blake3:`` and 64 hex digits, of the whole file. ``name`` is UTF-8, the rest of
 the line. Numbers are canonical decimals below 2^53.
 """
 
@@ -107,13 +107,13 @@ class Err:
         return f"ERR {self.code}{wait}".encode("ascii")
 
 
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+DIGEST = re.compile(r"blake3:[0-9a-f]{64}")
 _NUMBER = r"(0|[1-9][0-9]{0,15})"
 _AUTH = re.compile(r"AUTH ([0-9a-f]{32}) ([\w-]{43})", re.ASCII)
 _SHARE = re.compile(r"SHARE ([\w-]{43})", re.ASCII)
 _GET = re.compile(rf"GET ([\w-]{{86}}) {_NUMBER} (?:-|{_NUMBER})", re.ASCII)
 _OK = re.compile(
-    rf"OK ([\w-]{{86}}) {_NUMBER} {_NUMBER} {_NUMBER} (sha256:[0-9a-f]{{64}}) (.{{1,200}})",
+    rf"OK ([\w-]{{86}}) {_NUMBER} {_NUMBER} {_NUMBER} (blake3:[0-9a-f]{{64}}) (.{{1,200}})",
     re.ASCII,
 )
 _ERR = re.compile(r"ERR ([1-9][0-9]{2})(?: (0|[1-9][0-9]{0,5}))?", re.ASCII)

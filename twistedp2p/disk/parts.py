@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import secrets
 from pathlib import Path
+
+from blake3 import blake3
 
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.names import clean_name
@@ -45,7 +46,7 @@ class PartFile:
     def __init__(self, folder: Path, name: str, size: int, digest: str) -> None:
         self._name = clean_name(name)
         self._digest = digest
-        self._hash = hashlib.sha256()
+        self._hash = blake3()
         self._size = size
         self._done = 0
         self._folder_path = folder
@@ -86,7 +87,7 @@ class PartFile:
             why=error.strerror or str(error),
         )
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append `data`; it is hashed on the way."""
         try:
             view = memoryview(data)
@@ -100,7 +101,7 @@ class PartFile:
     def finish(self) -> Path:
         """Check the whole and give it its name: returns the path. On failure nothing is left."""
         try:
-            found = "sha256:" + self._hash.hexdigest()
+            found = "blake3:" + self._hash.hexdigest()
             if self._done != self._size or found != self._digest:
                 raise ShareError(
                     N_("{name} came damaged and was thrown away; get it again."),

@@ -6,13 +6,13 @@ not what was offered and is not served. A reader never gives more bytes than wer
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import attrs
+from blake3 import blake3
 
 from twistedp2p.core.errors import N_, Exit, ShareError
 
@@ -69,7 +69,7 @@ def read_whole(
     """
     descriptor = open_file(path)
     try:
-        identity, digest = Identity.of(descriptor), hashlib.sha256()
+        identity, digest = Identity.of(descriptor), blake3()
         buffer = memoryview(bytearray(HASH_CHUNK))
         done = 0
         while count := os.readv(descriptor, [buffer]):
@@ -89,7 +89,7 @@ def read_whole(
         ) from error
     finally:
         os.close(descriptor)
-    return identity, "sha256:" + digest.hexdigest()
+    return identity, "blake3:" + digest.hexdigest()
 
 
 def open_unchanged(path: str, identity: Identity) -> int:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from twisted.internet import error as net_error
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
+from twisted.internet.interfaces import IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
@@ -21,11 +21,13 @@ from zope.interface import implementer
 from twistedp2p.core.conversation import ClientEnd, Session, Violation
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.lines import ERRORS, MAX_LINE, BadLine, Err, Ok, Share, parse_owner
+from twistedp2p.net.deadline import Deadline
 from twistedp2p.net.pump import BlockingFile, InThread, Pump
 from twistedp2p.net.tls import NodeTLS, NotANode, peer_of
 
 CONNECT_TIMEOUT = 5.0  # seconds for each address
 ANSWER_DEADLINE = 20.0  # seconds from connection to the first byte of the body
+READ_BODY = 1 << 18  # bytes read from the socket at once
 STALL = 30.0  # seconds without progress of a body
 
 _CODES = {403: Exit.DENIED, 429: Exit.DENIED, 404: Exit.NOT_FOUND, 409: Exit.NOT_FOUND}
@@ -66,9 +68,8 @@ class FileClient(LineReceiver):
     def __init__(self, order: Order, own_key: bytes, clock: IReactorTime, in_thread: InThread):
         self._order = order
         self._own_key = own_key
-        self._clock = clock
         self._in_thread = in_thread
-        self._timer: IDelayedCall | None = None
+        self._deadline = Deadline(clock, self._timed_out)
         self._end: ClientEnd | None = None
         self._owner = b""
         self._pump: Pump | None = None
@@ -78,7 +79,7 @@ class FileClient(LineReceiver):
 
     def connectionMade(self) -> None:
         """TCP stands; TLS has yet to be agreed."""
-        self._timer = self._clock.callLater(ANSWER_DEADLINE, self._timed_out)
+        self._deadline.set(ANSWER_DEADLINE)
 
     def handshakeCompleted(self) -> None:
         """TLS stands: see whose key it is, and make the secret for it."""
@@ -133,6 +134,7 @@ class FileClient(LineReceiver):
 
     def _open(self, ok: Ok) -> None:
         self.setRawMode()
+        self.transport.transport.bufferSize = READ_BODY
         self.pauseProducing()  # until there is somewhere to write to
         self._left = self._length = ok.length
         self._in_thread(self._order.open, ok, self._owner).addCallbacks(
@@ -140,18 +142,14 @@ class FileClient(LineReceiver):
         )
 
     def _opened(self, file: BlockingFile) -> None:
-        self._pump = Pump(file, self._in_thread, self, self._fail_with)
+        self._pump = Pump(file, self._length, self._in_thread, self, self._fail_with)
         if self._ended:
             self._pump.discard()
             return
-        self._wait()
+        self._deadline.set(STALL)
         if not self._left:
             self._finish()
         self.resumeProducing()
-
-    def _wait(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.reset(STALL)
 
     def rawDataReceived(self, data: bytes) -> None:
         """The body."""
@@ -162,7 +160,7 @@ class FileClient(LineReceiver):
             return
         self._left -= len(data)
         self._pump.write(data)
-        self._wait()
+        self._deadline.moved()
         self._order.progress(self._length - self._left, self._length)
         if not self._left:
             self._finish()
@@ -175,8 +173,7 @@ class FileClient(LineReceiver):
 
     def _end_now(self) -> None:
         self._ended = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self._deadline.stop()
 
     def _fail_with(self, failure: Failure) -> None:
         self._fail(failure.value)

@@ -6,6 +6,7 @@ paused, so memory stays bounded whatever the two speeds are.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -13,15 +14,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
-HIGH_WATER = 4 * 2**20  # bytes waiting: pause the sender
-LOW_WATER = 1 * 2**20  # bytes waiting: let it go on
 BATCH = 1 * 2**20  # bytes written in one go
+MOST_FULL = 4  # full batches waiting or being written: pause the sender
 
 
 class BlockingFile(Protocol):
     """What is written to: `disk.parts.PartFile` has this face."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: memoryview) -> None:
         """Append."""
 
     def finish(self) -> Any:
@@ -56,53 +56,66 @@ def in_threads_of(reactor: Any) -> InThread:
 class Pump:
     """Writes to `file` through `in_thread` (as `deferToThread`), one call at a time.
 
-    `failed` is called once with the Failure of a write; nothing is written after that.
+    What comes is copied into buffers that are used again and again: a change of threads costs as
+    much as 100 KiB, and memory that is new each time costs more than the copy.
+
+    `failed` is called once with the Failure of a write; nothing is written after that. `size` is
+    how much will come, in bytes.
     """
 
     def __init__(
-        self, file: BlockingFile, in_thread: InThread, flow: Flow, failed: Callable[[Failure], None]
+        self,
+        file: BlockingFile,
+        size: int,
+        in_thread: InThread,
+        flow: Flow,
+        failed: Callable[[Failure], None],
     ) -> None:
         self._file = file
+        self._batch = max(1, min(BATCH, size))
         self._in_thread = in_thread
         self._flow = flow
         self._failed = failed
-        self._waiting: list[bytes] = []
-        self._size = 0  # bytes in `_waiting` and in the batch being written
-        self._busy = False
-        self._paused = False
-        self._broken = False
+        self._filling = bytearray(self._batch)
+        self._filled = 0  # bytes of `_filling`
+        self._full: deque[tuple[bytearray, int]] = deque()
+        self._free: list[bytearray] = []
+        self._busy = self._paused = self._broken = False
         self._idle: list[Deferred[None]] = []
 
     def write(self, data: bytes) -> None:
         """Take `data`; the sender is paused when too much waits."""
-        if self._broken:
-            return
-        self._waiting.append(data)
-        self._size += len(data)
-        if self._size > HIGH_WATER and not self._paused:
+        at = 0
+        while at < len(data) and not self._broken:
+            count = min(len(data) - at, self._batch - self._filled)
+            self._filling[self._filled : self._filled + count] = memoryview(data)[at : at + count]
+            self._filled += count
+            at += count
+            if self._filled == self._batch:
+                self._turn()
+
+    def _turn(self) -> None:
+        """What has been filled is to be written; go on with another buffer."""
+        self._full.append((self._filling, self._filled))
+        self._filling = self._free.pop() if self._free else bytearray(self._batch)
+        self._filled = 0
+        if len(self._full) >= MOST_FULL and not self._paused:
             self._paused = True
             self._flow.pauseProducing()
         self._kick()
 
     def _kick(self) -> None:
-        if self._busy or not self._waiting:
-            return
-        batch, size = [], 0
-        while self._waiting and size < BATCH:
-            batch.append(self._waiting.pop(0))
-            size += len(batch[-1])
-        self._busy = True
-        self._in_thread(self._write_batch, batch).addCallbacks(
-            self._written, self._broke, callbackArgs=(size,)
-        )
+        if not self._busy and self._full and not self._broken:
+            self._busy = True
+            buffer, count = self._full[0]
+            self._in_thread(self._file.write, memoryview(buffer)[:count]).addCallbacks(
+                self._written, self._broke
+            )
 
-    def _write_batch(self, batch: list[bytes]) -> None:
-        self._file.write(b"".join(batch))
-
-    def _written(self, _result: None, size: int) -> None:
+    def _written(self, _result: None) -> None:
         self._busy = False
-        self._size -= size
-        if self._paused and self._size < LOW_WATER:
+        self._free.append(self._full.popleft()[0])
+        if self._paused and len(self._full) < MOST_FULL // 2:
             self._paused = False
             self._flow.resumeProducing()
         self._kick()
@@ -110,12 +123,11 @@ class Pump:
 
     def _broke(self, failure: Failure) -> None:
         self._busy, self._broken = False, True
-        self._waiting.clear()
         self._failed(failure)
         self._settle()
 
     def _settle(self) -> None:
-        while not self._busy and not self._waiting and self._idle:
+        while not self._busy and (self._broken or not self._full) and self._idle:
             self._idle.pop().callback(None)
 
     def _when_idle(self) -> Deferred[None]:
@@ -126,10 +138,11 @@ class Pump:
 
     def finish(self) -> Deferred[Any]:
         """Write what waits, then finish the file in the thread; fires with its result."""
+        if self._filled:
+            self._turn()
         return self._when_idle().addCallback(lambda _: self._in_thread(self._file.finish))
 
     def discard(self) -> Deferred[Any]:
         """Drop what waits, then discard the file in the thread."""
         self._broken = True
-        self._waiting.clear()
         return self._when_idle().addCallback(lambda _: self._in_thread(self._file.discard))

@@ -15,7 +15,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IConsumer,
-    IDelayedCall,
     IHandshakeListener,
     IReactorTime,
 )
@@ -28,10 +27,12 @@ from zope.interface import implementer
 from twistedp2p.core.conversation import OwnerEnd, Refusal, Session, Violation
 from twistedp2p.core.limits import Buckets
 from twistedp2p.core.lines import MAX_LINE, Auth, BadLine, Err, Get, parse_client
+from twistedp2p.net.deadline import Deadline
 from twistedp2p.net.sockets import unmapped
 from twistedp2p.net.tls import NodeTLS, NotANode, peer_of
 
 CHUNK = 65_536  # bytes read and encrypted at once: the best under Twisted's TLS
+CHUNKS_A_ROUND = 4
 PROOF_DEADLINE = 10.0  # seconds from accept to a right proof
 STALL = 30.0  # seconds without progress of a body
 LINGER = 120.0  # seconds for the last bytes to reach a slow reader
@@ -112,17 +113,18 @@ class BodySender(FileSender):
         self.sent = 0  # bytes
 
     def resumeProducing(self) -> None:
-        """Send one more chunk."""
-        before = self.file
+        """Send some more chunks: each call costs a round of the reactor."""
         try:
-            super().resumeProducing()
+            for _ in range(CHUNKS_A_ROUND):
+                if self.deferred is not None:
+                    super().resumeProducing()
         except Exception:
             deferred, self.deferred, self.file = self.deferred, None, None
             if deferred is not None:
                 deferred.errback(Failure())
             return
-        if before is not None and self.file is not None:
-            self._server.body_progress()
+        if self.file is not None:
+            self._server.body_progress(CHUNKS_A_ROUND * CHUNK)
 
 
 @implementer(IHandshakeListener)
@@ -136,7 +138,7 @@ class FileServer(LineReceiver):
     def __init__(self, factory: FileService, address: str) -> None:
         self._service = factory
         self._address = address
-        self._timer: IDelayedCall | None = None
+        self._deadline = Deadline(factory.clock, self._abort)
         self._end: OwnerEnd | None = None
         self._key = b""
         self._served: Served | None = None
@@ -149,7 +151,7 @@ class FileServer(LineReceiver):
         """TCP stands; TLS has yet to be agreed."""
         self._service.unproven[self._address] += 1
         self._counting = True
-        self._wait(PROOF_DEADLINE)
+        self._deadline.set(PROOF_DEADLINE)
 
     def handshakeCompleted(self) -> None:
         """TLS stands: see who it is."""
@@ -160,12 +162,6 @@ class FileServer(LineReceiver):
             return
         self._key = peer.key
         self._end = OwnerEnd(Session(self._service.own_key, peer.key, peer.binding))
-
-    def _wait(self, seconds: float) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.reset(seconds)
-        else:
-            self._timer = self._service.clock.callLater(seconds, self._abort)
 
     def _abort(self) -> None:
         if not self._over:
@@ -226,21 +222,21 @@ class FileServer(LineReceiver):
     def _send_body(self, length: int) -> None:
         self._length = length
         self.setRawMode()
-        self._wait(STALL)
+        self._deadline.set(STALL)
         sender = BodySender(self)
         consumer: IConsumer = self.transport
         done: Deferred[bytes] = sender.beginFileTransfer(self._reader, consumer)
         done.addCallbacks(self._body_sent, lambda _failure: self._abort())
 
-    def body_progress(self) -> None:
-        """A chunk has been handed to the connection."""
-        self._sent = min(self._length, self._sent + CHUNK)
-        self._wait(STALL)
+    def body_progress(self, count: int) -> None:
+        """`count` more bytes, but for the last chunk, have been handed to the connection."""
+        self._sent = min(self._length, self._sent + count)
+        self._deadline.moved()
         self._service.shelf.progress(self._served, self, self._sent, self._length)
 
     def _body_sent(self, _last: bytes) -> None:
         if not self._over:
-            self._wait(LINGER)
+            self._deadline.set(LINGER)
             self.transport.loseConnection()
 
     def _refuse(self, line: Err) -> None:
@@ -253,8 +249,7 @@ class FileServer(LineReceiver):
         """The end, whoever made it."""
         self._over = True
         self._proven()
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self._deadline.stop()
         if self._sending:
             self._service.free_place(self._key)
         if self._reader is not None:

@@ -9,6 +9,7 @@ import attrs
 from twistedp2p.core.events import Event, Progress
 
 EVERY = 0.25  # seconds between two reports of one transfer
+LOOK_EVERY = 65_536  # bytes between two looks at the clock
 SMOOTHING = 0.3  # weight of the latest rate in the one that is shown
 
 
@@ -21,6 +22,7 @@ class _Course:
     told_at: float
     done: int = 0
     told: int = 0
+    looked: int = 0
     rate: float = 0.0
 
 
@@ -53,6 +55,9 @@ class Courses:
             return
         course.done = done
         course.size = course.size if size is None else size
+        if done - course.looked < LOOK_EVERY and done != course.size:
+            return
+        course.looked = done
         now = self._seconds()
         if now - course.told_at >= EVERY:
             latest = (done - course.told) / (now - course.told_at)
