@@ -2,8 +2,8 @@
 
 ::
 
-    owner    auth --AUTH--> share --SHARE--> get --GET--> answer --OK--> body
-    client   auth --AUTH--> share --SHARE--> get --GET--> answer --OK--> body
+    owner    auth --AUTH--> share --SHARE--> get --GET--> answer --OK--> go --GO--> body
+    client   auth --AUTH--> share --SHARE--> get --GET--> answer --OK--> go --GO--> body
 
     ERR from the owner ends both. A line that its state does not await is a `Violation`.
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 import attrs
 
 from twistedp2p.core.cpace import CPaceError, Exchange, channel_identifier
-from twistedp2p.core.lines import Auth, Err, Get, Ok, Share
+from twistedp2p.core.lines import Auth, Err, Get, Go, Ok, Share
 
 
 class Violation(ValueError):
@@ -53,7 +53,7 @@ class OwnerEnd:
         self._exchange: Exchange | None = None
         self.state = "auth"
 
-    def heard_auth(self, line: Auth | Get) -> Auth:
+    def heard_auth(self, line: Auth | Get | Go) -> Auth:
         """The first line of the client; raises `Violation` on any other."""
         if self.state != "auth" or not isinstance(line, Auth):
             raise Violation("AUTH was awaited")
@@ -71,7 +71,7 @@ class OwnerEnd:
         self.state = "get"
         return Share(exchange.share)
 
-    def heard_get(self, line: Auth | Get) -> Get:
+    def heard_get(self, line: Auth | Get | Go) -> Get:
         """The second line of the client; raises `Violation` on any other."""
         if self.state != "get" or not isinstance(line, Get):
             raise Violation("GET was awaited")
@@ -83,10 +83,16 @@ class OwnerEnd:
         return self._exchange is not None and self._exchange.verify(get.tag)
 
     def ok(self, size: int, offset: int, length: int, digest: str, name: str) -> Ok:
-        """The answer that opens the body of `length` bytes."""
+        """The answer that announces the body of `length` bytes."""
         assert self._exchange is not None
-        self.state = "body"
+        self.state = "go"
         return Ok(self._exchange.tag(), size, offset, length, digest, name)
+
+    def heard_go(self, line: Auth | Get | Go) -> None:
+        """The last line of the client; raises `Violation` on any other. The body may begin."""
+        if self.state != "go" or not isinstance(line, Go):
+            raise Violation("GO was awaited")
+        self.state = "body"
 
 
 class ClientEnd:
@@ -106,8 +112,8 @@ class ClientEnd:
     def heard(self, line: Share | Ok | Err) -> Share | Ok | Err:
         """Check a line of the owner against the state; raises `Violation`.
 
-        After an `Ok` that passes, the owner has proved the password and exactly `length` bytes
-        follow.
+        After an `Ok` that passes, the owner has proved the password; exactly `length` bytes
+        follow our `go`.
         """
         if isinstance(line, Err):
             self.state = "ended"
@@ -139,4 +145,9 @@ class ClientEnd:
         length = line.size - line.offset if self._asked.length is None else self._asked.length
         if line.offset != self._asked.offset or line.length != length:
             raise Violation("another part of the file than asked for")
+        self.state = "go"
+
+    def go(self) -> Go:
+        """Ask for the body, once there is somewhere to put it."""
         self.state = "body"
+        return Go()

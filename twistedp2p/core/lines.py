@@ -5,7 +5,8 @@ Lines end with CR LF and have at most 512 bytes::
     C: AUTH <offer> <Ya>                        offer: 32 hex digits; Ya, Yb: 32 bytes base64url
     S: SHARE <Yb>
     C: GET <Ta> <offset> <length|->             Ta, Tb: 64 bytes base64url; bytes, decimal
-    S: OK <Tb> <size> <offset> <length> <digest> <name>      then exactly <length> bytes
+    S: OK <Tb> <size> <offset> <length> <digest> <name>
+    C: GO                                       then exactly <length> bytes, sealed (`frames`)
     S: ERR <code> [<seconds>]                   instead of SHARE or OK; then the end
 
 ``digest`` is ``blake3:`` and 64 hex digits, of the whole file. ``name`` is UTF-8, the rest of
@@ -78,6 +79,15 @@ class Get:
 
 
 @attrs.frozen
+class Go:
+    """The client is ready for the body: what follows is no TLS any more."""
+
+    def line(self) -> bytes:
+        """The bytes on the wire, without the line end."""
+        return b"GO"
+
+
+@attrs.frozen
 class Ok:
     """The owner's proof (64 bytes) and what follows: `length` bytes of a file of `size`."""
 
@@ -142,7 +152,7 @@ def _number(digits: str) -> int:
     return value
 
 
-def parse_client(line: bytes) -> Auth | Get:
+def parse_client(line: bytes) -> Auth | Get | Go:
     """Read a line that a client sent; raises `BadLine`."""
     text = _text(line)
     if match := _AUTH.fullmatch(text):
@@ -150,6 +160,8 @@ def parse_client(line: bytes) -> Auth | Get:
     if match := _GET.fullmatch(text):
         length = None if match[3] is None else _number(match[3])
         return Get(_bytes(match[1], 64), _number(match[2]), length)
+    if text == "GO":
+        return Go()
     raise BadLine("not a line of the conversation")
 
 
