@@ -38,6 +38,11 @@ def key_context(offer: bytes, offset: int, length: int) -> bytes:
     return offer + struct.pack(">QQ", offset, length)
 
 
+def sealed_size(length: int) -> int:
+    """Bytes on the wire of a body of `length` bytes."""
+    return length + TAG * -(-length // FRAME)
+
+
 class Frames:
     """Seals or opens the frames of one body of `length` bytes, in order. `key` has 32 bytes."""
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from twisted.internet import error as net_error
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
@@ -20,13 +20,15 @@ from zope.interface import implementer
 
 from twistedp2p.core.conversation import ClientEnd, Session, Violation
 from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.core.frames import FRAME, TAG, BadFrame, Frames, sealed_size
 from twistedp2p.core.lines import ERRORS, MAX_LINE, BadLine, Err, Ok, Share, parse_owner
 from twistedp2p.net.deadline import Deadline
 from twistedp2p.net.pump import BlockingFile, InThread, Pump
-from twistedp2p.net.tls import NodeTLS, NotANode, peer_of
+from twistedp2p.net.tls import NodeTLS, NodeTLSFactory, NotANode, body_frames, peer_of
 
 CONNECT_TIMEOUT = 5.0  # seconds for each address
 ANSWER_DEADLINE = 20.0  # seconds from connection to the first byte of the body
+BATCH = 4 * (FRAME + TAG)  # bytes written in one go: whole frames
 READ_BODY = 1 << 18  # bytes read from the socket at once
 STALL = 30.0  # seconds without progress of a body
 
@@ -57,13 +59,38 @@ def _nonsense() -> ShareError:
     return ShareError(N_("The other end does not keep to the protocol; nothing was taken."))
 
 
+class _Sealed:
+    """A file that is written by its frames: they are opened in the thread that writes."""
+
+    def __init__(self, file: BlockingFile, frames: Frames) -> None:
+        self._file = file
+        self._frames = frames
+        self.finish = file.finish
+        self.discard = file.discard
+
+    def write(self, data: memoryview) -> None:
+        """Open and append whole frames."""
+        try:
+            while data:
+                size = self._frames.next_size + TAG
+                self._file.write(memoryview(self._frames.open(data[:size])))
+                data = data[size:]
+        except BadFrame:
+            raise ShareError(
+                N_("What came was not what the owner sent: it was thrown away."), Exit.DAMAGED
+            ) from None
+
+
 @implementer(IHandshakeListener)
 class FileClient(LineReceiver):
     """One connection that fetches one file. `done` fires with what the file's `finish` gave."""
 
     delimiter = b"\r\n"
     MAX_LENGTH = MAX_LINE
-    transport: Any
+    transport: Any  # a NodeTransport
+    _frames: Frames
+    _tcp: Any = None
+    _offer = b""
 
     def __init__(self, order: Order, own_key: bytes, clock: IReactorTime, in_thread: InThread):
         self._order = order
@@ -74,7 +101,7 @@ class FileClient(LineReceiver):
         self._owner = b""
         self._pump: Pump | None = None
         self._left = self._length = 0  # bytes
-        self._ended = self._lost = False
+        self._ended = False
         self.done: Deferred[Any] = Deferred(lambda _: self.cancel())
 
     def connectionMade(self) -> None:
@@ -91,13 +118,14 @@ class FileClient(LineReceiver):
         self._owner = peer.key
         session = Session(peer.key, self._own_key, peer.binding)
         self._order.stretched(peer.key).addCallbacks(
-            lambda secret: self._begin(ClientEnd(session, *secret)), self._fail_with
+            lambda secret: self._begin(session, *secret), self._fail_with
         )
 
-    def _begin(self, end: ClientEnd) -> None:
+    def _begin(self, session: Session, offer: bytes, prs: bytes) -> None:
         if not self._ended:
-            self._end = end
-            self.sendLine(end.auth().line())
+            self._offer = offer
+            self._end = ClientEnd(session, offer, prs)
+            self.sendLine(self._end.auth().line())
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """No line of the conversation is that long."""
@@ -133,26 +161,32 @@ class FileClient(LineReceiver):
             self._fail(refusal_error(answer))
 
     def _open(self, ok: Ok) -> None:
-        self.setRawMode()
-        self.transport.transport.bufferSize = READ_BODY
-        self.pauseProducing()  # until there is somewhere to write to
-        self._left = self._length = ok.length
+        self._length = ok.length
+        self._left = sealed_size(ok.length)
+        self._frames = body_frames(self.transport.getHandle(), self._offer, ok.offset, ok.length)
         self._in_thread(self._order.open, ok, self._owner).addCallbacks(
             self._opened, self._fail_with
         )
 
     def _opened(self, file: BlockingFile) -> None:
-        self._pump = Pump(file, self._length, self._in_thread, self, self._fail_with)
+        # The owner waits for GO, so not a byte of the body comes before we listen for it.
+        assert self._end is not None
+        go = self._end.go().line()
         if self._ended:
-            self._pump.discard()
+            self._in_thread(file.discard)
             return
+        self.sendLine(go)
+        self.setRawMode()
+        self._tcp = self.transport.step_aside(self.rawDataReceived)
+        self._tcp.bufferSize = READ_BODY
+        sealed = _Sealed(file, self._frames)
+        self._pump = Pump(sealed, self._left, BATCH, self._in_thread, self._tcp, self._fail_with)
         self._deadline.set(STALL)
         if not self._left:
             self._finish()
-        self.resumeProducing()
 
     def rawDataReceived(self, data: bytes) -> None:
-        """The body."""
+        """Some of the body, sealed."""
         if self._ended:
             return
         if self._pump is None or len(data) > self._left:
@@ -161,14 +195,14 @@ class FileClient(LineReceiver):
         self._left -= len(data)
         self._pump.write(data)
         self._deadline.moved()
-        self._order.progress(self._length - self._left, self._length)
+        self._order.progress(max(0, self._length - self._left), self._length)
         if not self._left:
             self._finish()
 
     def _finish(self) -> None:
         assert self._pump is not None
         self._end_now()
-        self.transport.loseConnection()
+        self._tcp.loseConnection()
         self._pump.finish().addBoth(self.done.callback)
 
     def _end_now(self) -> None:
@@ -200,18 +234,7 @@ class FileClient(LineReceiver):
         self._fail(ShareError(N_("Stopped.")))
 
     def connectionLost(self, reason: Failure = ...) -> None:  # type: ignore[assignment]
-        """The end, whoever made it; what came before it may still wait to be taken."""
-        self._lost = True
-        if not self.paused:
-            self._broken(reason)
-
-    def resumeProducing(self) -> None:
-        """Take what waits, and more if there is more."""
-        super().resumeProducing()
-        if self._lost and not self.paused:
-            self._broken(Failure(net_error.ConnectionDone()))
-
-    def _broken(self, reason: Failure) -> None:
+        """The end, whoever made it."""
         # Before the handshake, a clean close is a full house.
         if self._owner:
             self._fail(ShareError(N_("The connection broke in the middle; get the file again.")))
@@ -264,13 +287,13 @@ class Fetcher:
 
     async def _connect(self, order: Order, host: str, port: int) -> FileClient:
         endpoint = HostnameEndpoint(self._reactor, host, port, CONNECT_TIMEOUT)
-        factory = Factory.forProtocol(
+        factory: Factory = Factory.forProtocol(
             lambda: FileClient(order, self._own_key, self._reactor, self._in_thread)
         )
         factory.noisy = False
         where = f"{host}:{port}"
         try:
-            connected: Any = await wrapClientTLS(self._tls, endpoint).connect(factory)
+            connected: Any = await endpoint.connect(NodeTLSFactory(self._tls, True, factory))
         except net_error.DNSLookupError:
             raise ShareError(N_("There is no host {host}."), Exit.NOT_FOUND, host=host) from None
         except net_error.ConnectionRefusedError:
@@ -291,5 +314,5 @@ class Fetcher:
             raise ShareError(
                 N_("{where} cannot be reached: {why}."), Exit.FAILED, where=where, why=error
             ) from error
-        client: FileClient = connected
+        client: FileClient = connected.wrappedProtocol
         return client

@@ -14,7 +14,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
-BATCH = 1 * 2**20  # bytes written in one go
 MOST_FULL = 4  # full batches waiting or being written: pause the sender
 
 
@@ -60,19 +59,20 @@ class Pump:
     much as 100 KiB, and memory that is new each time costs more than the copy.
 
     `failed` is called once with the Failure of a write; nothing is written after that. `size` is
-    how much will come, in bytes.
+    how much will come, `batch` how much is written in one go, in bytes.
     """
 
     def __init__(
         self,
         file: BlockingFile,
         size: int,
+        batch: int,
         in_thread: InThread,
         flow: Flow,
         failed: Callable[[Failure], None],
     ) -> None:
         self._file = file
-        self._batch = max(1, min(BATCH, size))
+        self._batch = max(1, min(batch, size))
         self._in_thread = in_thread
         self._flow = flow
         self._failed = failed

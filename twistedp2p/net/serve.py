@@ -14,25 +14,29 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
-    IConsumer,
     IHandshakeListener,
     IReactorTime,
 )
 from twisted.internet.protocol import ServerFactory
 from twisted.protocols.basic import FileSender, LineReceiver
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistedp2p.core.conversation import OwnerEnd, Refusal, Session, Violation
+from twistedp2p.core.frames import FRAME, Frames
 from twistedp2p.core.limits import Buckets
-from twistedp2p.core.lines import MAX_LINE, Auth, BadLine, Err, Get, parse_client
+from twistedp2p.core.lines import MAX_LINE, Auth, BadLine, Err, Get, Go, parse_client
 from twistedp2p.net.deadline import Deadline
 from twistedp2p.net.sockets import unmapped
-from twistedp2p.net.tls import NodeTLS, NotANode, peer_of
+from twistedp2p.net.tls import (
+    NodeTLS,
+    NodeTLSFactory,
+    NotANode,
+    body_frames,
+    peer_of,
+)
 
-CHUNK = 65_536  # bytes read and encrypted at once: the best under Twisted's TLS
-CHUNKS_A_ROUND = 4
 PROOF_DEADLINE = 10.0  # seconds from accept to a right proof
 STALL = 30.0  # seconds without progress of a body
 LINGER = 120.0  # seconds for the last bytes to reach a slow reader
@@ -104,27 +108,25 @@ class Limits:
 
 
 class BodySender(FileSender):
-    """A FileSender that tells its progress and turns a read error into a failure."""
+    """A FileSender of frames that tells its progress and turns an error into a failure."""
 
-    CHUNK_SIZE = CHUNK
+    CHUNK_SIZE = FRAME
 
     def __init__(self, server: FileServer) -> None:
         self._server = server
         self.sent = 0  # bytes
 
     def resumeProducing(self) -> None:
-        """Send some more chunks: each call costs a round of the reactor."""
+        """Send one more frame."""
         try:
-            for _ in range(CHUNKS_A_ROUND):
-                if self.deferred is not None:
-                    super().resumeProducing()
+            super().resumeProducing()
         except Exception:
             deferred, self.deferred, self.file = self.deferred, None, None
             if deferred is not None:
                 deferred.errback(Failure())
             return
         if self.file is not None:
-            self._server.body_progress(CHUNKS_A_ROUND * CHUNK)
+            self._server.body_progress()
 
 
 @implementer(IHandshakeListener)
@@ -133,7 +135,10 @@ class FileServer(LineReceiver):
 
     delimiter = b"\r\n"
     MAX_LENGTH = MAX_LINE
-    transport: Any
+    transport: Any  # a NodeTransport
+    _frames: Frames
+    _offer = b""
+    _tcp: Any = None
 
     def __init__(self, factory: FileService, address: str) -> None:
         self._service = factory
@@ -188,13 +193,17 @@ class FileServer(LineReceiver):
         except Refusal as refusal:
             self._refuse(refusal.line)
 
-    def _answer(self, end: OwnerEnd, line: Auth | Get) -> None:
+    def _answer(self, end: OwnerEnd, line: Auth | Get | Go) -> None:
         if end.state == "auth":
             auth = end.heard_auth(line)
             self._served = self._service.shelf.find(auth.offer)
+            self._offer = auth.offer
             self.sendLine(end.share(auth, self._served.prs).line())
-        else:
+        elif end.state == "get":
             self._answer_get(end, end.heard_get(line))
+        else:
+            end.heard_go(line)
+            self._send_body()
 
     def _answer_get(self, end: OwnerEnd, get: Get) -> None:
         shelf, served = self._service.shelf, self._served
@@ -211,33 +220,35 @@ class FileServer(LineReceiver):
         self._service.take_place(self._key)
         self._sending = True
         self._reader = shelf.open(served, get.offset, length)
+        self._length = length
+        self._frames = body_frames(self.transport.getHandle(), self._offer, get.offset, length)
         self.sendLine(end.ok(served.size, get.offset, length, served.digest, served.name).line())
-        self._send_body(length)
+        self._deadline.set(STALL)
 
     def _proven(self) -> None:
         if self._counting:
             self._counting = False
             self._service.unproven[self._address] -= 1
 
-    def _send_body(self, length: int) -> None:
-        self._length = length
+    def _send_body(self) -> None:
         self.setRawMode()
         self._deadline.set(STALL)
-        sender = BodySender(self)
-        consumer: IConsumer = self.transport
-        done: Deferred[bytes] = sender.beginFileTransfer(self._reader, consumer)
+        self._tcp = self.transport.step_aside(self.rawDataReceived)
+        done: Deferred[bytes] = BodySender(self).beginFileTransfer(
+            self._reader, self._tcp, self._frames.seal
+        )
         done.addCallbacks(self._body_sent, lambda _failure: self._abort())
 
-    def body_progress(self, count: int) -> None:
-        """`count` more bytes, but for the last chunk, have been handed to the connection."""
-        self._sent = min(self._length, self._sent + count)
+    def body_progress(self) -> None:
+        """One more frame has been handed to the connection."""
+        self._sent = min(self._length, self._sent + FRAME)
         self._deadline.moved()
         self._service.shelf.progress(self._served, self, self._sent, self._length)
 
     def _body_sent(self, _last: bytes) -> None:
         if not self._over:
             self._deadline.set(LINGER)
-            self.transport.loseConnection()
+            self._tcp.loseConnection()
 
     def _refuse(self, line: Err) -> None:
         if not self._over:
@@ -291,7 +302,7 @@ class FileService(ServerFactory):
         self._transfers[key] -= 1
         self._transfers += Counter()  # forget the zeros
 
-    def listening_factory(self) -> TLSMemoryBIOFactory:
+    def listening_factory(self) -> NodeTLSFactory:
         """What to listen with."""
         return _Door(self._tls, self)
 
@@ -300,7 +311,7 @@ def _host(address: IAddress | None) -> str:
     return unmapped(str(getattr(address, "host", "")))
 
 
-class _Door(TLSMemoryBIOFactory):
+class _Door(NodeTLSFactory):
     """Turns strangers away before a TLS object (51 KiB) is made for them."""
 
     noisy = False

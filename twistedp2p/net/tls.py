@@ -20,8 +20,10 @@ from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
 )
-from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
+
+from twistedp2p.core.frames import KEY, LABEL, Frames, key_context
 
 ALPN = b"p2pshare/1"
 EXPORTER_LABEL = b"EXPORTER-Channel-Binding"  # RFC 9266, section 4.2
@@ -96,6 +98,31 @@ class NodeTLS:
         return SSL.Connection(self._client, None)
 
 
+class NodeTransport(TLSMemoryBIOProtocol):
+    """TLS that steps aside when the body of a file begins (`core.frames`)."""
+
+    _receive: Callable[[bytes], None] | None = None
+
+    def step_aside(self, receive: Callable[[bytes], None]) -> Any:
+        """From now on give what comes to `receive` as it is; returns the TCP transport to use."""
+        self._receive = receive
+        return self.transport
+
+    def dataReceived(self, bytes: bytes) -> None:  # noqa: A002 - as Twisted calls it
+        """Called by Twisted."""
+        if self._receive is None:
+            super().dataReceived(bytes)
+        else:
+            self._receive(bytes)
+
+
+class NodeTLSFactory(TLSMemoryBIOFactory):
+    """Puts a `NodeTransport` around each protocol of a factory."""
+
+    protocol = NodeTransport
+    noisy = False
+
+
 @attrs.frozen
 class Peer:
     """Who is at the other end of a finished handshake, and what binds us to this session."""
@@ -119,3 +146,9 @@ def peer_of(connection: SSL.Connection) -> Peer:
         raise NotANode("no Ed25519 certificate")
     binding = connection.export_keying_material(EXPORTER_LABEL, EXPORTER_BYTES, b"")
     return Peer(key.public_bytes_raw(), binding)
+
+
+def body_frames(connection: SSL.Connection, offer: bytes, offset: int, length: int) -> Frames:
+    """The frames of the one body that this session may carry, `length` bytes from `offset`."""
+    key = connection.export_keying_material(LABEL, KEY, key_context(offer, offset, length))
+    return Frames(key, length, chacha="CHACHA20" in (connection.get_cipher_name() or ""))
