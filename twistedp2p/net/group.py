@@ -15,10 +15,12 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.error import MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
@@ -34,6 +36,7 @@ ADDRESS_RATE, ADDRESS_BURST = 100.0, 300.0  # datagrams of one address
 ALL_RATE, ALL_BURST = 500.0, 1000.0  # datagrams whose signature is checked
 RESERVE = 0.5  # of ALL_BURST: kept for pinned keys
 PLAIN_RATE, PLAIN_BURST = 2.0, 10.0  # plain lines shown of one address
+PLAIN_ALL_RATE, PLAIN_ALL_BURST = 50.0, 200.0  # plain lines shown: addresses are easily made up
 TWIN_WINDOW = 0.3  # seconds in which the same plain line came over two interfaces
 WATCH_EVERY = 10.0  # seconds between looks at the interfaces
 
@@ -72,14 +75,14 @@ class _Sender:
     """The socket of one interface's address, once adopted by the reactor."""
 
     interface: Interface
-    ear: _Ear
+    address: Address
     port: Any
 
     def write(self, data: bytes, address: Address) -> bool:
         """Send; False when the system refuses."""
         try:
             self.port.write(data, address)
-        except OSError as error:
+        except (OSError, MessageLengthError) as error:  # the latter is Twisted's EMSGSIZE
             _log.debug("{name}: {error}", name=self.interface.name, error=error)
             return False
         return True
@@ -117,13 +120,20 @@ class Group:
         self._plain: Buckets[str] = Buckets(PLAIN_RATE, PLAIN_BURST)
         now = reactor.seconds()
         self._all = TokenBucket.full(ALL_RATE, ALL_BURST, now)
+        self._all_plain = TokenBucket.full(PLAIN_ALL_RATE, PLAIN_ALL_BURST, now)
+        self._own: frozenset[Address] = frozenset()
         self._last_plain: dict[tuple[Address, str], float] = {}
         self._watch: Any = None
         self.dropped: Counter[str] = Counter()
-        self._sockets = [group_receiver(group, each, self._interfaces) for each in (port, port + 1)]
+        with ExitStack() as opened:  # both, or none
+            self._sockets = [
+                opened.enter_context(closing(group_receiver(group, each, self._interfaces)))
+                for each in (port, port + 1)
+            ]
+            opened.pop_all()
 
     def start(self, listener: Listener) -> None:
-        """Begin to listen. Raises `SocketError` when no interface can send."""
+        """Begin to listen. An interface that cannot send is left out, and tried at each look."""
         self._listener = listener
         for sock in self._sockets:
             self._receivers.append(self._adopt(sock, _Ear(self._heard)))
@@ -143,8 +153,13 @@ class Group:
         except SocketError as error:
             _log.warn("{name}: {error}", name=interface.name, error=str(error))
             return
-        ear = _Ear(self._heard)
-        self._senders.append(_Sender(interface, ear, self._adopt(sock, ear)))
+        port = self._adopt(sock, _Ear(self._heard))
+        host = port.getHost()
+        self._senders.append(_Sender(interface, (host.host, host.port), port))
+        self._senders_changed()
+
+    def _senders_changed(self) -> None:
+        self._own = frozenset(sender.address for sender in self._senders)
 
     def _look_at_interfaces(self) -> None:
         """Take up interfaces that came, let go of those that went."""
@@ -153,14 +168,20 @@ class Group:
         added, removed = changes([sender.interface for sender in self._senders], now)
         for sender in [s for s in self._senders if s.interface in removed]:
             self._senders.remove(sender)
+            self._senders_changed()
             maybeDeferred(sender.port.stopListening)
+        for interface in now:
+            # All of them: a membership can be refused for a while, or be lost without a word.
+            self._join(interface)
         for interface in added:
-            for sock in self._sockets:
-                try:
-                    join(sock, self._group, interface)
-                except SocketError as error:
-                    _log.warn("{name}: {error}", name=interface.name, error=str(error))
             self._add_sender(interface)
+
+    def _join(self, interface: Interface) -> None:
+        for sock in self._sockets:
+            try:
+                join(sock, self._group, interface)
+            except SocketError as error:
+                _log.debug("{name}: {error}", name=interface.name, error=str(error))
 
     def close(self) -> Deferred[Any]:
         """Let go of every socket."""
@@ -199,58 +220,61 @@ class Group:
         """Send to one node alone, by the interface whose network it is on."""
         host = ipaddress.IPv4Address(address[0])
         senders = sorted(self._senders, key=lambda sender: not sender.reaches(host))
-        return bool(senders) and senders[0].write(data, address)
+        return any(sender.write(data, address) for sender in senders)
 
     # -- in
 
     def _heard(self, data: bytes, address: Address) -> None:
-        if address in self._own_addresses():
+        if address in self._own:
             return
         now = self._reactor.seconds()
         if not self._addresses.take(address[0], now):
             self.dropped["address over its limit"] += 1
             return
         try:
-            message = parse(data)
+            self._take(data, address, now)
         except BadDatagram as error:
             self.dropped[str(error)] += 1
-            return
+        except Exception as error:
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        """One datagram could not be taken (a full disk, a defect of ours); the next may well be."""
+        reason = f"failed here ({type(error).__name__})"
+        if not self.dropped[reason]:  # the first tells all: a flood must not fill the log too
+            _log.failure("a datagram could not be taken")
+        self.dropped[reason] += 1
+
+    def _take(self, data: bytes, address: Address, now: float) -> None:
+        assert self._listener is not None
+        message = parse(data)
         if isinstance(message, Signed):
-            self._heard_signed(message, address, now)
-        else:
-            self._heard_plain(message, address, now)
+            if self._may_verify(message, now):
+                if verify(message, self._name):
+                    self._listener.signed_heard(message, address)
+                else:
+                    self.dropped["a wrong signature"] += 1
+        elif self._may_show(message, address, now):
+            self._listener.plain_heard(message, address)
 
-    def _own_addresses(self) -> set[Address]:
-        own = set()
-        for sender in self._senders:
-            host = sender.port.getHost()
-            own.add((host.host, host.port))
-        return own
-
-    def _heard_signed(self, message: Signed, address: Address, now: float) -> None:
+    def _may_verify(self, message: Signed, now: float) -> bool:
         assert self._listener is not None
         self._all.refill(now)
-        if self._all.tokens < RESERVE * ALL_BURST and not self._listener.is_pinned(message.key):
+        scarce = self._all.tokens < RESERVE * ALL_BURST
+        if (scarce and not self._listener.is_pinned(message.key)) or not self._all.take(now):
             self.dropped["all over the limit"] += 1
-            return
-        if not self._all.take(now):
-            self.dropped["all over the limit"] += 1
-            return
-        if not verify(message, self._name):
-            self.dropped["a wrong signature"] += 1
-            return
-        self._listener.signed_heard(message, address)
+            return False
+        return True
 
-    def _heard_plain(self, text: str, address: Address, now: float) -> None:
-        assert self._listener is not None
+    def _may_show(self, text: str, address: Address, now: float) -> bool:
         twin = self._last_plain.get((address, text))
+        if twin is not None and now - twin < TWIN_WINDOW:
+            return False
+        if not self._plain.take(address[0], now) or not self._all_plain.take(now):
+            self.dropped["plain lines over the limit"] += 1
+            return False
         self._last_plain = {
             key: at for key, at in self._last_plain.items() if now - at < TWIN_WINDOW
         }
-        if twin is not None and now - twin < TWIN_WINDOW:
-            return
-        if not self._plain.take(address[0], now):
-            self.dropped["plain lines over the limit"] += 1
-            return
         self._last_plain[address, text] = now
-        self._listener.plain_heard(text, address)
+        return True
