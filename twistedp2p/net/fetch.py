@@ -196,7 +196,7 @@ class FileClient(LineReceiver):
         self._pump.write(data)
         self._deadline.moved()
         self._order.progress(max(0, self._length - self._left), self._length)
-        if not self._left:
+        if not self._left and not self._ended:
             self._finish()
 
     def _finish(self) -> None:

@@ -81,6 +81,7 @@ class Pump:
         self._full: deque[tuple[bytearray, int]] = deque()
         self._free: list[bytearray] = []
         self._busy = self._paused = self._broken = False
+        self._failure: Failure | None = None
         self._idle: list[Deferred[None]] = []
 
     def write(self, data: bytes) -> None:
@@ -123,6 +124,7 @@ class Pump:
 
     def _broke(self, failure: Failure) -> None:
         self._busy, self._broken = False, True
+        self._failure = failure
         self._failed(failure)
         self._settle()
 
@@ -137,10 +139,19 @@ class Pump:
         return idle
 
     def finish(self) -> Deferred[Any]:
-        """Write what waits, then finish the file in the thread; fires with its result."""
-        if self._filled:
+        """Write what waits, then finish the file in the thread; fires with its result.
+
+        Where a write fails, or has failed, the file is discarded and this fails alike.
+        """
+        if self._filled and not self._broken:
             self._turn()
-        return self._when_idle().addCallback(lambda _: self._in_thread(self._file.finish))
+        return self._when_idle().addCallback(self._finish)
+
+    def _finish(self, _: None) -> Deferred[Any]:
+        failure = self._failure
+        if failure is None:
+            return self._in_thread(self._file.finish)
+        return self._in_thread(self._file.discard).addCallback(lambda _: failure)
 
     def discard(self) -> Deferred[Any]:
         """Drop what waits, then discard the file in the thread."""

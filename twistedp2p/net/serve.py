@@ -150,7 +150,7 @@ class FileServer(LineReceiver):
         self._reader: Reader | None = None
         self._counting = self._sending = False
         self._sent = self._length = 0
-        self._over = False
+        self._over = self._refused = False
 
     def connectionMade(self) -> None:
         """TCP stands; TLS has yet to be agreed."""
@@ -178,8 +178,9 @@ class FileServer(LineReceiver):
         self._abort()
 
     def rawDataReceived(self, data: bytes) -> None:
-        """Nothing is to be said during the body."""
-        self._abort()
+        """Nothing is to be said during the body; after a refusal nobody listens."""
+        if not self._refused:
+            self._abort()
 
     def lineReceived(self, line: bytes) -> None:
         """One line of the client."""
@@ -254,6 +255,7 @@ class FileServer(LineReceiver):
         if not self._over:
             self.sendLine(line.line())
             self.transport.loseConnection()
+            self._refused = True
             self.setRawMode()
 
     def connectionLost(self, reason: Failure = ...) -> None:  # type: ignore[assignment]

@@ -66,6 +66,7 @@ def _make_context(private_key: Ed25519PrivateKey, certificate: x509.Certificate)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     context.use_privatekey(private_key)
     context.use_certificate(certificate)
+    context.check_privatekey()
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _accept_self_signed)
     return context
 

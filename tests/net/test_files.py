@@ -1,0 +1,707 @@
+from __future__ import annotations
+
+import datetime
+import os
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import NameOID
+from OpenSSL import SSL
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.protocol import Protocol
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
+
+from tests.net.wire import OFFER, SECRET, Bench, FakeOrder, Wire, public, wrap
+from twistedp2p.core.conversation import ClientEnd, Session
+from twistedp2p.core.cpace import Exchange
+from twistedp2p.core.errors import Exit, ShareError
+from twistedp2p.core.frames import FRAME, TAG
+from twistedp2p.core.lines import Auth, Get, Ok, Share, parse_owner
+from twistedp2p.net.fetch import ANSWER_DEADLINE, FileClient
+from twistedp2p.net.fetch import STALL as CLIENT_STALL
+from twistedp2p.net.serve import LINGER, PROOF_DEADLINE, STALL, Limits
+from twistedp2p.net.tls import ALPN, NodeTLS, make_certificate, peer_of
+
+
+class Script(LineReceiver):
+    """A peer of ours that says what a test makes it say."""
+
+    delimiter = b"\r\n"
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.raw = b""
+        self.lost: Failure | None = None
+
+    def lineReceived(self, line: bytes) -> None:
+        self.lines.append(line)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        self.raw += data
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        self.lost = reason
+
+
+class FilesTestCase(SynchronousTestCase):
+    def fetched(self, bench: Bench, order: FakeOrder | None = None) -> bytes:
+        client, wire = bench.connect(order)
+        wire.run()
+        return self.successResultOf(client.done)
+
+    def failure(self, client: FileClient) -> ShareError:
+        return self.failureResultOf(client.done, ShareError).value
+
+    def refused(self, bench: Bench, sentence: str, order: FakeOrder | None = None) -> ShareError:
+        client, wire = bench.connect(order)
+        wire.run()
+        error = self.failure(client)
+        self.assertIn(sentence, str(error))
+        return error
+
+    def script(self, bench: Bench, address: str = "10.0.0.1") -> tuple[Script, Wire]:
+        """A scripted client, its TLS handshake done."""
+        script = Script()
+        wire = Wire(wrap(script, NodeTLS(bench.client_key), bench.clock), bench.accept(address))
+        wire.run()
+        return script, wire
+
+    def said(self, script: Script, wire: Wire, line: bytes) -> bytes:
+        """What the service answers to a line."""
+        script.sendLine(line)
+        wire.run()
+        return script.lines[-1] if script.lines else b""
+
+    def proof_line(self, script: Script, wire: Wire, offset: int, length: int) -> bytes:
+        """A GET with a right proof, after AUTH and SHARE."""
+        handle = wire.client.getHandle()
+        peer = peer_of(handle)
+        own = handle.get_certificate().to_cryptography().public_key().public_bytes_raw()
+        end = ClientEnd(Session(peer.key, own, peer.binding), OFFER, SECRET)
+        end.heard(parse_owner(self.said(script, wire, end.auth().line())))
+        return end.get(offset, length).line()
+
+
+class WholeFileTests(FilesTestCase):
+    def test_every_size_arrives_whole(self) -> None:
+        for size in (0, 1, 1000, FRAME - 1, FRAME, FRAME + 1, 3 * FRAME + 5):
+            data = os.urandom(size)
+            bench, order = Bench(data), FakeOrder(OFFER, SECRET)
+            self.assertEqual(data, self.fetched(bench, order))
+            self.assertTrue(order.file.finished)
+            self.assertEqual(public(bench.owner_key), order.owner)
+            self.assertEqual([True], bench.shelf.guesses)
+            self.assertTrue(bench.shelf.readers[0].closed)
+            self.assertEqual(1, bench.shelf.ends)
+            self.assertEqual([], bench.clock.getDelayedCalls())
+
+    def test_progress_is_told_at_both_ends(self) -> None:
+        bench, order = Bench(bytes(2 * FRAME + 1)), FakeOrder(OFFER, SECRET)
+        self.fetched(bench, order)
+        self.assertEqual((2 * FRAME + 1,) * 2, order.moved[-1])
+        self.assertEqual(2 * FRAME + 1, bench.shelf.sent)
+
+    def test_a_range(self) -> None:
+        bench = Bench(bytes(range(100)))
+        script, wire = self.script(bench)
+        self.said(script, wire, self.proof_line(script, wire, 10, 5))
+        self.assertTrue(script.lines[-1].startswith(b"OK "))
+        self.assertEqual([b"10", b"5"], script.lines[-1].split()[3:5])
+
+    def test_a_missing_offer(self) -> None:
+        error = self.refused(Bench(), "no such file", FakeOrder(b"x" * 16, SECRET))
+        self.assertEqual(Exit.NOT_FOUND, error.code)
+
+    def test_a_file_that_changed_at_the_owner(self) -> None:
+        bench = Bench()
+        bench.shelf.open_refusal = 409
+        self.refused(bench, "has changed")
+
+    def test_a_full_disk_here_ends_the_transfer(self) -> None:
+        bench, order = Bench(bytes(10 * FRAME)), FakeOrder(OFFER, SECRET)
+        order.file.fail_at = FRAME
+        self.refused(bench, "disk is full", order)
+        self.assertTrue(order.file.discarded)
+        self.assertTrue(bench.shelf.readers[0].closed)
+
+    def test_cancelling_at_every_step_leaves_nothing(self) -> None:
+        for steps in range(40):
+            bench, order = Bench(bytes(3 * FRAME)), FakeOrder(OFFER, SECRET)
+            client, wire = bench.connect(order)
+            for _ in range(steps):
+                wire.step()
+            if client.done.called:
+                self.assertTrue(order.file.finished)
+                self.successResultOf(client.done)
+                break
+            client.done.cancel()
+            wire.run()
+            self.failureResultOf(client.done)
+            self.assertFalse(order.file.finished)
+            self.assertEqual(order.ok is not None, order.file.discarded)
+            self.assertEqual([], bench.clock.getDelayedCalls())
+        else:
+            self.fail("the transfer never ended")
+
+
+class PasswordTests(FilesTestCase):
+    def test_a_wrong_password(self) -> None:
+        """Attack 1: 403, one guess, nothing written."""
+        bench, order = Bench(), FakeOrder(OFFER, b"w" * 32)
+        error = self.refused(bench, "wrong password", order)
+        self.assertEqual(Exit.DENIED, error.code)
+        self.assertEqual([False], bench.shelf.guesses)
+        self.assertIsNone(order.ok)
+
+    def test_no_automatic_retry(self) -> None:
+        """Attack 14: after 403 the connection is over and no other is made."""
+        bench = Bench()
+        client, wire = bench.connect(FakeOrder(OFFER, b"w" * 32))
+        wire.run()
+        self.failure(client)
+        self.assertEqual(1, bench.shelf.asked)
+        self.assertTrue(wire.client_end.closed)
+
+    def test_guesses_stay_within_the_bucket(self) -> None:
+        """Attack 13: of many GETs at once only as many proofs are looked at as there are tokens."""
+        bench = Bench(limits=Limits(connections_rate=1e6, connections_burst=1e6))
+        pairs = [
+            bench.connect(FakeOrder(OFFER, b"w" * 32), address=f"10.0.1.{number}")
+            for number in range(60)
+        ]
+        for _ in range(30):
+            for _client, wire in pairs:
+                wire.step()
+        codes = [self.failure(client).code for client, _ in pairs]
+        self.assertEqual(60, len(codes))
+        self.assertEqual([False] * 10, bench.shelf.guesses)
+        self.assertEqual(60, bench.shelf.asked)
+
+    def test_an_aborted_handshake_costs_no_guess(self) -> None:
+        bench = Bench()
+        script, wire = self.script(bench)
+        self.assertTrue(
+            self.said(script, wire, Auth(OFFER, os.urandom(32)).line()).startswith(b"SHARE ")
+        )
+        wire.close(ConnectionLost())
+        self.assertEqual(0, bench.shelf.asked)
+
+    def test_an_impostor_without_the_password(self) -> None:
+        """Attack 3: who does not know the password cannot pretend to."""
+        bench, order = Bench(), FakeOrder(OFFER, SECRET)
+        bench.shelf.offers[OFFER].prs = b"i" * 32
+        self.refused(bench, "wrong password", order)
+        self.assertIsNone(order.ok)
+
+    def test_an_impostor_that_says_ok_anyway(self) -> None:
+        """Attack 3: an OK without proof is not believed, and nothing is opened."""
+        bench, order = Bench(), FakeOrder(OFFER, SECRET)
+        impostor = Script()
+        client, outer = bench.client(order)
+        wire = Wire(
+            outer, wrap(impostor, NodeTLS(Ed25519PrivateKey.generate()), bench.clock, client=False)
+        )
+        wire.run()
+        impostor.sendLine(Share(_a_share()).line())
+        wire.run()
+        self.assertTrue(impostor.lines[-1].startswith(b"GET "))
+        impostor.sendLine(Ok(os.urandom(64), 5, 0, 5, "blake3:" + "0" * 64, "a.bin").line())
+        wire.run()
+        self.assertIn("could not prove", str(self.failure(client)))
+        self.assertIsNone(order.ok)
+
+    def test_an_impostor_with_the_password_and_another_key(self) -> None:
+        """Attacks 4 and 11: the key that signed the offer is required before anything is said."""
+        bench = Bench()
+        order = FakeOrder(OFFER, SECRET, only=public(Ed25519PrivateKey.generate()))
+        self.refused(bench, "Another node", order)
+        self.assertEqual(0, bench.shelf.asked)
+
+    def test_a_man_in_the_middle_ends_tls_twice(self) -> None:
+        """Attack 2: lines relayed between two TLS sessions prove nothing in either."""
+        bench, order = Bench(), FakeOrder(OFFER, SECRET)
+        to_client, to_owner = Script(), Script()
+        client, outer = bench.client(order)
+        middle = NodeTLS(Ed25519PrivateKey.generate())
+        left = Wire(outer, wrap(to_client, middle, bench.clock, client=False))
+        right = Wire(wrap(to_owner, middle, bench.clock), bench.accept())
+        for _ in range(5):
+            left.run()
+            right.run()
+            for source, target in ((to_client, to_owner), (to_owner, to_client)):
+                while source.lines and target.lost is None:
+                    target.sendLine(source.lines.pop(0))
+        self.assertIn("wrong password", str(self.failure(client)))
+        self.assertEqual([False], bench.shelf.guesses)
+        self.assertIsNone(order.ok)
+
+    def test_a_reflected_share(self) -> None:
+        """Attack 6: our own share sent back (CVE-2019-9497)."""
+        bench, order = Bench(), FakeOrder(OFFER, SECRET)
+        impostor = Script()
+        client, outer = bench.client(order)
+        wire = Wire(
+            outer, wrap(impostor, NodeTLS(Ed25519PrivateKey.generate()), bench.clock, client=False)
+        )
+        wire.run()
+        impostor.sendLine(b"SHARE " + impostor.lines[-1].split()[2])
+        wire.run()
+        self.failure(client)
+        self.assertIsNone(order.ok)
+
+    def test_a_low_order_share(self) -> None:
+        """Attack 7: a share of low order is refused before any proof."""
+        bench = Bench()
+        script, wire = self.script(bench)
+        self.assertEqual(b"ERR 400", self.said(script, wire, Auth(OFFER, bytes(32)).line()))
+        self.assertEqual(0, bench.shelf.asked)
+
+    def test_a_replayed_transcript(self) -> None:
+        """Attack 8: the bytes of an earlier session open nothing."""
+        bench = Bench()
+        _client, wire = bench.connect()
+        wire.run()
+        replay = Protocol()
+        again = Wire(replay, bench.accept())
+        again.client_end.write(bytes(wire.to_server))
+        again.run()
+        self.assertEqual([True], bench.shelf.guesses)
+        self.assertNotIn(b"hello", bytes(again.to_client))
+
+    def test_a_recorded_session_tests_no_guess(self) -> None:
+        """Attack 12: nothing said twice is the same, not even inside TLS (CVE-2023-43617)."""
+        bench = Bench()
+        seen: list[bytes] = []
+        for _ in range(2):
+            script, wire = self.script(bench)
+            line = self.proof_line(script, wire, 0, 5)
+            self.said(script, wire, line)
+            seen += [line.split()[1], script.lines[0].split()[1], script.lines[1].split()[1]]
+        self.assertEqual(6, len(set(seen)))
+        self.assertNotIn(SECRET, bytes(wire.to_client + wire.to_server))
+
+
+def _a_share() -> bytes:
+    return Exchange(b"p", b"s", b"c", initiator=False).share
+
+
+class HandshakeTests(FilesTestCase):
+    def served(self, context: SSL.Context, bench: Bench) -> bool:
+        """Whether a client with this TLS context gets as far as an answer to AUTH."""
+
+        class Own:
+            def clientConnectionForTLS(self, _protocol: object) -> SSL.Connection:
+                return SSL.Connection(context, None)
+
+        own = Own()
+        directlyProvides(own, IOpenSSLClientConnectionCreator)
+        script = Script()
+        wire = Wire(wrap(script, own, bench.clock), bench.accept())
+        wire.run()
+        if script.transport is not None and script.lost is None:
+            script.sendLine(Auth(OFFER, _a_share()).line())
+            wire.run()
+        return bool(script.lines)
+
+    def context(self) -> SSL.Context:
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.set_alpn_protos([ALPN])
+        return context
+
+    def test_a_node_is_served(self) -> None:
+        context, key = self.context(), Ed25519PrivateKey.generate()
+        context.use_privatekey(key)
+        context.use_certificate(make_certificate(key))
+        self.assertTrue(self.served(context, Bench()))
+
+    def test_tls_1_2(self) -> None:
+        """Attack 10: an older TLS."""
+        context, key = self.context(), Ed25519PrivateKey.generate()
+        context.use_privatekey(key)
+        context.use_certificate(make_certificate(key))
+        context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        self.assertFalse(self.served(context, Bench()))
+
+    def test_no_certificate(self) -> None:
+        """Attack 10: a client without a key."""
+        self.assertFalse(self.served(self.context(), Bench()))
+
+    def test_certificates_of_other_kinds(self) -> None:
+        """Attack 10: RSA and elliptic curve certificates."""
+        for key in (rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP256R1())):
+            context = self.context()
+            context.use_privatekey(key)
+            context.use_certificate(_other_certificate(key))
+            self.assertFalse(self.served(context, Bench()))
+
+    def test_another_application_protocol(self) -> None:
+        """Attack 10: none, or another one."""
+        for protocols in ([], [b"h2"], [b"p2pshare/2"]):
+            context, key = SSL.Context(SSL.TLS_METHOD), Ed25519PrivateKey.generate()
+            if protocols:
+                context.set_alpn_protos(protocols)
+            context.use_privatekey(key)
+            context.use_certificate(make_certificate(key))
+            self.assertFalse(self.served(context, Bench()))
+
+    def test_plain_text(self) -> None:
+        """Attack 10: no TLS at all."""
+        bench = Bench()
+        client = Script()
+        wire = Wire(client, bench.accept())
+        client.sendLine(Auth(OFFER, _a_share()).line())
+        wire.run()
+        self.assertNotIn(b"SHARE", bytes(wire.to_client))
+        self.assertTrue(wire.server_end.closed)
+
+    def test_a_server_that_is_no_node(self) -> None:
+        """Attack 10: what answers must be a node, too."""
+        bench = Bench()
+        client, outer = bench.client()
+        wire = Wire(outer, _Echo())
+        wire.run()
+        self.assertIn("not a p2pshare node", str(self.failure(client)))
+
+    def test_the_owners_certificate_with_another_private_key(self) -> None:
+        """Attack 5: a certificate is of no use without its private key."""
+        owner, thief = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+        self.assertRaises(SSL.Error, NodeTLS, thief, lambda _key: make_certificate(owner))
+
+    def test_a_forged_certificate_of_the_owners_key(self) -> None:
+        """Attack 5: signed by the thief, it still needs the owner's private key."""
+        owner, thief = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "p2pshare")])
+        forged = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(owner.public_key())
+            .serial_number(1)
+            .not_valid_before(datetime.datetime(2020, 1, 1))
+            .not_valid_after(datetime.datetime(2040, 1, 1))
+            .sign(thief, None)
+        )
+        self.assertRaises(SSL.Error, NodeTLS, thief, lambda _key: forged)
+
+
+class _Echo(Protocol):
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(b"220 mail.example ESMTP\r\n")
+
+
+def _other_certificate(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "p2pshare")])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime.datetime(2020, 1, 1))
+        .not_valid_after(datetime.datetime(2040, 1, 1))
+        .sign(key, hashes.SHA256())
+    )
+
+
+class LineTests(FilesTestCase):
+    def test_ranges_outside_the_file(self) -> None:
+        """Attack 18: beyond the end, or overflowing (CVE-2021-21404)."""
+        for offset, length in ((6, 0), (0, 6), (5, 1), (2**53 - 1, 2**53 - 1)):
+            bench = Bench(b"hello")
+            script, wire = self.script(bench)
+            line = self.proof_line(script, wire, offset, length)
+            self.assertEqual(b"ERR 416", self.said(script, wire, line))
+            self.assertEqual([], bench.shelf.readers)
+
+    def test_ranges_that_are_no_numbers(self) -> None:
+        """Attack 18: negative, signed, huge, or not canonical."""
+        for bad in (b"-1 5", b"+1 5", b"1e3 5", b"01 5", b"9007199254740992 1", b"0 -5", b"0x1 2"):
+            bench = Bench()
+            script, wire = self.script(bench)
+            self.said(script, wire, Auth(OFFER, _a_share()).line())
+            tag = Get(os.urandom(64), 0, None).line().split()[1]
+            self.assertEqual(b"ERR 400", self.said(script, wire, b"GET " + tag + b" " + bad))
+            self.assertEqual(0, bench.shelf.asked)
+
+    def test_a_line_without_end(self) -> None:
+        """Attack 19: more than 512 bytes without an end close the connection (CVE-2022-21716)."""
+        bench = Bench()
+        script, wire = self.script(bench)
+        script.transport.write(b"A" * 600)
+        wire.run()
+        self.assertTrue(wire.server_end.closed)
+        self.assertEqual([], script.lines)
+
+    def test_a_line_that_is_too_long(self) -> None:
+        """Attack 19: the same with an end."""
+        bench = Bench()
+        script, wire = self.script(bench)
+        self.said(script, wire, b"AUTH " + b"0" * 600)
+        self.assertTrue(wire.server_end.closed)
+
+    def test_the_wrong_moment(self) -> None:
+        bench = Bench()
+        for line in (b"GO", Get(bytes(64), 0, None).line(), b"", b"HELLO", b"\xff\xfe"):
+            script, wire = self.script(bench)
+            self.assertEqual(b"ERR 400", self.said(script, wire, line))
+            bench.clock.advance(10)
+
+    def test_lines_sent_ahead_are_no_short_cut(self) -> None:
+        bench = Bench()
+        script, wire = self.script(bench)
+        script.sendLine(Auth(OFFER, _a_share()).line())
+        script.sendLine(Get(bytes(64), 0, None).line())
+        script.sendLine(b"GO")
+        wire.run()
+        self.assertEqual([b"SHARE", b"ERR"], [line.split()[0] for line in script.lines])
+        self.assertEqual([False], bench.shelf.guesses)
+        self.assertEqual(b"", script.raw)
+
+    def test_a_client_is_told_nothing_but_the_code(self) -> None:
+        """What the owner words is never shown: only its number is used."""
+        bench = Bench()
+        for line, word in (
+            (b"ERR 503 5", "busy"),
+            (b"ERR 403 \x1b[31mx", "protocol"),
+            (b"ERR 999", "did not understand"),
+            (b"OK", "protocol"),
+            (b"\x1b]0;x\x07", "protocol"),
+        ):
+            impostor = Script()
+            client, outer = bench.client()
+            tls = NodeTLS(Ed25519PrivateKey.generate())
+            wire = Wire(outer, wrap(impostor, tls, bench.clock, client=False))
+            wire.run()
+            impostor.sendLine(line)
+            wire.run()
+            self.assertIn(word, str(self.failure(client)))
+
+
+class BodyTests(FilesTestCase):
+    size = 3 * FRAME + 10
+
+    def tampered(self, change: object, wanted: str = "") -> FakeOrder:
+        """A transfer whose body `change(frames) -> bytes` replaces; it must fail."""
+        bench, order = Bench(os.urandom(self.size)), FakeOrder(OFFER, SECRET)
+        client, wire = bench.connect(order)
+        body = bytearray()
+
+        def hold(data: bytes, to_client: bool) -> bytes:
+            if not to_client or order.ok is None or client._tcp is None:
+                return data
+            body.extend(data)
+            if len(body) < self.size + 4 * TAG:
+                return b""
+            frames = [bytes(body[at : at + FRAME + TAG]) for at in range(0, len(body), FRAME + TAG)]
+            return change(frames)  # type: ignore[operator,no-any-return]
+
+        wire.change = hold
+        wire.run()
+        error = self.failure(client)
+        self.assertIn(wanted, str(error))
+        self.assertFalse(order.file.finished)
+        self.assertTrue(order.file.discarded)
+        self.assertEqual([], bench.clock.getDelayedCalls())
+        return order
+
+    def test_reordered_frames(self) -> None:
+        """Attack 15: the second frame before the first."""
+        self.tampered(lambda f: b"".join([f[1], f[0], *f[2:]]), "not what the owner sent")
+
+    def test_a_dropped_frame(self) -> None:
+        """Attack 15: one frame missing, then the end."""
+        self.tampered(lambda f: b"".join([f[0], *f[2:]]), "")
+
+    def test_a_repeated_frame(self) -> None:
+        """Attack 15: one frame twice."""
+        self.tampered(lambda f: b"".join([f[0], f[0], *f[2:]]), "not what the owner sent")
+
+    def test_a_flipped_bit(self) -> None:
+        """Attack 15: one bit changed."""
+        self.tampered(
+            lambda f: bytes([f[0][0] ^ 1]) + f[0][1:] + b"".join(f[1:]), "not what the owner sent"
+        )
+
+    def test_a_truncated_body(self) -> None:
+        """Attack 15: the end before the last byte, cleanly."""
+        self.tampered(lambda f: b"".join(f)[:-1], "broke in the middle")
+
+    def test_a_body_cut_at_a_frame(self) -> None:
+        """Attack 15: the end after a whole frame."""
+        self.tampered(lambda f: b"".join(f[:-1]), "broke in the middle")
+
+    def test_surplus_bytes(self) -> None:
+        """Attack 15: more than was announced."""
+        self.tampered(lambda f: b"".join(f) + b"x", "protocol")
+
+    def test_frames_of_another_session(self) -> None:
+        """Attack 15: a body recorded from another session."""
+        bench = Bench(bytes(self.size))
+        client, wire = bench.connect()
+        wire.run()
+        self.successResultOf(client.done)
+        other = bytes(wire.to_client[-(self.size + 4 * TAG) :])
+        self.tampered(lambda _f: other, "not what the owner sent")
+
+    def test_the_owner_aborts(self) -> None:
+        """Attacks 15 and 16: a file that changes while it is sent ends in an abort."""
+        bench, order = Bench(bytes(self.size)), FakeOrder(OFFER, SECRET)
+        bench.shelf.fail_at = FRAME + 1
+        self.refused(bench, "broke in the middle", order)
+        self.assertTrue(order.file.discarded)
+        self.assertTrue(bench.shelf.readers[0].closed)
+
+    def test_an_owner_that_stops(self) -> None:
+        bench, order = Bench(bytes(self.size)), FakeOrder(OFFER, SECRET)
+        client, wire = bench.connect(order)
+        while client._tcp is None:
+            wire.step()
+        wire.client_end.paused = True
+        wire.run()
+        bench.clock.advance(CLIENT_STALL + 1)
+        self.assertEqual(Exit.TIMEOUT, self.failure(client).code)
+        self.assertTrue(order.file.discarded)
+
+    def test_the_body_is_not_readable_on_the_wire(self) -> None:
+        bench = Bench(b"a very secret text" * 10)
+        client, wire = bench.connect()
+        wire.run()
+        self.successResultOf(client.done)
+        self.assertNotIn(b"secret", bytes(wire.to_client))
+
+    def test_what_a_client_says_during_the_body_ends_it(self) -> None:
+        bench = Bench(bytes(100 * FRAME))
+        client, wire = bench.connect()
+        while client._tcp is None:
+            wire.step()
+        wire.step()
+        wire.client_end.write(b"x")
+        wire.run()
+        self.failure(client)
+        self.assertTrue(bench.shelf.readers[0].closed)
+
+
+class DoorTests(FilesTestCase):
+    def test_connections_of_one_address_are_limited_before_tls(self) -> None:
+        """Attack 41: a ClientHello flood is turned away before a TLS object is made."""
+        bench = Bench(limits=Limits(unproven_per_address=1000, unproven=1000))
+        accepted = [bench.accept("10.0.0.9") for _ in range(50)]
+        self.assertEqual(10, sum(each is not None for each in accepted))
+        self.assertIsNotNone(bench.accept("10.0.0.10"))
+        bench.clock.advance(1)
+        self.assertEqual(5, sum(bench.accept("10.0.0.9") is not None for _ in range(10)))
+
+    def wires(self, bench: Bench, addresses: list[str]) -> list[Wire]:
+        found = []
+        for address in addresses:
+            server = bench.accept(address)
+            if server is not None:
+                found.append(Wire(Script(), server, address))
+        return found
+
+    def test_idle_connections_are_limited_and_closed(self) -> None:
+        """Attack 41: sockets that say nothing (CVE-2002-20001)."""
+        bench = Bench(limits=Limits(connections_rate=1e6, connections_burst=1e6))
+        self.assertEqual(8, len(self.wires(bench, ["10.0.0.9"] * 20)))
+        others = [f"10.0.{number}.1" for number in range(100)]
+        self.assertEqual(56, len(self.wires(bench, others)))
+        bench.clock.advance(PROOF_DEADLINE + 1)
+
+    def test_the_deadline_frees_the_places(self) -> None:
+        """Attack 41: after the deadline others get in."""
+        bench = Bench(limits=Limits(connections_rate=1e6, connections_burst=1e6))
+        wires = self.wires(bench, ["10.0.0.9"] * 20)
+        bench.clock.advance(PROOF_DEADLINE + 1)
+        for wire in wires:
+            wire.run()
+            self.assertTrue(wire.server_end.closed)
+        self.assertIsNotNone(bench.accept("10.0.0.9"))
+
+    def test_slow_lines(self) -> None:
+        """Attack 41: a byte now and then does not put the deadline off."""
+        bench = Bench()
+        script, wire = self.script(bench)
+        for _ in range(12):
+            bench.clock.advance(1)
+            if not wire.server_end.aborted:
+                script.transport.write(b"A")
+                wire.run()
+        wire.run()
+        self.assertTrue(wire.server_end.closed)
+
+    def test_a_client_is_sent_away_when_the_house_is_full(self) -> None:
+        bench = Bench()
+        client, outer = bench.client()
+        wire = Wire(outer, Protocol())
+        wire.close(ConnectionDone())
+        self.assertIn("busy", str(self.failure(client)))
+
+    def test_transfers_are_limited_per_node_and_in_all(self) -> None:
+        bench = Bench(bytes(50 * FRAME), Limits(transfers_per_peer=2, connections_burst=100))
+        pairs = [bench.connect(FakeOrder(OFFER, SECRET)) for _ in range(3)]
+        for _ in range(30):
+            for _client, wire in pairs:
+                wire.step()
+        self.assertEqual(503, 503 if pairs[2][0].done.called else 0)
+        self.assertIn("busy", str(self.failure(pairs[2][0])))
+        for client, wire in pairs[:2]:
+            wire.run()
+            self.successResultOf(client.done)
+        self.assertEqual(bytes(50 * FRAME), self.fetched(bench))
+
+    def test_a_reader_that_stops_is_cut(self) -> None:
+        bench = Bench(bytes(50 * FRAME))
+        client, wire = bench.connect()
+        while client._tcp is None:
+            wire.step()
+        wire.client_end.paused = True
+        wire.run()
+        bench.clock.advance(STALL + 1)
+        self.assertTrue(wire.server_end.aborted)
+        wire.client_end.paused = False
+        wire.run()
+        self.failure(client)
+        self.assertTrue(bench.shelf.readers[0].closed)
+
+    def test_the_last_bytes_may_linger_but_not_for_ever(self) -> None:
+        bench = Bench(b"hello")
+        client, wire = bench.connect()
+        while client._tcp is None:
+            wire.step()
+        wire.client_end.paused = True
+        wire.run()
+        wire.server_end.producer.resumeProducing()  # the kernel took what was written
+        self.assertTrue(wire.server_end.closing)
+        bench.clock.advance(STALL + 1)
+        self.assertFalse(wire.server_end.aborted)
+        bench.clock.advance(LINGER)
+        self.assertTrue(wire.server_end.aborted)
+        wire.client_end.paused = False
+        wire.run()
+        self.failure(client)
+
+    def test_a_client_that_never_says_go(self) -> None:
+        bench = Bench()
+        script, wire = self.script(bench)
+        line = self.proof_line(script, wire, 0, 5)
+        self.said(script, wire, line)
+        bench.clock.advance(STALL + 1)
+        wire.run()
+        self.assertTrue(wire.server_end.closed)
+        self.assertTrue(bench.shelf.readers[0].closed)
+
+    def test_a_server_that_never_answers(self) -> None:
+        bench = Bench()
+        client, outer = bench.client()
+        wire = Wire(outer, Protocol())
+        wire.run()
+        bench.clock.advance(ANSWER_DEADLINE + 1)
+        wire.run()
+        self.assertEqual(Exit.TIMEOUT, self.failure(client).code)

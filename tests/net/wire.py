@@ -1,0 +1,293 @@
+"""Two ends of a TCP connection in memory, and what the file service's tests put at them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from twistedp2p.core.conversation import Refusal
+from twistedp2p.core.errors import ShareError
+from twistedp2p.core.lines import Ok
+from twistedp2p.net.fetch import FileClient
+from twistedp2p.net.serve import FileService, Limits
+from twistedp2p.net.tls import NodeTLS, NodeTLSFactory
+
+
+class End:
+    """One end: a transport that keeps what is written until the `Wire` moves it."""
+
+    bufferSize = 65_536
+
+    def __init__(self, address: str = "10.0.0.1") -> None:
+        self.written = bytearray()
+        self.closing = self.aborted = self.closed = self.paused = False
+        self.producer: Any = None
+        self.address = address
+
+    def write(self, data: bytes) -> None:
+        if not (self.closing or self.aborted or self.closed):
+            self.written += data
+
+    def writeSequence(self, pieces: list[bytes]) -> None:
+        self.write(b"".join(pieces))
+
+    def loseConnection(self) -> None:
+        self.closing = True
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        self.written.clear()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        assert self.producer is None
+        self.producer = producer
+        if not streaming:
+            producer.resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+    def pauseProducing(self) -> None:
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        self.paused = False
+
+    def getPeer(self) -> IPv4Address:
+        return IPv4Address("TCP", self.address, 40_000)
+
+    getHost = getPeer
+
+
+class Wire:
+    """Joins two protocols. `change(data, to_client)` may tamper with what passes."""
+
+    def __init__(self, client: Any, server: Any, address: str = "10.0.0.1") -> None:
+        self.client, self.server = client, server
+        self.client_end, self.server_end = End("10.0.0.2"), End(address)
+        self.change: Callable[[bytes, bool], bytes] = lambda data, _to_client: data
+        self.to_server, self.to_client = bytearray(), bytearray()  # all that passed
+        server.makeConnection(self.server_end)
+        client.makeConnection(self.client_end)
+
+    def run(self, most: int = 10_000) -> None:
+        """Move bytes until nothing moves any more."""
+        for _ in range(most):
+            if not self.step():
+                return
+        raise AssertionError("the two ends never stop")
+
+    def step(self) -> bool:
+        """Move what waits once; False when nothing does."""
+        ends = (
+            (self.client_end, self.server_end, self.server, self.to_server),
+            (self.server_end, self.client_end, self.client, self.to_client),
+        )
+        moved = False
+        for end, other, receiver, record in ends:
+            if end.closed or other.paused:
+                continue
+            if not end.written and end.producer is not None and not end.aborted:
+                end.producer.resumeProducing()
+            if end.written and not other.closed:
+                data = self.change(bytes(end.written), receiver is self.client)
+                end.written.clear()
+                record += data
+                moved = True
+                if data:
+                    receiver.dataReceived(data)
+            elif end.closing or end.aborted:
+                self.close(ConnectionLost() if end.aborted else ConnectionDone())
+                return True
+        return moved
+
+    def close(self, reason: Exception) -> None:
+        """The connection is gone for both ends."""
+        for end, protocol in (
+            (self.client_end, self.client),
+            (self.server_end, self.server),
+        ):
+            if not end.closed:
+                end.closed = True
+                if end.producer is not None:
+                    end.producer.stopProducing()
+                protocol.connectionLost(Failure(reason))
+
+
+class MemoryFile:
+    """A `BlockingFile` that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.discarded = self.finished = False
+        self.fail_at: int | None = None
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+        if self.fail_at is not None and len(self.data) > self.fail_at:
+            raise ShareError("The disk is full.")
+
+    def finish(self) -> bytes:
+        self.finished = True
+        return bytes(self.data)
+
+    def discard(self) -> None:
+        self.discarded = True
+
+
+class FakeOrder:
+    """An `Order` of one offer under one secret; `only` is the owner's key that is required."""
+
+    def __init__(self, offer: bytes, secret: bytes, only: bytes | None = None) -> None:
+        self.offer, self.secret, self.only = offer, secret, only
+        self.file = MemoryFile()
+        self.ok: Ok | None = None
+        self.owner = b""
+        self.moved: list[tuple[int, int]] = []
+
+    def stretched(self, owner_key: bytes) -> Deferred[tuple[bytes, bytes]]:
+        self.owner = owner_key
+        if self.only is not None and owner_key != self.only:
+            return maybeDeferred(self._refuse)
+        return succeed((self.offer, self.secret))
+
+    def _refuse(self) -> tuple[bytes, bytes]:
+        raise ShareError("Another node answers there.")
+
+    def open(self, ok: Ok, owner_key: bytes) -> MemoryFile:
+        self.ok = ok
+        return self.file
+
+    def progress(self, done: int, size: int) -> None:
+        self.moved.append((done, size))
+
+
+class MemoryReader:
+    """A `Reader` of bytes; `fail_at` is where reading goes wrong."""
+
+    def __init__(self, data: bytes, fail_at: int | None = None) -> None:
+        self.data, self.at, self.fail_at = data, 0, fail_at
+        self.closed = False
+
+    def read(self, most: int) -> bytes:
+        if self.fail_at is not None and self.at + most > self.fail_at:
+            raise OSError("the file has changed")
+        piece = self.data[self.at : self.at + most]
+        self.at += len(piece)
+        return piece
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeServed:
+    def __init__(self, data: bytes, prs: bytes) -> None:
+        self.name, self.data, self.prs = "a.bin", data, prs
+        self.size = len(data)
+        self.digest = "blake3:" + hashlib.sha256(data).hexdigest()
+
+
+class FakeShelf:
+    """A `Shelf` of offers in memory that grants `tokens` guesses."""
+
+    def __init__(self) -> None:
+        self.offers: dict[bytes, FakeServed] = {}
+        self.guesses: list[bool] = []
+        self.tokens = 10
+        self.asked = 0
+        self.readers: list[MemoryReader] = []
+        self.fail_at: int | None = None
+        self.open_refusal: int | None = None
+        self.sent = 0
+        self.ends = 0
+
+    def find(self, offer: bytes) -> FakeServed:
+        if offer not in self.offers:
+            raise Refusal(404)
+        return self.offers[offer]
+
+    def guess(self, served: FakeServed, address: str, key: bytes) -> None:
+        self.asked += 1
+        if self.tokens < 1:
+            raise Refusal(429, 60)
+        self.tokens -= 1
+
+    def guessed(self, served: FakeServed, address: str, key: bytes, right: bool) -> None:
+        self.guesses.append(right)
+        if right:
+            self.tokens += 1
+
+    def open(self, served: FakeServed, offset: int, length: int) -> MemoryReader:
+        if self.open_refusal is not None:
+            raise Refusal(self.open_refusal)
+        reader = MemoryReader(served.data[offset : offset + length], self.fail_at)
+        self.readers.append(reader)
+        return reader
+
+    def progress(self, served: Any, connection: object, sent: int, length: int) -> None:
+        self.sent = sent
+
+    def ended(self, served: Any, connection: object) -> None:
+        self.ends += 1
+
+
+OFFER = b"o" * 16
+SECRET = b"s" * 32
+
+
+class Bench:
+    """A file service with one offer, and clients of it, all in memory on one clock."""
+
+    def __init__(self, data: bytes = b"hello", limits: Limits | None = None) -> None:
+        self.clock = Clock()
+        self.owner_key = Ed25519PrivateKey.generate()
+        self.client_key = Ed25519PrivateKey.generate()
+        self.shelf = FakeShelf()
+        self.shelf.offers[OFFER] = FakeServed(data, SECRET)
+        self.service = FileService(
+            NodeTLS(self.owner_key), public(self.owner_key), self.shelf, self.clock,
+            limits or Limits(),
+        )  # fmt: skip
+        self.factory = self.service.listening_factory()
+        self.factory.doStart()
+
+    def accept(self, address: str = "10.0.0.1") -> Any:
+        """The protocol for a new connection from `address`, or None."""
+        return self.factory.buildProtocol(IPv4Address("TCP", address, 40_000))
+
+    def client(
+        self, order: FakeOrder | None = None, tls: NodeTLS | None = None
+    ) -> tuple[FileClient, Any]:
+        """A client, and the TLS around it."""
+        client = FileClient(
+            order or FakeOrder(OFFER, SECRET), public(self.client_key), self.clock, maybeDeferred
+        )
+        return client, wrap(client, tls or NodeTLS(self.client_key), self.clock)
+
+    def connect(
+        self, order: FakeOrder | None = None, tls: NodeTLS | None = None, address: str = "10.0.0.1"
+    ) -> tuple[FileClient, Wire]:
+        """A client joined to the service; nothing has moved yet."""
+        client, outer = self.client(order, tls)
+        server = self.accept(address)
+        assert server is not None
+        return client, Wire(outer, server, address)
+
+
+def wrap(protocol: Any, tls: Any, clock: Clock, *, client: bool = True) -> Any:
+    """Put a node's TLS around a protocol."""
+    factory = NodeTLSFactory(tls, client, Factory.forProtocol(lambda: protocol), clock)
+    return factory.buildProtocol(None)
+
+
+def public(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes_raw()
