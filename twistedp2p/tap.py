@@ -1,46 +1,91 @@
-"""The twistd plugin: options, service, log. The only place that names the reactor."""
+"""The twistd plugin: options, service, log. The only place that names the reactor.
+
+What can go wrong is found before twistd goes to the background and before anything is sent, and
+is said in one sentence on standard error, with an exit code of its own (`core.errors.Exit`).
+
+In the slot of the node (see `disk.instance`) are, while it runs::
+
+    node.log   the log, when there is a menu (they never mix) or the node is in the background
+    node.pid   the process to stop: kill "$(cat node.pid)"
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
+import shlex
 import signal
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from twisted.application.service import IServiceCollection, Service
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import LoopingCall
 from twisted.logger import (
     FilteringLogObserver,
     ILogObserver,
+    Logger,
     LogLevel,
     LogLevelFilterPredicate,
     textFileLogObserver,
 )
 from twisted.python import usage
 from twisted.python.components import Componentized
+from twisted.python.logfile import LogFile
 
 from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.core.events import Event
 from twistedp2p.core.names import clean_nick
 from twistedp2p.disk.instance import Instance, claim, default_state_folder
+from twistedp2p.disk.shelf import open_file
 from twistedp2p.face.editor import Editor, open_editor
 from twistedp2p.face.menu import Menu
 from twistedp2p.face.terminal import choose_mode, open_plain
 from twistedp2p.face.texts import translations
 from twistedp2p.node import Config, Node
 
-STOP_TIMEOUT = 5.0  # seconds
 TOOLBAR_EVERY = 0.5  # seconds
+LOG_SIZE = 1_000_000  # bytes of one log file; strangers can make us write to it
+LOG_FILES = 3  # older ones that are kept
 MENUS = ("auto", "always", "never", "plain")
+TWISTD_PID = "twistd.pid"  # twistd's default, which would refuse a second node in one folder
+
+_log = Logger()
+
+
+def say_error(error: ShareError) -> None:
+    """Say on standard error what went wrong, even when twistd has made it a log."""
+    translate = translations()
+    values = {
+        name: translate(value) if isinstance(value, str) else value
+        for name, value in error.values.items()
+    }
+    if sys.__stderr__ is not None:
+        sys.__stderr__.write(f"p2pshare: {translate(error.sentence).format(**values)}\n")
+        sys.__stderr__.flush()
 
 
 def fail(error: ShareError) -> NoReturn:
     """Say in one sentence on standard error why there is no node, and exit with its code."""
-    translate = translations()
-    sys.stderr.write("p2pshare: " + translate(error.sentence).format(**error.values) + "\n")
+    say_error(error)
     sys.exit(error.code)
+
+
+def occupy_standard_descriptors() -> None:
+    """Put /dev/null where standard input, output or error are closed.
+
+    Else the lock of the slot would become descriptor 0: the menu would read it, and going to the
+    background would close it.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free: this one
 
 
 class Options(usage.Options):
@@ -60,7 +105,7 @@ class Options(usage.Options):
         ["file-port", "f", None, "TCP port for files (default: port + 1, or any free one)."],
         ["password-file", None, None, "File whose first line is the password of --offer."],
         ["menu", "m", "auto", "auto, always, never, or plain (lines only)."],
-        ["ttl", None, "1", "Routers that the group's datagrams may pass, plus one (1 to 255)."],
+        ["ttl", None, "1", "Routers that datagrams may pass, plus one (0: stay on this host)."],
     ]
     optFlags = [["verbose", "v", "Log in more detail."]]  # noqa: RUF012
 
@@ -90,8 +135,14 @@ class Options(usage.Options):
     opt_i = opt_interface
     opt_o = opt_offer
 
+    def opt_version(self) -> NoReturn:
+        """Display the version of p2pshare and exit."""
+        sys.stdout.write(f"p2pshare {version('twistedp2p')}\n")
+        sys.exit(Exit.OK)
+
     def parseOptions(self, options: Any = None) -> None:
         """Called by twistd. What is wrong is said in one sentence, not a page of help."""
+        occupy_standard_descriptors()
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
@@ -116,19 +167,16 @@ class Options(usage.Options):
         if self["nick"] is not None:
             self["nick"] = clean_nick(self["nick"])
         self["password"] = self._read_password()
-        parent = self.parent
-        if parent is not None and parent.get("pidfile") == os.path.abspath("twistd.pid"):
-            # twistd's default would refuse a second node in the same folder.
-            parent["pidfile"] = ""
+        self["offers"] = [self._check_offer(path) for path in self["offers"]]
+        if self.parent is not None and self.parent.get("pidfile") == TWISTD_PID:
+            self.parent["pidfile"] = ""  # `makeService` finds a place for it
 
     def _number(self, name: str, least: int, most: int) -> int:
-        try:
-            value = int(self[name])
-        except ValueError:
-            value = least - 1
-        if not least <= value <= most:
+        text = self[name]
+        digits = len(text) <= 5 and text.isascii() and text.isdigit()
+        if not digits or not least <= int(text) <= most:
             raise usage.UsageError(f"--{name} is a number from {least} to {most}")
-        return value
+        return int(text)
 
     def _check_group(self) -> None:
         try:
@@ -164,6 +212,14 @@ class Options(usage.Options):
             )
         self["download-dir"] = folder
 
+    def _check_offer(self, path: str) -> str:
+        whole = os.path.abspath(os.path.expanduser(path))
+        try:
+            os.close(open_file(whole))
+        except ShareError as error:
+            fail(error)
+        return whole
+
     def _read_password(self) -> str:
         path = self["password-file"]
         if path is None:
@@ -172,9 +228,8 @@ class Options(usage.Options):
             with open(path, encoding="utf-8") as file:
                 password = file.readline().rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            fail(
-                ShareError(N_("{path} cannot be read: {why}."), Exit.NO_INPUT, path=path, why=error)
-            )
+            why = error.strerror if isinstance(error, OSError) else N_("it is not UTF-8 text")
+            fail(ShareError(N_("{path} cannot be read: {why}."), Exit.NO_INPUT, path=path, why=why))
         if not 1 <= len(password) <= 256:
             fail(
                 ShareError(
@@ -187,57 +242,89 @@ class Options(usage.Options):
 
 
 class P2PShare(Service):
-    """The service that twistd runs: one node and its menu."""
+    """The service that twistd runs: one node and its menu. `mode` as of `terminal.choose_mode`."""
 
     def __init__(self, options: Options, instance: Instance, mode: str) -> None:
         self._options = options
         self._instance = instance
         self._mode = mode
+        self._twistd: Any = {} if options.parent is None else options.parent
         self._node: Node | None = None
         self._editor: Editor | None = None
-        self._toolbar: LoopingCall | None = None
         self._menu: Menu | None = None
+        self._screen: Any = None
+        self._toolbar: LoopingCall | None = None
+        self._bottom_is_old = True
+
+    # -- the log
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
         """Called by twistd before it begins to log: the log must not mix with the menu."""
         super().setServiceParent(parent)
-        root: Any = self._options.parent or {}
-        to_file = self._mode != "never" or not root.get("nodaemon")
-        if to_file and not root.get("logfile") and not root.get("syslog"):
-            stream = open(self._instance.log_file, "a", encoding="utf-8")  # noqa: SIM115
-            level = LogLevel.debug if self._options["verbose"] else LogLevel.info
-            observer = FilteringLogObserver(
-                textFileLogObserver(stream), [LogLevelFilterPredicate(level)]
+        if any(self._twistd.get(option) for option in ("logfile", "syslog", "logger")):
+            return
+        stream: Any = sys.stdout
+        if self._logs_to_file():
+            path = self._instance.log_file
+            stream = LogFile(
+                path.name, str(path.parent), LOG_SIZE, defaultMode=0o600, maxRotatedFiles=LOG_FILES
             )
-            cast(Componentized, parent).setComponent(ILogObserver, observer)
+        level = LogLevel.debug if self._options["verbose"] else LogLevel.info
+        observer = FilteringLogObserver(
+            textFileLogObserver(stream), [LogLevelFilterPredicate(level)]
+        )
+        cast(Componentized, parent).setComponent(ILogObserver, observer)
+
+    def _logs_to_file(self) -> bool:
+        return self._mode != "never" or self._in_background() or sys.__stdout__ is None
+
+    def _log_name(self) -> str:
+        if self._twistd.get("syslog"):
+            return "syslog"
+        own = self._instance.log_file if self._logs_to_file() else N_("standard output")
+        return str(self._twistd.get("logfile") or own)
+
+    def _in_background(self) -> bool:
+        return not self._twistd.get("nodaemon")
+
+    # -- the start
 
     def startService(self) -> None:
-        """Called by twistd: take the ports, then the terminal."""
+        """Called by twistd: take the ports, then the terminal; all of it or nothing."""
         from twisted.internet import reactor
 
-        options = self._options
-        config = Config(
-            group=options["group"],
-            port=options["port"],
-            interfaces=options["interfaces"],
-            download_folder=options["download-dir"],
-            file_port=options["file-port"],
-            ttl=options["ttl"],
-            **({} if options["nick"] is None else {"nick": options["nick"]}),
-        )
         try:
-            self._node = Node(reactor, config, self._instance)
-        except ShareError as error:
-            fail(error)
+            self._start(reactor)
+        except Exception as error:
+            self.stopService()
+            if self._in_background():
+                raise  # twistd tells whoever started it
+            if isinstance(error, ShareError):
+                fail(error)
+            _log.failure("the node could not start")
+            fail(
+                ShareError(
+                    N_("The node could not start ({why}); see {log}."),
+                    why=repr(error),
+                    log=self._log_name(),
+                )
+            )
+
+    def _start(self, reactor: Any) -> None:
+        self._node = make_node(reactor, self._options, self._instance)
         super().startService()
         self._node.start()
         self._open_menu(reactor, self._node)
         self._offer_all(self._node)
-        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reactor.stop))  # type: ignore[attr-defined]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # it is, under nohup
+            signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(_stop, reactor))
 
     def _open_menu(self, reactor: Any, node: Node) -> None:
         def make_menu(screen: Any) -> Menu:
-            self._menu = Menu(node, screen, translations(), lambda: self._quit(reactor))
+            self._screen = screen
+            self._menu = Menu(
+                node, screen, translations(), lambda: reactor.callLater(0, _stop, reactor)
+            )
             node.subscribe(self._menu.event)
             return self._menu
 
@@ -245,25 +332,38 @@ class P2PShare(Service):
             open_plain(reactor, make_menu)
         elif self._mode == "editor":
             self._editor = open_editor(reactor, os.environ, make_menu)
+            node.subscribe(self._note)
             self._toolbar = LoopingCall(self._draw_bottom, node)
             self._toolbar.start(TOOLBAR_EVERY)
 
-    def _quit(self, reactor: Any) -> None:
-        if reactor.running:
-            reactor.callLater(0, reactor.stop)
+    def _note(self, _event: Event) -> None:
+        self._bottom_is_old = True
 
     def _draw_bottom(self, node: Node) -> None:
-        assert self._editor is not None
-        assert self._menu is not None
-        self._editor.set_bottom(*self._menu.bottom(node.status()))
+        """Draw only where something happened: a quiet node costs nothing."""
+        if self._bottom_is_old and self._editor is not None and self._menu is not None:
+            self._bottom_is_old = False
+            self._editor.set_bottom(*self._menu.bottom(node.status()))
 
     def _offer_all(self, node: Node) -> None:
         for path in self._options["offers"]:
-            node.offer(path, self._options["password"]).addErrback(self._not_offered)
+            offered = node.offer(path, self._options["password"])
+            offered.addCallbacks(self._offered, self._not_offered, callbackArgs=(node,))
+
+    def _offered(self, offered: Any, node: Node) -> None:
+        if self._screen is not None:
+            ticket = node.ticket(offered.offer.name, offered.password)
+            sentence = translations()(N_("* {name} is on offer. Its ticket: {ticket}"))
+            self._screen.show(sentence.format(name=offered.offer.name, ticket=ticket), "system")
 
     def _not_offered(self, failure: Any) -> None:
         failure.trap(ShareError)
-        sys.__stderr__.write(f"p2pshare: {failure.value}\n")  # type: ignore[union-attr]
+        if self._screen is not None:
+            self._screen.show(f"! {failure.value}", "error")
+        else:
+            say_error(failure.value)
+
+    # -- the end
 
     def stopService(self) -> Deferred[None] | None:
         """Called by twistd: say goodbye, give the terminal back."""
@@ -272,18 +372,110 @@ class P2PShare(Service):
             self._toolbar.stop()
         if self._editor is not None:
             self._editor.join()
+        self._remove_pid_file()
         node, self._node = self._node, None
         return None if node is None else Deferred.fromCoroutine(node.stop())
+
+    def _remove_pid_file(self) -> None:
+        """Before twistd does: once the slot is free, the file may be the next node's."""
+        path = pid_file(self._instance)
+        if self._twistd.get("pidfile") == str(path):
+            self._twistd["pidfile"] = ""
+            path.unlink(missing_ok=True)
+
+
+def _stop(reactor: Any) -> None:
+    with contextlib.suppress(ReactorNotRunning):  # it is stopping already
+        reactor.stop()
+
+
+def pid_file(instance: Instance) -> Path:
+    """Where the process id of the node of that slot stands while it runs."""
+    return instance.folder / "node.pid"
+
+
+def make_node(reactor: Any, options: Options, instance: Instance) -> Node:
+    """The node as the options want it; raises `ShareError`."""
+    config = Config(
+        group=options["group"],
+        port=options["port"],
+        interfaces=options["interfaces"],
+        download_folder=options["download-dir"],
+        file_port=options["file-port"],
+        ttl=options["ttl"],
+        **({} if options["nick"] is None else {"nick": options["nick"]}),
+    )
+    return Node(reactor, config, instance)
+
+
+def rehearse(options: Options, instance: Instance) -> None:
+    """Make the node once in a child process: exits where that fails, else it has done nothing.
+
+    What is found only in the background reaches nobody in full. And SQLite forbids to take an
+    open database through a fork.
+    """
+    child = os.fork()
+    if child:
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code:
+            sys.exit(code)
+        return
+    code = int(Exit.FAILED)
+    try:
+        from twisted.internet import reactor
+
+        make_node(reactor, options, instance)
+        code = int(Exit.OK)
+    except ShareError as error:
+        say_error(error)
+        code = error.code
+    except Exception as error:
+        say_error(ShareError(N_("The node could not start ({why})."), why=repr(error)))
+    finally:
+        os._exit(code)
+
+
+def choose_menu(options: Options) -> str:
+    """The menu that there can be; exits where none could show what the options ask for."""
+    twistd: Any = {} if options.parent is None else options.parent
+    closed = sys.__stdin__ is None or sys.__stdout__ is None
+    mode = "never"
+    if twistd.get("nodaemon") and not closed:
+        mode = choose_mode(options["menu"], os.environ)
+    if mode == "never" and options["offers"] and not options["password"]:
+        fail(
+            ShareError(
+                N_("--offer needs a --password-file where there is no menu to show a password."),
+                Exit.USAGE,
+            )
+        )
+    return mode
 
 
 def makeService(options: Options) -> P2PShare:
     """Called by twistd: claim a slot, and make the service."""
+    mode = choose_menu(options)
     folder = options["state-dir"]
     state = Path(folder).expanduser().absolute() if folder else default_state_folder(os.environ)
-    root: Any = options.parent or {}
     try:
         instance = claim(state)
     except ShareError as error:
         fail(error)
-    mode = choose_mode(options["menu"], os.environ) if root.get("nodaemon") else "never"
-    return P2PShare(options, instance, mode)
+    service = P2PShare(options, instance, mode)
+    twistd: Any = options.parent
+    if twistd is not None:
+        twistd["pidfile"] = twistd.get("pidfile") or str(pid_file(instance))
+        if not twistd.get("nodaemon"):
+            rehearse(options, instance)
+            _say_where(twistd["pidfile"], service)
+    return service
+
+
+def _say_where(pidfile: str, service: P2PShare) -> None:
+    sentence = translations()(
+        N_('The node goes to the background. Its log: {log}. To stop it: kill "$(cat {pid})"')
+    )
+    if sys.__stdout__ is not None:
+        log = service._log_name()
+        sys.__stdout__.write(sentence.format(log=log, pid=shlex.quote(pidfile)) + "\n")
+        sys.__stdout__.flush()
