@@ -41,6 +41,12 @@ def text(fields: dict[str, Any], name: str, most: int = 1000) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or len(value) > most:
         raise BadBody(f"{name} is not a text within its bounds")
+    try:
+        value.encode(
+            "utf-8"
+        )  # JSON can escape half of a surrogate pair; no disk or screen takes it
+    except UnicodeEncodeError as error:
+        raise BadBody(f"{name} is not Unicode text") from error
     return value
 
 

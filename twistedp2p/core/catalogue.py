@@ -12,6 +12,8 @@ name the one with the highest number counts.
 
 from __future__ import annotations
 
+import unicodedata
+
 import attrs
 
 from twistedp2p.core import body
@@ -93,7 +95,9 @@ class Query:
     @classmethod
     def parse(cls, text: str) -> Query:
         """Read what a person typed; what is over `MAX_QUERY` and `MAX_TERMS` is left out."""
-        terms = text[:MAX_QUERY].casefold().split()[:MAX_TERMS]
+        # As names are: composed, and what no disk takes left out.
+        text = unicodedata.normalize("NFC", text[:MAX_QUERY]).encode("utf-8", "ignore").decode()
+        terms = text.casefold().split()[:MAX_TERMS]
         owners = tuple(term[1:] for term in terms if term.startswith("@") and len(term) > 1)
         return cls(tuple(term for term in terms if not term.startswith("@")), owners)
 

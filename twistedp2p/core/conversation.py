@@ -115,7 +115,7 @@ class ClientEnd:
         After an `Ok` that passes, the owner has proved the password; exactly `length` bytes
         follow our `go`.
         """
-        if isinstance(line, Err):
+        if isinstance(line, Err) and self.state not in ("body", "ended"):
             self.state = "ended"
         elif isinstance(line, Share) and self.state == "share":
             self._take_share(line)

@@ -152,6 +152,13 @@ def _number(digits: str) -> int:
     return value
 
 
+def _err(match: re.Match[str]) -> Err:
+    seconds = None if match[2] is None else int(match[2])
+    if seconds is not None and seconds > MAX_WAIT:
+        raise BadLine("no one waits that long")
+    return Err(int(match[1]), seconds)
+
+
 def parse_client(line: bytes) -> Auth | Get | Go:
     """Read a line that a client sent; raises `BadLine`."""
     text = _text(line)
@@ -176,5 +183,5 @@ def parse_owner(line: bytes) -> Share | Ok | Err:
             raise BadLine("the range is larger than the file")
         return Ok(_bytes(match[1], 64), size, offset, length, match[5], match[6])
     if match := _ERR.fullmatch(text):
-        return Err(int(match[1]), None if match[2] is None else int(match[2]))
+        return _err(match)
     raise BadLine("not a line of the conversation")
