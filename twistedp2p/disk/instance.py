@@ -11,12 +11,15 @@ command works several times at once and each node keeps an identity of its own::
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -66,10 +69,14 @@ def claim(state_folder: Path) -> Instance:
     try:
         for slot in range(1, MAX_SLOTS + 1):
             folder = state_folder / str(slot)
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_private(folder)
             lock = _try_lock(folder / "lock")
             if lock is not None:
-                return Instance(folder, _identity(folder / "node.key"), lock)
+                try:
+                    return Instance(folder, _identity(folder / "node.key"), lock)
+                except BaseException:
+                    os.close(lock)
+                    raise
     except OSError as error:
         raise ShareError(
             N_("The folder {folder} cannot be used: {why}. Choose another with --state-dir."),
@@ -83,6 +90,19 @@ def claim(state_folder: Path) -> Instance:
         count=MAX_SLOTS,
         folder=state_folder,
     )
+
+
+def _make_private(folder: Path) -> None:
+    """Make the folder, ours alone: the identity of a folder that others write to is theirs too."""
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if status.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, N_("it belongs to somebody else"))
+    if stat.S_IMODE(status.st_mode) != 0o700:
+        folder.chmod(0o700)
 
 
 def _try_lock(path: Path) -> int | None:
@@ -100,7 +120,7 @@ def _identity(path: Path) -> Ed25519PrivateKey:
         _make_identity(path)
     try:
         key = load_pem_private_key(path.read_bytes(), None)
-    except ValueError:
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it wants a password
         key = None
     if not isinstance(key, Ed25519PrivateKey):
         raise ShareError(

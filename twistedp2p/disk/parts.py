@@ -16,7 +16,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from twistedp2p.core.errors import N_, Exit, ShareError
-from twistedp2p.core.names import clean_name
+from twistedp2p.core.names import EXTENSION_BYTES, FILE_NAME_BYTES, clean_name
 
 RESERVE = 256 * 2**20  # bytes of the disk that a download leaves free
 MAX_TWINS = 1000  # files of one name in a folder
@@ -29,12 +29,11 @@ def numbered(name: str, number: int) -> str:
     if number == 1:
         return name
     stem, dot, extension = name.rpartition(".")
-    if not stem:
+    if not stem or len(f".{extension}".encode()) > EXTENSION_BYTES:
         stem, dot, extension = name, "", ""
     suffix = f" ({number}){dot}{extension}"
-    while len(f"{stem}{suffix}".encode()) > 180:
-        stem = stem[:-1]
-    return clean_name(stem + suffix)
+    room = FILE_NAME_BYTES - len(suffix.encode())
+    return clean_name(stem.encode()[:room].decode(errors="ignore").rstrip() + suffix)
 
 
 class PartFile:
@@ -108,7 +107,8 @@ class PartFile:
                     Exit.DAMAGED,
                     name=self._name,
                 )
-            os.fchmod(self._file, NEW_FILE & ~_umask())
+            with contextlib.suppress(PermissionError):  # a memory stick keeps no modes
+                os.fchmod(self._file, NEW_FILE & ~_umask())
             return self._folder_path / self._link()
         except OSError as error:
             raise self._failure(error) from error
@@ -144,12 +144,16 @@ class PartFile:
             # No hard links here (a memory stick): an empty file of ours holds the name first.
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             os.close(os.open(name, flags, 0o600, dir_fd=folder))
-            os.rename(self._part, name, src_dir_fd=folder, dst_dir_fd=folder)
+            try:
+                os.rename(self._part, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except OSError:
+                os.unlink(name, dir_fd=folder)
+                raise
 
     def discard(self) -> None:
         """Remove the part file if it is there; may be called at any time."""
         if self._file >= 0:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 os.unlink(self._part, dir_fd=self._folder)
             os.close(self._file)
             self._file = -1

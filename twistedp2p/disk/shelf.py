@@ -43,9 +43,10 @@ def open_file(path: str | Path) -> int:
     """Open a regular file to offer it; raises `ShareError` with what is wrong."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: no file can have that name
+        why = getattr(error, "strerror", None) or error
         raise ShareError(
-            N_("{path} cannot be read: {why}."), Exit.NO_INPUT, path=path, why=error.strerror
+            N_("{path} cannot be read: {why}."), Exit.NO_INPUT, path=path, why=why
         ) from error
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):

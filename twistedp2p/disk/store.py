@@ -1,17 +1,17 @@
 """What a node remembers between runs: SQLite, one file, one writer.
 
 Own and others' feed entries as signed bytes, the catalogue with its search index, pinned keys,
-and what is needed to serve our own offers. Calls take well under a millisecond, but for
-`search`, which has a connection of its own so that it may run in a thread.
+and what is needed to serve our own offers. Calls take well under a millisecond, but for `search`
+and `tidy`, which have connections of their own so that they may run in a thread.
+
+A call that the disk or the file refuses raises `ShareError`, and has then changed nothing.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
+import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,37 +25,21 @@ from twistedp2p.core.catalogue import (
     Query,
 )
 from twistedp2p.core.datagram import Signed
-from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.core.errors import N_, ShareError
 from twistedp2p.core.feed import LOG_NAMES, Feed, Heads, Ranges
-from twistedp2p.core.names import fingerprint
 from twistedp2p.core.roster import MAX_PINS
+from twistedp2p.disk.database import Database
+from twistedp2p.disk.search import COLUMNS, find, folded_name
 
 MAX_FEEDS = 4096
 CHAT_PER_ORIGIN = 500  # entries
 CHAT_IN_ALL = 10_000  # entries
 TRIM_EVERY = 100  # chat entries
 SEARCH_POOL = 1000  # rows that are ranked
-BUSY_TIMEOUT = 5.0  # seconds
+SWEEP = 50  # rows removed at once: a few milliseconds, in which nothing else is written
+SWEEP_PAUSE = 0.01  # seconds in between
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER);
-CREATE TABLE IF NOT EXISTS feeds(
-    origin BLOB PRIMARY KEY, epoch INTEGER, nick TEXT, chat TEXT, offers TEXT,
-    present INTEGER DEFAULT 0, heard INTEGER DEFAULT 0);
-CREATE TABLE IF NOT EXISTS entries(
-    origin BLOB, log TEXT, number INTEGER, stamp INTEGER, raw BLOB,
-    PRIMARY KEY(origin, log, number)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS entries_by_age ON entries(log, stamp);
-CREATE TABLE IF NOT EXISTS offers(
-    id INTEGER PRIMARY KEY, owner BLOB, name TEXT, size INTEGER, digest TEXT, public INTEGER,
-    stamp INTEGER, number INTEGER, live INTEGER, UNIQUE(owner, name));
-CREATE INDEX IF NOT EXISTS offers_by_age ON offers(live, stamp);
-CREATE VIRTUAL TABLE IF NOT EXISTS names USING fts5(folded, tokenize='trigram');
-CREATE TABLE IF NOT EXISTS pins(key BLOB PRIMARY KEY, nick TEXT, seen INTEGER);
-CREATE TABLE IF NOT EXISTS shares(
-    name TEXT PRIMARY KEY, path TEXT, prs BLOB, generated INTEGER, public INTEGER,
-    size INTEGER, mtime_ns INTEGER, device INTEGER, inode INTEGER, digest TEXT, guesses TEXT);
-"""
+_STRANGER = "origin IS NOT NULL AND origin IS NOT ? AND origin NOT IN (SELECT key FROM pins)"
 
 
 @attrs.frozen
@@ -75,160 +59,208 @@ class Share:
 
 
 class Store:
-    """The node's memory in the file `path`; raises `ShareError` when it cannot be used."""
+    """The node's memory in the file `path`; raises `ShareError` when it cannot be used.
 
-    def __init__(self, path: Path) -> None:
+    Neither `own_key` nor a pinned key loses anything to make room for others.
+    """
+
+    def __init__(self, path: Path, own_key: bytes = b"") -> None:
         self._path = path
+        self._own_key = own_key
         self._search_lock = threading.Lock()
-        self._search_db: sqlite3.Connection | None = None
+        self._search_db: Database | None = None
+        self._closed = threading.Event()
         self._chat_since_trim = 0
+        self._db = Database(path)
         try:
-            self._db = _connect(path)
-            self._db.executescript(_SCHEMA)
-            self._db.execute("UPDATE feeds SET present = 0")
-        except sqlite3.Error as error:
-            raise ShareError(
-                N_(
-                    "The node's memory {path} cannot be used ({why}); move it away and start again."
-                ),
-                Exit.NO_FOLDER,
-                path=path,
-                why=error,
-            ) from error
+            self._db.run("UPDATE feeds SET present = 0")
+        except ShareError:
+            self._db.close()
+            raise
 
     def close(self) -> None:
-        """Write everything out and let go of the file."""
+        """Write everything out and let go of the file; may be called twice."""
+        self._closed.set()
+        if self._search_db is not None:
+            self._search_db.interrupt()
         with self._search_lock:
             if self._search_db is not None:
                 self._search_db.close()
+                self._search_db = None
         self._db.close()
 
-    @contextmanager
-    def _together(self) -> Iterator[sqlite3.Connection]:
-        self._db.execute("BEGIN IMMEDIATE")
+    def tidy(self) -> None:
+        """Remove what dropped feeds have left, and bring the write-ahead log into the file.
+
+        To be called in a thread, about once a minute: it waits for the disk.
+        """
+        db = Database(self._path)
         try:
-            yield self._db
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+            for (feed,) in db.run("SELECT id FROM feeds WHERE origin IS NULL"):
+                while _sweep(db, feed) and not self._closed.wait(SWEEP_PAUSE):
+                    pass
+            db.run("PRAGMA wal_checkpoint(PASSIVE)")
+        finally:
+            db.close()
 
     # -- counters
 
     def counter(self, name: str, first: int = 0) -> int:
         """The number kept under `name`, made as `first` when there is none."""
-        self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, first))
-        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return int(row[0])
+        self._db.run("INSERT OR IGNORE INTO meta VALUES (?, ?)", name, first)
+        return int(self._db.run("SELECT value FROM meta WHERE name = ?", name)[0][0])
 
     def set_counter(self, name: str, value: int) -> None:
         """Keep `value` under `name`."""
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+        self._db.run("INSERT OR REPLACE INTO meta VALUES (?, ?)", name, value)
 
     # -- feeds
 
     def feed(self, origin: bytes) -> Feed | None:
         """What is here of the feed of `origin`."""
-        row = self._db.execute(
-            "SELECT epoch, chat, offers FROM feeds WHERE origin = ?", (origin,)
-        ).fetchone()
-        if row is None:
+        rows = self._db.run("SELECT epoch, chat, offers FROM feeds WHERE origin = ?", origin)
+        if not rows:
             return None
         have = {log: Ranges([(a, b) for a, b in json.loads(text)])
-                for log, text in zip(LOG_NAMES, row[1:], strict=True)}  # fmt: skip
+                for log, text in zip(LOG_NAMES, rows[0][1:], strict=True)}  # fmt: skip
         heads = Heads(*((1, runs.runs()[-1][1] if runs.runs() else 0) for runs in have.values()))
-        return Feed(origin, row[0], have, heads)
+        return Feed(origin, rows[0][0], have, heads)
 
-    def start_feed(self, feed: Feed, nick: str, now_ms: int) -> None:
-        """Begin (anew) the feed of an origin; what an earlier epoch held is dropped."""
-        with self._together() as db:
-            self._drop_feed(feed.origin)
-            crowd = db.execute("SELECT count(*) FROM feeds").fetchone()[0] - MAX_FEEDS + 1
-            for (origin,) in db.execute(
-                "SELECT origin FROM feeds WHERE origin NOT IN (SELECT key FROM pins)"
-                " ORDER BY present, heard LIMIT ?",
-                (max(0, crowd),),
-            ).fetchall():
-                self._drop_feed(origin)
-            db.execute(
-                "INSERT INTO feeds VALUES (?, ?, ?, '[]', '[]', 0, ?)",
-                (feed.origin, feed.epoch, nick, now_ms),
+    def start_feed(self, feed: Feed, nick: str, now_ms: int) -> list[bytes]:
+        """Begin (anew) the feed of an origin; what an earlier epoch held is dropped.
+
+        Returns the origins whose feeds were dropped to make room: strangers, those away longest
+        first. What else comes of them is not kept, until they are started again.
+        """
+        with self._db.together():
+            self._db.run(_DROP, feed.origin)
+            known = self._db.run("SELECT count(*) FROM feeds WHERE origin IS NOT NULL")[0][0]
+            crowd = self._db.run(
+                f"SELECT origin FROM feeds WHERE {_STRANGER} ORDER BY present, heard LIMIT ?",  # noqa: S608
+                self._own_key,
+                max(0, known - MAX_FEEDS + 1),
             )
-            self._save_ranges(feed)
-
-    def _drop_feed(self, origin: bytes) -> None:
-        self._db.execute(
-            "DELETE FROM names WHERE rowid IN (SELECT id FROM offers WHERE owner = ?)", (origin,)
-        )
-        for table, column in (("offers", "owner"), ("entries", "origin"), ("feeds", "origin")):
-            self._db.execute(f"DELETE FROM {table} WHERE {column} = ?", (origin,))  # noqa: S608
+            for (origin,) in crowd:
+                self._db.run(_DROP, origin)
+            self._db.run(
+                "INSERT INTO feeds(origin, epoch, nick, present, heard, kept, live, chat, offers)"
+                " VALUES (?, ?, ?, 0, ?, 0, 0, '[]', '[]')",
+                feed.origin,
+                feed.epoch,
+                nick,
+                now_ms,
+            )
+            for log in LOG_NAMES:
+                self._save_ranges(feed, log)
+        return [origin for (origin,) in crowd]
 
     def save_ranges(self, feed: Feed) -> None:
         """Keep what is here of a feed after a gone message."""
-        self._save_ranges(feed)
+        with self._db.together():
+            for log in LOG_NAMES:
+                self._save_ranges(feed, log)
 
-    def _save_ranges(self, feed: Feed) -> None:
-        runs = [json.dumps(feed.have[log].runs()) for log in LOG_NAMES]
-        self._db.execute(
-            "UPDATE feeds SET chat = ?, offers = ? WHERE origin = ?", (*runs, feed.origin)
+    def _save_ranges(self, feed: Feed, log: str) -> None:
+        self._db.run(
+            f"UPDATE feeds SET {log} = ? WHERE origin = ? AND epoch = ?",  # noqa: S608
+            json.dumps(feed.have[log].runs()),
+            feed.origin,
+            feed.epoch,
         )
 
     def set_present(self, origin: bytes, present: bool, nick: str, now_ms: int) -> None:
         """Note that a node came or went: the catalogue shows offers of those who are here."""
-        self._db.execute(
+        self._db.run(
             "UPDATE feeds SET present = ?, nick = ?, heard = ? WHERE origin = ?",
-            (present, nick, now_ms, origin),
+            present,
+            nick,
+            now_ms,
+            origin,
         )
+
+    def _row(self, feed: Feed) -> tuple[int, int] | None:
+        """The number of a feed's row, and how many offers are kept; None when it was dropped."""
+        rows = self._db.run(
+            "SELECT id, kept FROM feeds WHERE origin = ? AND epoch = ?", feed.origin, feed.epoch
+        )
+        return (rows[0][0], rows[0][1]) if rows else None
 
     def put_say(self, entry: Signed, feed: Feed) -> None:
         """Keep one line of chat."""
-        with self._together():
-            self._put_entry(entry, feed)
+        with self._db.together():
+            row = self._row(feed)
+            if row is None:
+                return
+            self._put_entry(row[0], "chat", entry)
+            self._save_ranges(feed, "chat")
+            self._db.run(
+                "DELETE FROM entries WHERE feed = ?1 AND log = 'chat' AND number <= ("
+                "SELECT max(number) FROM entries WHERE feed = ?1 AND log = 'chat') - ?2",
+                row[0],
+                CHAT_PER_ORIGIN,
+            )
             self._chat_since_trim += 1
             if self._chat_since_trim >= TRIM_EVERY:
+                self._chat_since_trim = 0
                 self._trim_chat()
 
-    def _put_entry(self, entry: Signed, feed: Feed) -> None:
-        self._db.execute(
+    def _put_entry(self, feed: int, log: str, entry: Signed) -> None:
+        self._db.run(
             "INSERT OR IGNORE INTO entries VALUES (?, ?, ?, ?, ?)",
-            (entry.key, entry.log, entry.number, entry.stamp, entry.raw),
+            feed,
+            log,
+            entry.number,
+            entry.stamp,
+            entry.raw,
         )
-        self._save_ranges(feed)
 
     def _trim_chat(self) -> None:
-        self._chat_since_trim = 0
-        self._db.execute(
-            "DELETE FROM entries WHERE log = 'chat' AND number <= (SELECT max(number) - ?"
-            " FROM entries AS newest WHERE newest.origin = entries.origin AND log = 'chat')",
-            (CHAT_PER_ORIGIN,),
-        )
-        self._db.execute(
-            "DELETE FROM entries WHERE log = 'chat' AND stamp < (SELECT stamp FROM entries"
-            " WHERE log = 'chat' ORDER BY stamp DESC LIMIT 1 OFFSET ?)",
-            (CHAT_IN_ALL,),
-        )
+        """Oldest lines go first, but those of strangers before all others."""
+        kept = self._db.run("SELECT count(*) FROM entries WHERE log = 'chat'")[0][0]
+        for whose, values in ((_STRANGER, [self._own_key]), ("TRUE", [])):
+            oldest = self._db.run(
+                "SELECT feed, number FROM entries CROSS JOIN feeds ON id = feed"  # noqa: S608
+                f" WHERE log = 'chat' AND {whose} ORDER BY stamp LIMIT ?",
+                *values,
+                max(0, kept - CHAT_IN_ALL),
+            )
+            for feed, number in oldest:
+                self._db.run(
+                    "DELETE FROM entries WHERE feed = ? AND log = 'chat' AND number = ?",
+                    feed,
+                    number,
+                )
+            kept -= len(oldest)
 
     def entries(self, origin: bytes, log: str, low: int, high: int) -> list[tuple[int, bytes]]:
         """The kept entries of a feed from `low` to `high`: (number, signed bytes)."""
-        return self._db.execute(
-            "SELECT number, raw FROM entries WHERE origin = ? AND log = ?"
+        return self._db.run(
+            "SELECT number, raw FROM feeds JOIN entries ON feed = id WHERE origin = ? AND log = ?"
             " AND number BETWEEN ? AND ? ORDER BY number",
-            (origin, log, low, high),
-        ).fetchall()
+            origin,
+            log,
+            low,
+            high,
+        )
 
     def lowest(self, origin: bytes, log: str) -> int:
         """The lowest number kept of a log, or 1."""
-        row = self._db.execute(
-            "SELECT min(number) FROM entries WHERE origin = ? AND log = ?", (origin, log)
-        ).fetchone()
-        return row[0] or 1
+        rows = self._db.run(
+            "SELECT min(number) FROM entries WHERE log = ?"
+            " AND feed = (SELECT id FROM feeds WHERE origin = ?)",
+            log,
+            origin,
+        )
+        return rows[0][0] or 1
 
     def history(self, most: int) -> list[bytes]:
         """The last `most` lines of chat of everybody, as signed bytes, oldest first."""
-        rows = self._db.execute(
-            "SELECT raw FROM entries WHERE log = 'chat' ORDER BY stamp DESC LIMIT ?", (most,)
-        ).fetchall()
-        return [row[0] for row in reversed(rows)]
+        rows = self._db.run(
+            "SELECT raw FROM entries CROSS JOIN feeds ON id = feed"
+            " WHERE log = 'chat' AND origin IS NOT NULL ORDER BY stamp DESC LIMIT ?",
+            most,
+        )
+        return [raw for (raw,) in reversed(rows)]
 
     # -- catalogue
 
@@ -237,85 +269,113 @@ class Store:
         return self._put_offer_row(entry, feed, offer, True)
 
     def put_withdraw(self, entry: Signed, feed: Feed, name: str) -> bool:
-        """Take an offer out of the catalogue; False when it was not in it."""
+        """Take an offer out of the catalogue; False when it was not in it.
+
+        That it was withdrawn is kept: its offer may come after.
+        """
         return self._put_offer_row(entry, feed, Offer(entry.key, name, 0, "", False), False)
 
     def _put_offer_row(self, entry: Signed, feed: Feed, offer: Offer, live: bool) -> bool:
-        with self._together() as db:
-            old = db.execute(
-                "SELECT id, number, live FROM offers WHERE owner = ? AND name = ?",
-                (entry.key, offer.name),
-            ).fetchone()
-            if old is None and self._crowded(entry.key):
-                self._save_ranges(feed)
+        with self._db.together():
+            row = self._row(feed)
+            if row is None:
                 return False
-            if old is not None and old[1] >= entry.number:
-                self._save_ranges(feed)
+            self._save_ranges(feed, "offers")
+            old = self._db.run(
+                "SELECT id, number, live FROM offers WHERE feed = ? AND name = ?",
+                row[0],
+                offer.name,
+            )
+            if old[0][1] >= entry.number if old else not self._make_room(*row):
                 return False
-            if old is not None:
-                self._drop_offer(entry.key, *old)
-            self._put_entry(entry, feed)
-            row = db.execute(
-                "INSERT INTO offers(owner, name, size, digest, public, stamp, number, live)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (entry.key, offer.name, offer.size, offer.digest, offer.public, entry.stamp,
-                 entry.number, live),
-            ).lastrowid  # fmt: skip
-            if live:
-                db.execute(
-                    "INSERT INTO names(rowid, folded) VALUES (?, ?)", (row, offer.name.casefold())
-                )
-            return live or bool(old and old[2])
+            for superseded in old:
+                self._remove(row[0], *superseded)
+            self._put_entry(row[0], "offers", entry)
+            self._insert(row[0], entry, offer, live)
+            return live or bool(old and old[0][2])
 
-    def _drop_offer(self, owner: bytes, row: int, number: int, live: int) -> None:
-        """Remove a superseded row and its entry, which need not be repeated any more."""
-        self._db.execute("DELETE FROM offers WHERE id = ?", (row,))
+    def _insert(self, feed: int, entry: Signed, offer: Offer, live: bool) -> None:
+        name = folded_name(offer.name)
+        rows = self._db.run(
+            "INSERT INTO offers(feed, name, folded, size, digest, public, stamp, number, live)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+            *(feed, offer.name, name, offer.size, offer.digest, offer.public),
+            *(entry.stamp, entry.number, live),
+        )
         if live:
-            self._db.execute("DELETE FROM names WHERE rowid = ?", (row,))
-        self._db.execute(
-            "DELETE FROM entries WHERE origin = ? AND log = 'offers' AND number = ?",
-            (owner, number),
+            self._db.run("INSERT INTO names(rowid, folded) VALUES (?, ?)", rows[0][0], name)
+        self._db.run(
+            "UPDATE feeds SET kept = kept + 1, live = live + ? WHERE id = ?", int(live), feed
         )
 
-    def _crowded(self, owner: bytes) -> bool:
-        mine = self._db.execute("SELECT count(*) FROM offers WHERE owner = ?", (owner,))
-        if mine.fetchone()[0] >= MAX_OFFERS_PER_NODE:
-            return True
-        return bool(self._db.execute("SELECT max(id) FROM offers").fetchone()[0] or 0) and (
-            self._db.execute("SELECT count(*) FROM offers").fetchone()[0] >= MAX_OFFERS
+    def _remove(self, feed: int, offer: int, number: int, live: int) -> None:
+        """Remove an offer with its entry, which need not be repeated any more."""
+        self._db.run(_UNINDEX.format("= ?"), offer)
+        self._db.run("DELETE FROM offers WHERE id = ?", offer)
+        self._db.run(
+            "DELETE FROM entries WHERE feed = ? AND log = 'offers' AND number = ?", feed, number
         )
+        self._db.run("UPDATE feeds SET kept = kept - 1, live = live - ? WHERE id = ?", live, feed)
+
+    def _make_room(self, feed: int, kept: int) -> bool:
+        """Make room for one more offer of a feed that has `kept`; False when there is none.
+
+        What a node withdrew long ago gives way to what it offers. When the whole catalogue is
+        full, it is the stranger with the most offers that gives one up to others.
+        """
+        if kept >= MAX_OFFERS_PER_NODE:
+            return self._give_up(feed, "NOT live ORDER BY number")
+        if self._db.run("SELECT sum(kept) FROM feeds WHERE origin IS NOT NULL")[0][0] < MAX_OFFERS:
+            return True
+        largest = self._db.run(
+            f"SELECT id FROM feeds WHERE kept AND {_STRANGER} ORDER BY kept DESC LIMIT 1",  # noqa: S608
+            self._own_key,
+        )
+        if largest:
+            return largest[0][0] != feed and self._give_up(largest[0][0], "TRUE")
+        own = self._db.run("SELECT 1 FROM feeds WHERE id = ? AND origin = ?", feed, self._own_key)
+        return bool(own)
+
+    def _give_up(self, feed: int, which: str) -> bool:
+        rows = self._db.run(
+            f"SELECT id, number, live FROM offers WHERE feed = ? AND {which} LIMIT 1",  # noqa: S608
+            feed,
+        )
+        for row in rows:
+            self._remove(feed, *row)
+        return bool(rows)
 
     def offer(self, owner: bytes, name: str) -> Offer | None:
         """A live offer by owner and name."""
-        row = self._db.execute(
-            "SELECT owner, name, size, digest, public, stamp FROM offers"
-            " WHERE owner = ? AND name = ? AND live",
-            (owner, name),
-        ).fetchone()
-        return None if row is None else _offer(row)
+        rows = self._db.run(
+            f"SELECT {COLUMNS} FROM feeds AS f JOIN offers AS o ON o.feed = f.id"  # noqa: S608
+            " WHERE f.origin = ? AND o.name = ? AND o.live",
+            owner,
+            name,
+        )
+        return _offer(rows[0]) if rows else None
 
     def offers_of(self, owner: bytes) -> list[Offer]:
         """All live offers of one node."""
-        rows = self._db.execute(
-            "SELECT owner, name, size, digest, public, stamp FROM offers"
-            " WHERE owner = ? AND live ORDER BY name",
-            (owner,),
+        rows = self._db.run(
+            f"SELECT {COLUMNS} FROM feeds AS f JOIN offers AS o ON o.feed = f.id"  # noqa: S608
+            " WHERE f.origin = ? AND o.live ORDER BY o.name",
+            owner,
         )
         return [_offer(row) for row in rows]
 
     def count_offers(self) -> int:
         """How many offers those who are here have."""
-        row = self._db.execute(
-            "SELECT count(*) FROM offers JOIN feeds ON origin = owner WHERE live AND present"
-        ).fetchone()
-        return int(row[0])
+        return self._db.run("SELECT sum(live) FROM feeds WHERE present")[0][0] or 0
 
     def search(self, query: Query, own_key: bytes, most: int = 200) -> list[Listing]:
         """At most `most` live offers of nodes that are here, best first. May run in a thread."""
         with self._search_lock:
+            if self._closed.is_set():
+                raise ShareError(N_("Stopped."))
             if self._search_db is None:
-                self._search_db = _connect(self._path)
-            rows = _search(self._search_db, query)
+                self._search_db = Database(self._path)
+            rows = find(self._search_db, query, max(most, SEARCH_POOL))
         found = [Listing(_offer(row), row[6], row[0] == own_key) for row in rows]
         if query.words:
             found.sort(key=lambda listing: query.rank(listing.offer.name))
@@ -325,88 +385,75 @@ class Store:
 
     def pins(self) -> list[tuple[bytes, str]]:
         """The pinned keys and their nicks, latest seen first."""
-        return self._db.execute(
-            "SELECT key, nick FROM pins ORDER BY seen DESC LIMIT ?", (MAX_PINS,)
-        ).fetchall()
+        return self._db.run("SELECT key, nick FROM pins ORDER BY seen DESC LIMIT ?", MAX_PINS)
 
     def pin(self, key: bytes, nick: str, now_ms: int) -> None:
         """Pin a key with its nick, or note that it was seen again."""
-        self._db.execute("INSERT OR REPLACE INTO pins VALUES (?, ?, ?)", (key, nick, now_ms))
+        self._db.run("INSERT OR REPLACE INTO pins VALUES (?, ?, ?)", key, nick, now_ms)
 
     # -- own shares
 
     def shares(self) -> list[Share]:
         """What we serve."""
-        columns = ", ".join(field.name for field in attrs.fields(Share))
+        rows = self._db.run(
+            "SELECT name, path, prs, generated, public, identity FROM shares ORDER BY name"
+        )
         return [
-            Share(*row[:3], *map(bool, row[3:5]), *row[5:])
-            for row in self._db.execute(f"SELECT {columns} FROM shares ORDER BY name")  # noqa: S608
+            Share(name, os.fsdecode(path), prs, bool(generated), bool(public), **json.loads(known))
+            for name, path, prs, generated, public, known in rows
         ]
 
     def put_share(self, share: Share) -> None:
         """Keep what is needed to serve an offer. Guesses made at an earlier one are kept."""
-        marks = ", ".join("?" * len(attrs.fields(Share)))
-        self._db.execute(
-            f"INSERT OR REPLACE INTO shares VALUES ({marks},"  # noqa: S608
-            " (SELECT guesses FROM shares WHERE name = ?))",
-            (*attrs.astuple(share), share.name),
+        # As text, for SQLite has no whole numbers over 63 bits, and inodes may be larger.
+        known = ("size", "mtime_ns", "device", "inode", "digest")
+        self._db.run(
+            "INSERT OR REPLACE INTO shares VALUES (?1, ?2, ?3, ?4, ?5, ?6,"
+            " (SELECT guesses FROM shares WHERE name = ?1))",
+            *(share.name, os.fsencode(share.path), share.prs, share.generated, share.public),
+            json.dumps({name: getattr(share, name) for name in known}),
         )
 
     def drop_share(self, name: str) -> None:
         """Forget how to serve an offer."""
-        self._db.execute("DELETE FROM shares WHERE name = ?", (name,))
+        self._db.run("DELETE FROM shares WHERE name = ?", name)
 
     def guesses(self, name: str) -> dict[str, Any] | None:
         """The saved state of the guess limiter of an own offer."""
-        row = self._db.execute("SELECT guesses FROM shares WHERE name = ?", (name,)).fetchone()
-        return json.loads(row[0]) if row and row[0] else None
+        rows = self._db.run("SELECT guesses FROM shares WHERE name = ?", name)
+        return json.loads(rows[0][0]) if rows and rows[0][0] else None
 
     def save_guesses(self, name: str, state: dict[str, object]) -> None:
         """Keep the state of the guess limiter of an own offer."""
-        self._db.execute("UPDATE shares SET guesses = ? WHERE name = ?", (json.dumps(state), name))
+        self._db.run("UPDATE shares SET guesses = ? WHERE name = ?", json.dumps(state), name)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    # One connection may be used by several threads, but never by two at a time.
-    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = NORMAL")
-    return db
+_DROP = "UPDATE feeds SET origin = NULL, present = 0 WHERE origin = ?"
+_UNINDEX = (
+    "INSERT INTO names(names, rowid, folded)"
+    " SELECT 'delete', id, folded FROM offers WHERE live AND id {}"
+)
+
+
+def _sweep(db: Database, feed: int) -> bool:
+    """Remove some of what a dropped feed has left; False when nothing was left."""
+    with db.together():
+        offers = [row[0] for row in db.run(
+            "SELECT id FROM offers WHERE feed = ? LIMIT ?", feed, SWEEP)]  # fmt: skip
+        some = f"IN ({', '.join(map(str, offers))})"
+        db.run(_UNINDEX.format(some))
+        db.run(f"DELETE FROM offers WHERE id {some}")  # noqa: S608
+        entries = db.run(
+            "DELETE FROM entries WHERE feed = ?1 AND (log, number) IN"
+            " (SELECT log, number FROM entries WHERE feed = ?1 LIMIT ?2) RETURNING 1",
+            feed,
+            SWEEP,
+        )
+        if not offers and not entries:
+            db.run("DELETE FROM feeds WHERE id = ?", feed)
+    return bool(offers or entries)
 
 
 def _offer(row: tuple[Any, ...]) -> Offer:
     owner, name, size, digest, public, stamp = row[:6]
     return Offer(owner, name, size, digest, bool(public), stamp)
-
-
-def _search(db: sqlite3.Connection, query: Query) -> list[tuple[Any, ...]]:
-    """At most `SEARCH_POOL` rows that match, through the trigram index where words allow it."""
-    where: list[str] = ["o.live", "f.present"]
-    values: list[object] = []
-    source = "offers AS o"
-    if query.words:
-        source = "names JOIN offers AS o ON o.id = names.rowid"
-        indexed = [word for word in query.words if len(word) >= 3]
-        if indexed:
-            where.append("names MATCH ?")
-            values.append(" AND ".join('"' + word.replace('"', '""') + '"' for word in indexed))
-        for word in query.words:
-            where.append("instr(names.folded, ?) > 0")
-            values.append(word)
-    if query.owners:
-        owners = _owners(db, query)
-        where.append(f"o.owner IN ({', '.join('?' * len(owners))})")
-        values += owners
-    order = "" if query.words else " ORDER BY o.stamp DESC"
-    return db.execute(
-        "SELECT o.owner, o.name, o.size, o.digest, o.public, o.stamp, f.nick"  # noqa: S608
-        f" FROM {source} JOIN feeds AS f ON f.origin = o.owner"
-        f" WHERE {' AND '.join(where)}{order} LIMIT {SEARCH_POOL}",
-        values,
-    ).fetchall()
-
-
-def _owners(db: sqlite3.Connection, query: Query) -> list[bytes]:
-    """The keys of the nodes that are here and meant by the `@` words of a query."""
-    here = db.execute("SELECT origin, nick FROM feeds WHERE present")
-    return [key for key, nick in here if query.of(nick, fingerprint(key))]

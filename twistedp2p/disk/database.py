@@ -1,0 +1,116 @@
+"""The file of a node's memory: its tables, and a connection whose failures are sentences."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from twistedp2p.core.errors import N_, Exit, ShareError
+
+LAYOUT = 1  # of the tables; kept in the file as `user_version`
+BUSY_TIMEOUT = 5.0  # seconds
+CHECKPOINT = 2000  # pages of the write-ahead log, where `Store.tidy` did not come before
+
+# A feed without origin has been dropped: what it held is not seen, and goes by and by.
+_TABLES = """
+CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER);
+CREATE TABLE feeds(
+    id INTEGER PRIMARY KEY, origin BLOB UNIQUE, epoch INTEGER, nick TEXT,
+    present INTEGER, heard INTEGER, kept INTEGER, live INTEGER, chat TEXT, offers TEXT);
+CREATE TABLE entries(
+    feed INTEGER, log TEXT, number INTEGER, stamp INTEGER, raw BLOB,
+    PRIMARY KEY(feed, log, number)) WITHOUT ROWID;
+CREATE INDEX chat_by_age ON entries(stamp) WHERE log = 'chat';
+CREATE TABLE offers(
+    id INTEGER PRIMARY KEY, feed INTEGER, name TEXT, folded TEXT, size INTEGER, digest TEXT,
+    public INTEGER, stamp INTEGER, number INTEGER, live INTEGER, UNIQUE(feed, name));
+CREATE INDEX offers_by_age ON offers(stamp) WHERE live;
+CREATE INDEX withdrawn ON offers(feed, number) WHERE NOT live;
+CREATE VIRTUAL TABLE names USING fts5(
+    folded, content = 'offers', content_rowid = 'id', columnsize = 0, tokenize = 'trigram');
+CREATE TABLE pins(key BLOB PRIMARY KEY, nick TEXT, seen INTEGER);
+CREATE TABLE shares(
+    name TEXT PRIMARY KEY, path BLOB, prs BLOB, generated INTEGER, public INTEGER,
+    identity TEXT, guesses TEXT);
+"""
+
+
+class Database:
+    """A connection to the file `path`; whatever fails is a `ShareError`.
+
+    It may be used by several threads, but never by two at a time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._db = sqlite3.connect(
+                path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
+            self._lay_out()
+        except sqlite3.Error as error:
+            self._db.close()
+            raise self._unusable(error) from error
+        except ShareError:
+            self._db.close()
+            raise
+
+    def _lay_out(self) -> None:
+        layout = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if layout not in (0, LAYOUT):
+            raise self._unusable(N_("it was made by another version of the program"))
+        if not layout:
+            script = f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {LAYOUT}; COMMIT;"
+            self._db.executescript(script)
+
+    def _unusable(self, why: object) -> ShareError:
+        return ShareError(
+            N_("The node's memory {path} cannot be used ({why}); move it away and start again."),
+            Exit.NO_FOLDER,
+            path=self._path,
+            why=why,
+        )
+
+    def _failed(self, error: sqlite3.Error) -> ShareError:
+        return ShareError(
+            N_("The node's memory {path} could not be read or written: {why}."),
+            Exit.NO_FOLDER,
+            path=self._path,
+            why=error,
+        )
+
+    def run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Execute one statement; its rows."""
+        try:
+            return self._db.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All that is run inside is kept, or none of it."""
+        self.run("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.run("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:  # a full disk ends the transaction by itself
+                self.run("ROLLBACK")
+            raise
+
+    def interrupt(self) -> None:
+        """Have what another thread runs here end at once, with a `ShareError`."""
+        self._db.interrupt()
+
+    def close(self) -> None:
+        """Let go of the file; may be called twice."""
+        self._db.close()
