@@ -52,6 +52,7 @@ TOOLBAR_EVERY = 0.5  # seconds
 LOG_SIZE = 1_000_000  # bytes of one log file; strangers can make us write to it
 LOG_FILES = 3  # older ones that are kept
 MENUS = ("auto", "always", "never", "plain")
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TWISTD_PID = "twistd.pid"  # twistd's default, which would refuse a second node in one folder
 
 _log = Logger()
@@ -293,6 +294,9 @@ class P2PShare(Service):
         """Called by twistd: take the ports, then the terminal; all of it or nothing."""
         from twisted.internet import reactor
 
+        # One that came between our hello and the loop would end us without a goodbye.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+        reactor.callWhenRunning(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
         try:
             self._start(reactor)
         except Exception as error:

@@ -32,6 +32,16 @@ def start(self):
     raise RuntimeError("the moon is full")
 Node.start = start
 """
+# A signal that comes at once, before the loop runs.
+ENDED_AT_ONCE = """
+import os, signal
+from twistedp2p.node import Node
+start = Node.start
+def start_and_be_told_to_end(self):
+    start(self)
+    os.kill(os.getpid(), signal.{name})
+Node.start = start_and_be_told_to_end
+"""
 # A node in a background job of a terminal: the shell keeps the foreground.
 BACKGROUND_JOB = """
 import fcntl, os, sys, termios
@@ -216,6 +226,14 @@ class EndTests(TwistdTestCase):
             self.assertEqual(node.errors, "")
             self.assertEqual(list(node.folder.rglob("node.pid")), [])
             self.assertEqual(list(node.folder.rglob("*.db-wal")), [])  # closed in good order
+
+    def test_a_signal_before_the_loop_runs_says_goodbye_too(self) -> None:
+        watcher = self.node("watcher")
+        for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+            node = self.node(name, before=ENDED_AT_ONCE.format(name=name), wait=False)
+            watcher.expect(f"{name} is here")
+            watcher.expect(f"{name} has left")
+            self.assertIn(node.wait(), (0, -getattr(signal, name)))
 
     def test_a_node_whose_hang_up_is_ignored_outlives_its_terminal(self) -> None:
         ignore = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
