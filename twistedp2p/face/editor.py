@@ -12,6 +12,7 @@ import contextvars
 import queue
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -19,24 +20,27 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.application import create_app_session, run_in_terminal
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
-from prompt_toolkit.formatted_text import ANSI
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input import create_input
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import Output, create_output
 
-from twistedp2p.face.menu import Menu
+from twistedp2p.face.menu import Menu, looks_like_ticket
+from twistedp2p.face.texts import rows_of
 
 _COLOURS = {
     "system": "36",
     "warning": "1;33",
     "error": "1;31",
     "plain": "35",
-    "list": "0",
-    "chat": "0",
 }
 COMMANDS = ("/say ", "/get ", "/quit", "/offer ", "/files ", "/who", "/withdraw ", "/nick ",
             "/transfers", "/cancel ", "/help")  # fmt: skip
 JOIN_TIMEOUT = 2.0  # seconds for the terminal to be put back in order
+MAX_WAITING = 2000  # lines that wait while the terminal takes none (Ctrl-S): the oldest go first
+# The terminal must not break rows by itself: it may count the cells of a text otherwise than we.
+_NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 
 
 class _Words(Completer):
@@ -54,8 +58,8 @@ class _Words(Completer):
         before = document.text_before_cursor
         if self.kind == "path":
             yield from self._paths.get_completions(document, complete_event)
-        elif self.kind == "command" and before.startswith("/offer "):
-            rest = Document(before.removeprefix("/offer "))
+        elif self.kind == "command" and before.startswith(("/offer ", "4 ")):
+            rest = Document(before.partition(" ")[2])
             yield from self._paths.get_completions(rest, complete_event)
         else:
             yield from self._from_words(before)
@@ -78,6 +82,26 @@ class _Words(Completer):
                     yield Completion(word, -len(start))
 
 
+class _History(InMemoryHistory):
+    """The lines that were typed, but those with a ticket: a password is in it."""
+
+    def append_string(self, string: str) -> None:
+        """Called by prompt_toolkit with every line."""
+        if not looks_like_ticket(string.strip()):
+            super().append_string(string)
+
+
+def _key_bindings() -> KeyBindings:
+    bindings = KeyBindings()
+
+    @bindings.add(Keys.BracketedPaste)
+    def _paste(event: KeyPressEvent) -> None:
+        # Line ends become blanks: what is pasted is one line, and waits for Enter.
+        event.current_buffer.insert_text(" ".join(event.data.splitlines()))
+
+    return bindings
+
+
 class Editor:
     """A `menu.Screen` on a full terminal. `menu` is set by `open_editor` before it starts."""
 
@@ -95,7 +119,7 @@ class Editor:
         self._running: PromptSession[str] | None = None
         self._output: Output | None = None
         self._context = contextvars.Context()
-        self._lines: list[str] = []
+        self._lines: deque[tuple[str, str]] = deque(maxlen=MAX_WAITING)
         self._lock = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="menu", daemon=True)
@@ -108,17 +132,14 @@ class Editor:
 
     def show(self, text: str, style: str = "") -> None:
         """Show one line above the one being typed."""
-        colour = _COLOURS.get(style, "0")
-        if self._colours and colour != "0":
-            text = f"\x1b[{colour}m{text}\x1b[0m"
         with self._lock:
-            self._lines.append(text + "\n")
+            self._lines.append((text, style))
             first = len(self._lines) == 1
         if first:
             self._in_prompt(self._print_above)
 
     def ask(self, question: str, *, secret: bool = False, complete: str = "") -> None:
-        """Ask for the next line; a question that is still open is dropped."""
+        """Ask for the next line."""
         self._questions.put((question, secret, complete))
 
     def close(self) -> None:
@@ -138,7 +159,7 @@ class Editor:
     def set_bottom(self, lines: list[str], words: Mapping[str, tuple[str, ...]]) -> None:
         """What stands below the line being typed, and what it can be completed to."""
         self._completer.words = words
-        toolbar = "\n".join(lines)
+        toolbar = "\n".join(rows_of(line)[0] for line in lines)
         if toolbar != self._toolbar:
             self._toolbar = toolbar
             running = self._running
@@ -162,7 +183,8 @@ class Editor:
         with create_app_session(input=create_input(sys.__stdin__), output=output):
             self._context = contextvars.copy_context()
             self._session = PromptSession(
-                history=InMemoryHistory(),
+                history=_History(),
+                key_bindings=_key_bindings(),
                 completer=self._completer,
                 complete_while_typing=False,
                 enable_suspend=True,
@@ -178,10 +200,20 @@ class Editor:
     def _print(self) -> None:
         """Write the lines that wait. With a prompt open, only by `run_in_terminal`."""
         with self._lock:
-            text, self._lines = "".join(self._lines), []
-        if text and self._output is not None:
-            self._output.write_raw(text.replace("\n", "\r\n"))
+            lines = list(self._lines)
+            self._lines.clear()
+        if lines and self._output is not None:
+            text = "".join(self._painted(*line) for line in lines)
+            self._output.write_raw(_NO_WRAP + text + _WRAP)
             self._output.flush()
+
+    def _painted(self, text: str, style: str) -> str:
+        colour = _COLOURS.get(style) if self._colours else None
+        rows = "\r\n".join(rows_of(text, self._columns()))
+        return f"\x1b[{colour}m{rows}\x1b[0m\r\n" if colour else rows + "\r\n"
+
+    def _columns(self) -> int:
+        return self._output.get_size().columns if self._output is not None else 0
 
     def _answer(self, question: str, secret: bool, complete: str) -> None:
         try:
@@ -190,7 +222,7 @@ class Editor:
             self._reactor.callFromThread(self.menu.interrupt)
         except EOFError:
             if not self._closed:
-                self._reactor.callFromThread(self.menu.end_of_input)
+                self._reactor.callFromThread(self.menu.leave)
         else:
             self._reactor.callFromThread(self.menu.line, text)
 
@@ -198,7 +230,7 @@ class Editor:
         assert self._session is not None
         session = self._session
         if secret:
-            session = PromptSession(history=InMemoryHistory(), enable_suspend=True)
+            session = PromptSession(key_bindings=_key_bindings(), enable_suspend=True)
         self._completer.kind = complete
         self._running = session
         try:
@@ -206,10 +238,10 @@ class Editor:
                 raise EOFError
             self._print()
             return session.prompt(
-                question + " ",
+                lambda: "\n".join(rows_of(question, self._columns())) + " ",
                 pre_run=lambda: self._print_above(session),
                 is_password=secret,
-                bottom_toolbar=lambda: ANSI(self._toolbar),
+                bottom_toolbar=lambda: self._toolbar,
                 handle_sigint=False,
             )
         finally:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from twistedp2p.core import events
 from twistedp2p.core.catalogue import Offer
-from twistedp2p.core.limits import TokenBucket
+from twistedp2p.core.limits import Buckets, TokenBucket
 from twistedp2p.core.names import fingerprint
 from twistedp2p.core.ticket import Ticket, TicketError, find_tickets
 from twistedp2p.face.texts import Translate, bar, size_text, time_text
 
 NEWS_RATE, NEWS_BURST = 1.0, 8.0  # lines about comings, goings and offers, per second
-BARS = 4  # transfers drawn at once
+WARNING_RATE, WARNING_BURST = 1.0, 8.0  # warnings about others, per second
+WARN_AGAIN = 60.0  # seconds until the same nick, or the same offer, is worth another warning
+# A screenful and more a second is read by nobody; a newcomer is told much at once.
+CHAT_RATE, CHAT_BURST = 20.0, 1000.0  # lines of chat, per second: strangers', and known nodes'
+LEFT_OUT_AFTER = 5.0  # seconds from the first line left out until their count is told
+MAX_TICKETS = 4  # of one line of chat that get a number
+BARS = 4  # transfers drawn below the question
+SENTENCES = ("reason", "why")  # values of failures that are sentences themselves
 
 
 class News:
@@ -34,8 +41,15 @@ class News:
         self._nick_of = nick_of
         self._number = number
         self._seconds = seconds
-        self._bucket = TokenBucket.full(NEWS_RATE, NEWS_BURST, seconds())
+        now = seconds()
+        self._bucket = TokenBucket.full(NEWS_RATE, NEWS_BURST, now)
+        self._warning_bucket = TokenBucket.full(WARNING_RATE, WARNING_BURST, now)
+        self._warned: Buckets[object] = Buckets(1 / WARN_AGAIN, 1.0)
+        self._chat = {
+            known: TokenBucket.full(CHAT_RATE, CHAT_BURST, now) for known in (True, False)
+        }
         self._left_out = 0
+        self._left_out_at = now
         self._courses: dict[int, events.Progress] = {}
         self._tellers: dict[type, Callable[..., None]] = {
             events.Said: self._said,
@@ -54,6 +68,18 @@ class News:
     def tell(self, event: events.Event) -> None:
         """Show an event, where there is something to show."""
         self._tellers[type(event)](event)
+        self.tell_left_out()
+
+    def tell_left_out(self) -> None:
+        """Say how many lines were left out, some seconds after the first of them."""
+        if self._left_out and self._seconds() >= self._left_out_at + LEFT_OUT_AFTER:
+            count, self._left_out = self._left_out, 0
+            self._line("system", self._("(lines left out, too many at once: {count})"), count=count)
+
+    def _leave_out(self) -> None:
+        if not self._left_out:
+            self._left_out_at = self._seconds()
+        self._left_out += 1
 
     def _line(self, style: str, sentence: str, **values: object) -> None:
         mark = {"error": "! ", "warning": "! "}.get(style, "* ")
@@ -61,36 +87,40 @@ class News:
 
     def _small_line(self, sentence: str, **values: object) -> None:
         """News that may be left out when there is too much of it."""
-        if not self._bucket.take(self._seconds()):
-            self._left_out += 1
-            return
-        if self._left_out:
-            count, self._left_out = self._left_out, 0
-            self._line("system", self._("({count} more events; 5 and 6 show all)"), count=count)
-        self._line("system", sentence, **values)
+        if self._bucket.take(self._seconds()):
+            self._line("system", sentence, **values)
+        else:
+            self._leave_out()
+
+    def _warning(self, about: object, sentence: str, **values: object) -> None:
+        """A warning, which strangers could provoke without end: one a while `about` the same."""
+        now = self._seconds()
+        if self._warned.take(about, now) and self._warning_bucket.take(now):
+            self._line("warning", sentence, **values)
+        else:
+            self._leave_out()
 
     # -- chat
 
     def _said(self, said: events.Said) -> None:
         if said.own:
             return
+        if not self._chat[said.key is not None and said.known].take(self._seconds()):
+            self._leave_out()
+            return
         when = time.strftime("%H:%M ", time.localtime(said.stamp / 1000)) if said.late else ""
+        text = " ".join(said.text.split())
         if said.key is None:
             unverified = self._("(unverified)")
-            self._show(f"{said.address} :> {said.text}  {unverified}", "plain")
+            self._show(f"{said.address} :> {text}  {unverified}", "plain")
         elif said.known:
-            self._show(f"{when}{said.nick} :> {said.text}", "chat")
+            self._show(f"{when}{said.nick} :> {text}", "chat")
         else:
-            print_ = fingerprint(said.key)
-            self._show(f"{when}{said.nick} ({print_}) :> {said.text}", "chat")
+            self._show(f"{when}{said.nick} ({fingerprint(said.key)}) :> {text}", "chat")
         self._tickets(said.text)
 
     def _tickets(self, text: str) -> None:
-        try:
-            tickets = find_tickets(text)
-        except TicketError:
-            return
-        for ticket in tickets:
+        for ticket in tickets_in(text, MAX_TICKETS):
             self._line(
                 "system",
                 self._("a ticket for {name} at {host}: type 2 and {number} to get it"),
@@ -115,8 +145,8 @@ class News:
 
     def _clash(self, event: events.Joined | events.Renamed) -> None:
         if event.looks_like is not None:
-            self._line(
-                "warning",
+            self._warning(
+                event.looks_like,
                 self._("CAREFUL: {nick} with the key {new} is not the {nick} with the key {old}."),
                 nick=event.nick,
                 new=fingerprint(event.key),
@@ -156,7 +186,8 @@ class News:
             self._line("system", self._("{name} is not on offer any more."), name=gone.name)
 
     def _wrong_password(self, wrong: events.WrongPassword) -> None:
-        self._small_line(
+        self._warning(
+            wrong.name,
             self._("{nick} at {address} tried a wrong password for {name}"),
             nick=self._nick_of(wrong.key),
             address=wrong.address,
@@ -171,21 +202,20 @@ class News:
         else:
             self._courses[progress.number] = progress
 
-    def courses(self) -> list[str]:
-        """A line for each of the first transfers under way."""
-        lines = []
-        for number, course in list(self._courses.items())[:BARS]:
-            kind = {"get": self._("get"), "serve": self._("send"), "read": self._("read")}
-            left = (course.size - course.done) / course.rate if course.rate else 0.0
-            rest = ""
-            if course.rate:
-                rest = f"  {size_text(course.rate)}/s  {time_text(left)}"
-            share = 100 * course.done // course.size if course.size else 0
-            lines.append(
-                f"{number} {kind[course.kind]} {course.name}"
-                f"  {bar(course.done, course.size)} {share} %{rest}"
-            )
-        return lines
+    def courses(self) -> dict[int, str]:
+        """A line for each transfer under way, by its number. The name, which may be long, is last:
+        where there is no room for all of it, the rest is seen."""
+        return {number: self._course(course) for number, course in self._courses.items()}
+
+    def _course(self, course: events.Progress) -> str:
+        kinds = {"get": self._("get"), "serve": self._("send"), "read": self._("read")}
+        share = 100 * course.done // course.size if course.size else 0
+        pace = ""
+        if course.rate:
+            left = time_text((course.size - course.done) / course.rate)
+            pace = f"  {size_text(course.rate)}/s  {left}"
+        done = bar(course.done, course.size)
+        return f"{course.number} {kinds[course.kind]} {done} {share} %{pace}  {course.name}"
 
     def _fetched(self, fetched: events.Fetched) -> None:
         rate = fetched.size / fetched.seconds if fetched.seconds else 0.0
@@ -207,12 +237,24 @@ class News:
             )
 
     def _fetch_failed(self, failed: events.FetchFailed) -> None:
-        values = {
-            name: self._(value) if isinstance(value, str) else value
-            for name, value in failed.values.items()
-        }
-        why = self._(failed.sentence).format(**values)
+        why = self.failure(failed.sentence, failed.values)
         self._line("error", "{name}: {why}", name=failed.name, why=why)
 
     def _not_sent(self, not_sent: events.NotSent) -> None:
-        self._line("error", self._(not_sent.sentence), **not_sent.values)
+        self._line("error", "{why}", why=self.failure(not_sent.sentence, not_sent.values))
+
+    def failure(self, sentence: str, values: Mapping[str, object]) -> str:
+        """What went wrong, in the user's language. A name that is a word of ours stays itself."""
+        filled = {
+            name: self._(str(value)) if name in SENTENCES and str(value) else value
+            for name, value in values.items()
+        }
+        return self._(sentence).format(**filled)
+
+
+def tickets_in(text: str, most: int) -> list[Ticket]:
+    """The first tickets in a text; none in one that is too long for a line of chat."""
+    try:
+        return find_tickets(text, most)
+    except TicketError:
+        return []

@@ -1,18 +1,69 @@
-"""The words that a person reads: translations, sizes, rates and times."""
+"""The words that a person reads: translations, sizes, rates, times, and rows of a screen."""
 
 from __future__ import annotations
 
 import gettext
-from collections.abc import Callable
+import itertools
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from prompt_toolkit.utils import get_cwidth
+
+from twistedp2p.core.errors import N_
+from twistedp2p.core.names import clean_line
+
 LOCALE_FOLDER = Path(__file__).resolve().parent.parent / "locale"
+MAX_SHOWN = 8192  # characters of one line: above any path, question or ticket
+MIN_COLUMNS = 16  # cells: on a narrower terminal nothing can be read anyway
+INDENT = "    "  # of what a long line goes on with
 Translate = Callable[[str], str]
 
+# What core.ticket says of a text that is no ticket, word by word: stands here to be translated.
+TICKET_SENTENCES = (
+    N_("The first value is neither an IP address nor a host name."),
+    N_("The IP address is four numbers from 0 to 255."),
+    N_("What follows the % of the IP address is no interface."),
+    N_("The IPv6 address is malformed."),
+    N_("The port is a number from 1 to 65535."),
+    N_("The password has 1 to 256 characters."),
+    N_("The password has a control character in it."),
+    N_("The name of the file is missing."),
+    N_("A text of more than 4096 characters is not read."),
+    N_('A ticket looks like ("192.168.1.7",9000),("password","file.jpg").'),
+    N_("An opening parenthesis is missing."),
+    N_("A comma is missing between IP address and port."),
+    N_("A closing parenthesis is missing after the port."),
+    N_('After IP address and port, ("password","file") is missing.'),
+    N_("A comma is missing between password and file."),
+    N_("A closing parenthesis is missing after the file."),
+    N_("Quotes are missing around the IP address."),
+    N_("Quotes are missing around the port."),
+    N_("Quotes are missing around the password."),
+    N_("Quotes are missing around the file."),
+    N_("The closing quote is missing after the IP address."),
+    N_("The closing quote is missing after the port."),
+    N_("The closing quote is missing after the password."),
+    N_("The closing quote is missing after the file."),
+)
 
-def translations() -> Translate:
-    """The translation for the user's locale (LANGUAGE, LC_ALL, LC_MESSAGES, LANG), or English."""
-    return gettext.translation("p2pshare", LOCALE_FOLDER, fallback=True).gettext
+
+def translations(environment: Mapping[str, str] = os.environ) -> Translate:
+    """The translation for the user's locale (LANGUAGE, LC_ALL, LC_MESSAGES, LANG), or English.
+
+    ``LC_ALL=C``, by which scripts ask for stable texts, comes before LANGUAGE. English in a list
+    of languages ends it: what stands after is not wanted, though only it has a translation.
+    """
+    wanted = environment.get("LC_ALL", "")
+    if not _is_english(wanted):
+        names = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+        wanted = next((environment[name] for name in names if environment.get(name)), "")
+    languages = list(itertools.takewhile(lambda name: not _is_english(name), wanted.split(":")))
+    return gettext.translation("p2pshare", LOCALE_FOLDER, languages, fallback=True).gettext
+
+
+def _is_english(locale: str) -> bool:
+    return locale.partition(".")[0] in ("C", "POSIX") or locale.startswith("en")
 
 
 def size_text(count: float) -> str:
@@ -35,7 +86,36 @@ def time_text(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def bar(done: int, size: int, width: int = 20) -> str:
-    """A progress bar of `width` characters."""
-    full = width if size <= 0 else min(width, width * done // size)
+def bar(done: int, size: int, width: int = 12) -> str:
+    """A progress bar of `width` characters; an empty one while the size is not known."""
+    full = min(width, width * done // size) if size > 0 else 0
     return "█" * full + "░" * (width - full)
+
+
+def rows_of(text: str, columns: int = 0) -> list[str]:
+    """What may be shown of one line, as rows of at most `columns` cells (0: any), all but the
+    first indented.
+
+    All that is ever written to a terminal passes here. Without the indent somebody else's text
+    would decide what stands at the start of a row, and could put there what looks like a line of
+    ours. Broken at blanks where that wastes less than half a row.
+    """
+    text = clean_line(text, MAX_SHOWN)
+    if not columns:
+        return [text]
+    columns = max(MIN_COLUMNS, columns)
+    rows, row, cells = [], "", 0
+    for char in text:
+        width = get_cwidth(char)
+        if cells + width > columns:
+            head, _, tail = row.rpartition(" ")
+            if char == " " or get_cwidth(head) < columns // 2:
+                head, tail = row, ""
+            rows.append(head)
+            row = INDENT + tail
+            cells = get_cwidth(row)
+            if char == " ":
+                continue
+        row += char
+        cells += width
+    return [*rows, row]
