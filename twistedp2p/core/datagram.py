@@ -23,6 +23,7 @@ anything else is refused.
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import attrs
 from cryptography.exceptions import InvalidSignature
@@ -35,6 +36,10 @@ MAX_NUMBER = 2**53 - 1  # what every JSON reader and SQLite hold exactly
 LOGS = {"say": "chat", "offer": "offers", "withdraw": "offers"}  # entry kind -> its log
 MESSAGES = ("beacon", "hello", "ask", "gone", "bye")
 _MARK = b"~p2pshare/1 "
+_JOINER = "\u200d"
+# The joiner itself, skin tones, the tags of a flag, vowels and finals of decomposed Hangul.
+_GOES_ON = re.compile("[\u200d\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\u1160-\u11ff]")
+_FLAGS = re.compile("[\U0001f1e6-\U0001f1ff]+\\Z")  # two letters make one
 _TRAILER = re.compile(
     rb"~p2pshare/1 ([a-z]{1,10}) ([\w-]{43}) (\d{1,16}) (\d{1,16}) (\d{1,16})"
     rb" @(\S{0,80}) ([\w-]{86})"
@@ -156,11 +161,35 @@ TEXT_MOST = MAX_DATAGRAM - TRAILER_MOST  # bytes of body that always fit
 
 
 def split_text(text: str, most: int = TEXT_MOST) -> list[str]:
-    """Cut a text into pieces of at most `most` bytes of UTF-8, between words where it can."""
+    """Cut a text into pieces of at most `most` bytes of UTF-8 (but at least one character).
+
+    It is cut between words where it can be, else between what is seen as one character. No piece
+    is empty; blanks at the ends of pieces are left out.
+    """
     pieces = []
-    while len(text.encode("utf-8")) > most:
-        piece = text.encode("utf-8")[:most].decode("utf-8", "ignore")
-        cut = piece.rfind(" ") + 1 or len(piece)
+    text = text.strip()
+    while len(text) > 1 and len(text[: most + 1].encode("utf-8")) > most:
+        cut = _cut(text, most)
         pieces.append(text[:cut].rstrip())
         text = text[cut:].lstrip()
     return [*pieces, text] if text else pieces
+
+
+def _cut(text: str, most: int) -> int:
+    """How many characters of `text`, which begins with no blank, go into the next piece."""
+    fits = len(text[:most].encode("utf-8")[:most].decode("utf-8", "ignore")) or 1
+    blank = text.rfind(" ", 1, fits + 1)
+    if blank > 0:
+        return blank
+    cut = fits
+    while cut and _is_one(text, cut):
+        cut -= 1
+    return cut or fits
+
+
+def _is_one(text: str, at: int) -> bool:
+    """Whether the characters before and at `at` are seen as one (after UAX #29, in short)."""
+    if unicodedata.category(text[at])[0] == "M" or _GOES_ON.match(text[at]):
+        return True
+    flags = _FLAGS.search(text[:at]) if _FLAGS.match(text[at]) else None
+    return text[at - 1] == _JOINER or (flags is not None and len(flags[0]) % 2 == 1)
