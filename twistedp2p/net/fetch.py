@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from twisted.internet import error as net_error
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as LookupTimeout
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Factory
@@ -26,7 +27,8 @@ from twistedp2p.net.deadline import Deadline
 from twistedp2p.net.pump import BlockingFile, InThread, Pump
 from twistedp2p.net.tls import NodeTLS, NodeTLSFactory, NotANode, body_frames, peer_of
 
-CONNECT_TIMEOUT = 5.0  # seconds for each address
+CONNECT_TIMEOUT = 5.0  # seconds for each address that a host name has
+REACH_TIMEOUT = 15.0  # seconds for name look-up and connection together
 ANSWER_DEADLINE = 20.0  # seconds from connection to the first byte of the body
 BATCH = 4 * (FRAME + TAG)  # bytes written in one go: whole frames
 READ_BODY = 1 << 18  # bytes read from the socket at once
@@ -263,8 +265,16 @@ def refusal_error(line: Err) -> ShareError:
 class Fetcher:
     """Opens the connections of one node to the file services of others."""
 
-    def __init__(self, reactor: Any, tls: NodeTLS, own_key: bytes, in_thread: InThread) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        tls: NodeTLS,
+        own_key: bytes,
+        in_thread: InThread,
+        timeout: float = CONNECT_TIMEOUT,
+    ) -> None:
         self._reactor = reactor
+        self._timeout = timeout
         self._tls = tls
         self._own_key = own_key
         self._in_thread = in_thread
@@ -286,14 +296,15 @@ class Fetcher:
         raise failure
 
     async def _connect(self, order: Order, host: str, port: int) -> FileClient:
-        endpoint = HostnameEndpoint(self._reactor, host, port, CONNECT_TIMEOUT)
+        endpoint = HostnameEndpoint(self._reactor, host, port, self._timeout)
         factory: Factory = Factory.forProtocol(
             lambda: FileClient(order, self._own_key, self._reactor, self._in_thread)
         )
         factory.noisy = False
         where = f"{host}:{port}"
         try:
-            connected: Any = await endpoint.connect(NodeTLSFactory(self._tls, True, factory))
+            connecting = endpoint.connect(NodeTLSFactory(self._tls, True, factory))
+            connected: Any = await connecting.addTimeout(REACH_TIMEOUT, self._reactor)
         except net_error.DNSLookupError:
             raise ShareError(N_("There is no host {host}."), Exit.NOT_FOUND, host=host) from None
         except net_error.ConnectionRefusedError:
@@ -302,7 +313,7 @@ class Fetcher:
                 Exit.NOT_FOUND,
                 where=where,
             ) from None
-        except net_error.TimeoutError:
+        except (net_error.TimeoutError, LookupTimeout):
             raise ShareError(
                 N_("{where} does not answer: a firewall, or another network?"),
                 Exit.TIMEOUT,

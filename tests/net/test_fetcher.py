@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.protocol import Factory, Protocol
+from twisted.trial.unittest import TestCase
+
+from tests.net.wire import OFFER, SECRET, FakeOrder, FakeServed, FakeShelf, public
+from twistedp2p.core.errors import Exit, ShareError
+from twistedp2p.net.fetch import Fetcher
+from twistedp2p.net.serve import FileService, Limits
+from twistedp2p.net.tls import NodeTLS
+
+
+class FetcherTests(TestCase):
+    """Over real connections of the loopback."""
+
+    timeout = 20
+
+    def fetch(self, *addresses: tuple[str, int], timeout: float = 5.0) -> Deferred[Any]:
+        key = Ed25519PrivateKey.generate()
+        fetcher = Fetcher(reactor, NodeTLS(key), public(key), maybeDeferred, timeout)
+        self.order = FakeOrder(OFFER, SECRET)
+        return Deferred.fromCoroutine(fetcher.fetch(self.order, addresses))
+
+    def service(self) -> tuple[str, int]:
+        key, shelf = Ed25519PrivateKey.generate(), FakeShelf()
+        shelf.offers[OFFER] = FakeServed(b"hello", SECRET)
+        service = FileService(NodeTLS(key), public(key), shelf, reactor, Limits())
+        return self.listen(service.listening_factory())
+
+    def listen(self, factory: Any) -> tuple[str, int]:
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        return "127.0.0.1", port.getHost().port
+
+    def closed_port(self) -> tuple[str, int]:
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            return "127.0.0.1", sock.getsockname()[1]
+
+    async def failing(self, *addresses: tuple[str, int], timeout: float = 5.0) -> ShareError:
+        return await self.assertFailure(self.fetch(*addresses, timeout=timeout), ShareError)
+
+    async def test_a_file_comes(self) -> None:
+        self.assertEqual(b"hello", await self.fetch(self.service()))
+
+    async def test_by_host_name(self) -> None:
+        _, port = self.service()
+        self.assertEqual(b"hello", await self.fetch(("localhost", port)))
+
+    async def test_the_next_address_is_tried(self) -> None:
+        self.assertEqual(b"hello", await self.fetch(self.closed_port(), self.service()))
+
+    async def test_nothing_listens(self) -> None:
+        error = await self.failing(self.closed_port())
+        self.assertIn("Nothing listens", str(error))
+        self.assertEqual(Exit.NOT_FOUND, error.code)
+
+    async def test_no_address(self) -> None:
+        self.assertIn("No address", str(await self.failing()))
+
+    async def test_a_name_that_is_no_host(self) -> None:
+        error = await self.failing(("no-such-host.invalid", 9))
+        self.assertIn("no-such-host.invalid", str(error))
+
+    async def test_no_answer(self) -> None:
+        """A listener whose queue is full drops what comes: like a firewall."""
+        with socket.socket() as full:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            waiting = [socket.socket() for _ in range(4)]
+            for sock in waiting:
+                self.addCleanup(sock.close)
+                sock.setblocking(False)
+                sock.connect_ex(full.getsockname())
+            error = await self.failing(full.getsockname(), timeout=0.3)
+        self.assertEqual(Exit.TIMEOUT, error.code)
+
+    async def test_another_program(self) -> None:
+        class Greeter(Protocol):
+            def connectionMade(self) -> None:
+                self.transport.write(b"SSH-2.0-x\r\n")
+
+        error = await self.failing(self.listen(Factory.forProtocol(Greeter)))
+        self.assertIn("not a p2pshare node", str(error))
+
+    async def test_cancelling_while_connecting(self) -> None:
+        done = self.fetch(self.service())
+        done.cancel()
+        await self.assertFailure(done, ShareError, CancelledError)
+        self.assertIsNone(self.order.ok)
