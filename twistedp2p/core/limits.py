@@ -5,11 +5,14 @@ Every table keyed by what a stranger sends has a cap; the least recently used ro
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
+
+from twistedp2p.core.names import KEY_SIZE
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -19,12 +22,18 @@ class CappedTable(Generic[K, V]):
     """A dictionary of at most `cap` rows that forgets the least recently used one.
 
     `keep` names rows that are never forgotten for the sake of others (pinned keys): when every
-    row is kept, a new row is refused.
+    row is kept, a new row is refused. `forgotten` is told of each row that made room.
     """
 
-    def __init__(self, cap: int, keep: Callable[[K], bool] = lambda _: False) -> None:
+    def __init__(
+        self,
+        cap: int,
+        keep: Callable[[K], bool] = lambda _: False,
+        forgotten: Callable[[V], object] = lambda _: None,
+    ) -> None:
         self._cap = cap
         self._keep = keep
+        self._forgotten = forgotten
         self._rows: OrderedDict[K, V] = OrderedDict()
 
     def __len__(self) -> int:
@@ -65,11 +74,14 @@ class CappedTable(Generic[K, V]):
         return list(self._rows.values())
 
     def _make_room(self) -> bool:
-        for key in self._rows:
-            if not self._keep(key):
-                del self._rows[key]
-                return True
-        return False
+        key = next((key for key in self._rows if not self._keep(key)), None)
+        if key is None:
+            return False
+        self._forgotten(self._rows.pop(key))
+        return True
+
+
+ROUNDING = 1e-3  # tokens: who waited as long as `wait` said finds his token, however coarse `now`
 
 
 @attrs.define
@@ -91,10 +103,14 @@ class TokenBucket:
         self.tokens = min(self.burst, self.tokens + max(0.0, now - self.at) * self.rate)
         self.at = now
 
+    def whole(self, now: float) -> int:
+        """How many tokens can be drawn."""
+        self.refill(now)
+        return int(self.tokens + ROUNDING)
+
     def take(self, now: float) -> bool:
         """Draw one token; False when there is none."""
-        self.refill(now)
-        if self.tokens < 1:
+        if self.whole(now) < 1:
             return False
         self.tokens -= 1
         return True
@@ -129,10 +145,12 @@ class Buckets(Generic[K]):
         return bucket.take(now)
 
 
+KNOWN_ADDRESSES = 4096  # addresses whose guesses are counted
+ADDRESS_MOST = 64  # characters of an IP address with its scope
 GUESSES_PER_ADDRESS = 3  # wrong passwords of one address, per offer and window
 ADDRESS_WINDOW = 600.0  # seconds
 WAITING_PLACES = 256  # addresses that wait for a token of one offer
-TURN_LASTS = 60.0  # seconds that a chosen address may come back in
+TURN_LASTS = 60.0  # seconds in which a chosen address may come back
 EXEMPT_KEYS = 4096  # node keys that proved the password once
 CHOSEN_RATE, CHOSEN_BURST = 1 / 60, 10.0  # guesses at a password that a person chose
 GENERATED_RATE, GENERATED_BURST = 1.0, 100.0  # guesses at three random words
@@ -143,8 +161,9 @@ class GuessLimiter:
 
     A token is taken before a proof is looked at and given back when the proof was right, so an
     aborted handshake teaches nothing and costs nothing. When the tokens are used up, each
-    address has one waiting place, and the next token goes to one of them at random: a flood
-    from one address does not lock the others out.
+    address has one waiting place, and each new token is set aside for one of them, chosen at
+    random: a flood from one address does not lock the others out. Who does not come back for
+    his token in time loses his place.
     """
 
     def __init__(self, *, generated: bool, now: float, choose: Callable[[int], int]) -> None:
@@ -153,27 +172,33 @@ class GuessLimiter:
         )
         self._bucket = TokenBucket.full(rate, burst, now)
         self._choose = choose
-        self._per_address: CappedTable[str, list[float]] = CappedTable(4096)
+        self._per_address: CappedTable[str, list[float]] = CappedTable(KNOWN_ADDRESSES)
         self._exempt: CappedTable[bytes, bool] = CappedTable(EXEMPT_KEYS)
         self._waiting: list[str] = []
-        self._turn: tuple[str, float] | None = None
+        self._turns: dict[str, float] = {}  # chosen addresses, and when they were chosen
 
     def take(self, address: str, key: bytes, now: float) -> float:
         """Ask for one guess: 0.0 when it is granted, else the seconds to wait before asking."""
-        if key in self._exempt:
+        if self._exempt.get(key):
             return 0.0
-        recent = [at for at in self._per_address.get(address) or [] if now - at < ADDRESS_WINDOW]
+        recent = self._recent(address, now)
         if len(recent) >= GUESSES_PER_ADDRESS:
             return max(1.0, recent[0] + ADDRESS_WINDOW - now)
         if not self._may_draw(address, now) or not self._bucket.take(now):
             if address not in self._waiting and len(self._waiting) < WAITING_PLACES:
                 self._waiting.append(address)
             return max(1.0, self._bucket.wait(now))
-        if address in self._waiting:
-            self._waiting.remove(address)
-            self._turn = None
+        self._turns.pop(address, None)
         self._per_address.put(address, [*recent, now])
         return 0.0
+
+    def _recent(self, address: str, now: float) -> list[float]:
+        """When the counted guesses of `address` were made; of a later time than now: just now."""
+        before = self._per_address.get(address) or []
+        recent = [min(at, now) for at in before if now - at < ADDRESS_WINDOW]
+        if recent != before:
+            self._per_address.put(address, recent)
+        return recent
 
     def right(self, address: str, key: bytes) -> None:
         """The proof was right: the guess is given back and `key` is exempt from now on."""
@@ -186,19 +211,14 @@ class GuessLimiter:
             recent.pop()
 
     def _may_draw(self, address: str, now: float) -> bool:
-        if not self._waiting:
-            return True
-        self._bucket.refill(now)
-        if self._bucket.tokens < 1:
-            return False
-        if self._turn is None or now - self._turn[1] > TURN_LASTS:
-            if self._turn is not None and self._turn[0] in self._waiting:
-                self._waiting.remove(self._turn[0])
-            if not self._waiting:
-                self._turn = None
-                return True
-            self._turn = (self._waiting[self._choose(len(self._waiting))], now)
-        return self._turn[0] == address
+        """Whether there is a token that is not set aside for another address."""
+        tokens = self._bucket.whole(now)
+        self._turns = {
+            chosen: at for chosen, at in self._turns.items() if 0 <= now - at <= TURN_LASTS
+        }
+        while self._waiting and len(self._turns) < tokens:
+            self._turns[self._waiting.pop(self._choose(len(self._waiting)))] = now
+        return address in self._turns or len(self._turns) < tokens
 
     def state(self, now: float) -> dict[str, object]:
         """What must survive a restart, as plain values for a store."""
@@ -207,17 +227,49 @@ class GuessLimiter:
             "tokens": self._bucket.tokens,
             "at": now,
             "exempt": [key.hex() for key, _ in self._exempt.items()],
-            "addresses": dict(self._per_address.items()),
+            "addresses": {
+                address: times
+                for address, times in self._per_address.items()
+                if times and now - times[-1] < ADDRESS_WINDOW
+            },
         }
 
     def restore(self, state: dict[str, object]) -> None:
-        """Take up a `state` that an earlier run saved; raises ValueError on a damaged one."""
+        """Take up a `state` that an earlier run saved.
+
+        Raises ValueError on a damaged one, and has then taken nothing from it.
+        """
+        saved: Any = state
         try:
-            self._bucket.tokens = min(float(state["tokens"]), self._bucket.burst)  # type: ignore[arg-type]
-            self._bucket.at = float(state["at"])  # type: ignore[arg-type]
-            for key in state["exempt"]:  # type: ignore[attr-defined]
-                self._exempt.put(bytes.fromhex(key), True)
-            for address, times in state["addresses"].items():  # type: ignore[attr-defined]
-                self._per_address.put(str(address), [float(at) for at in times])
-        except (KeyError, TypeError, AttributeError) as error:
+            tokens, at = _finite(saved["tokens"]), _finite(saved["at"])
+            keys = [_key(text) for text in saved["exempt"][-EXEMPT_KEYS:]]
+            addresses = [
+                (_address(address), sorted(map(_finite, times))[-GUESSES_PER_ADDRESS:])
+                for address, times in list(saved["addresses"].items())[-KNOWN_ADDRESSES:]
+            ]
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise ValueError("the saved guess limiter is damaged") from error
+        self._bucket.tokens, self._bucket.at = min(max(0.0, tokens), self._bucket.burst), at
+        for key in keys:
+            self._exempt.put(key, True)
+        for address, times in addresses:
+            self._per_address.put(address, times)
+
+
+def _finite(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise ValueError("not a number")
+    return float(value)
+
+
+def _key(text: str) -> bytes:
+    key = bytes.fromhex(text)
+    if len(key) != KEY_SIZE:
+        raise ValueError("not a key")
+    return key
+
+
+def _address(text: str) -> str:
+    if len(text) > ADDRESS_MOST:
+        raise ValueError("not an address")
+    return text
