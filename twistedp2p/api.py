@@ -15,20 +15,20 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import attrs
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import Event, Said
 from twistedp2p.core.names import clean_nick
-from twistedp2p.disk.instance import claim
+from twistedp2p.disk.instance import Instance, claim
 from twistedp2p.disk.store import Store
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.pump import in_threads_of
@@ -83,18 +83,40 @@ class _Nobody:
         """Nobody is told."""
 
 
-@attrs.define
-class FileServer:
+class _Running:
+    """Something that runs until it is ended, by its user or by the reactor's stop."""
+
+    def __init__(self, reactor: Any, end: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._reactor = reactor
+        self._end = end
+        self._ended: Deferred[None] | None = None
+        self._trigger: Any = reactor.addSystemEventTrigger("before", "shutdown", self._shutdown)
+
+    def _shutdown(self) -> Deferred[None]:
+        self._trigger = None
+        return self._stop()
+
+    def _stop(self) -> Deferred[None]:
+        trigger, self._trigger = self._trigger, None
+        if trigger is not None:
+            self._reactor.removeSystemEventTrigger(trigger)
+        if self._ended is None:
+            self._ended = Deferred.fromCoroutine(self._end())
+        return self._ended
+
+
+class FileServer(_Running):
     """Files being served. `port` is the TCP port."""
 
-    port: int
-    _shares: Shares
-    _store: Store
-    _listening: Any
-    _folder: Path
+    def __init__(self, reactor: Any, shares: Shares, listening: Any, opened: ExitStack) -> None:
+        super().__init__(reactor, self._close)
+        self.port: int = listening.getHost().port
+        self._shares = shares
+        self._listening = listening
+        self._opened = opened
 
     def offer(self, path: str | Path, password: str) -> Deferred[str]:
-        """Serve one more file; fires with its name."""
+        """Serve one more file; fires with its name, or fails with `ShareError`."""
         offered = ensureDeferred(self._shares.offer(str(path), password, False))
         return offered.addCallback(lambda it: it.offer.name)
 
@@ -102,44 +124,53 @@ class FileServer:
         """Serve a file no more; raises `ShareError`."""
         self._shares.withdraw(name)
 
-    async def stop(self) -> None:
-        """Serve nothing any more."""
+    def stop(self) -> Deferred[None]:
+        """Serve nothing any more; may be called twice. The reactor's stop does it too."""
+        return self._stop()
+
+    async def _close(self) -> None:
         self._shares.stop()
-        await self._listening.stopListening()
-        self._store.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        await maybeDeferred(self._listening.stopListening)
+        self._opened.close()
+
+
+def _place(opened: ExitStack) -> Instance:
+    """An identity in a temporary folder that goes when `opened` is closed."""
+    folder = Path(tempfile.mkdtemp(prefix="p2pshare-"))
+    opened.callback(shutil.rmtree, folder, ignore_errors=True)
+    return claim(folder)
 
 
 async def _serve(
     reactor: Any, port: int, password: str, paths: Iterable[str | Path], host: str
 ) -> FileServer:
-    folder = Path(tempfile.mkdtemp(prefix="p2pshare-"))
-    instance = claim(folder)
-    key = instance.private_key
-    own_key = key.public_key().public_bytes_raw()
-    store = Store(instance.database)
-    shares = Shares(
-        store,
-        own_key,
-        _Nobody(),
-        Courses(reactor.seconds, _nothing),
-        _nothing,
-        clock=reactor,
-        wall=time.time,
-        in_thread=in_threads_of(reactor),
-        nick=str,
-    )
-    service = FileService(NodeTLS(key), own_key, shares, reactor, Limits())
-    try:
+    with ExitStack() as opened:
+        instance = _place(opened)
+        opened.callback(instance.release)
+        key = instance.private_key
+        own_key = key.public_key().public_bytes_raw()
+        store = Store(instance.database, own_key)
+        opened.callback(store.close)
+        shares = Shares(
+            store,
+            own_key,
+            _Nobody(),
+            Courses(reactor.seconds, _nothing),
+            _nothing,
+            clock=reactor,
+            wall=time.time,
+            in_thread=in_threads_of(reactor),
+            nick=str,
+        )
+        service = FileService(NodeTLS(key), own_key, shares, reactor, Limits())
         listening = reactor.listenTCP(port, service.listening_factory(), interface=host)
+        server = FileServer(reactor, shares, listening, opened.pop_all())
+    try:
+        for path in paths:
+            await server.offer(path, password)
     except BaseException:
-        store.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        await server.stop()
         raise
-    server = FileServer(listening.getHost().port, shares, store, listening, folder)
-    reactor.addSystemEventTrigger("during", "shutdown", shutil.rmtree, folder, ignore_errors=True)
-    for path in paths:
-        await server.offer(path, password)
     return server
 
 
@@ -158,22 +189,25 @@ def serve_files(
     return Deferred.fromCoroutine(_serve(reactor, port, password, paths, host))
 
 
-@attrs.define
-class Chat:
+class Chat(_Running):
     """Our place in a group."""
 
-    _node: Node
-    _folder: Path
+    def __init__(self, reactor: Any, node: Node, opened: ExitStack) -> None:
+        super().__init__(reactor, self._close)
+        self._node = node
+        self._opened = opened
 
     def say(self, text: str) -> None:
-        """Say something to the group."""
+        """Say something to the group; raises `ShareError`."""
         self._node.say(text)
 
-    async def leave(self) -> None:
-        """Say goodbye."""
-        with suppress(ValueError):
-            await self._node.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def leave(self) -> Deferred[None]:
+        """Say goodbye; may be called twice. The reactor's stop does it too."""
+        return self._stop()
+
+    async def _close(self) -> None:
+        await self._node.stop()
+        self._opened.close()
 
 
 def join_chat(
@@ -193,23 +227,22 @@ def join_chat(
         if isinstance(event, Said) and not event.own:
             heard(event.nick or event.address, event.text)
 
-    folder = Path(tempfile.mkdtemp(prefix="p2pshare-"))
     config = Config(
         group=group,
         port=port,
         interfaces=list(interfaces),
         nick=default_nick() if nick is None else clean_nick(nick),
     )
-    try:
-        node = Node(reactor, config, claim(folder))
-    except ShareError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    node.subscribe(tell)
-    node.start()
-    chat = Chat(node, folder)
-    reactor.addSystemEventTrigger("during", "shutdown", shutil.rmtree, folder, ignore_errors=True)
-    return chat
+    with ExitStack() as opened:
+        instance = _place(opened)
+        try:
+            node = Node(reactor, config, instance)
+        except BaseException:
+            instance.release()
+            raise
+        node.subscribe(tell)
+        node.start()
+        return Chat(reactor, node, opened.pop_all())
 
 
 __all__ = ["Chat", "Exit", "FileServer", "ShareError", "fetch_file", "join_chat", "serve_files"]

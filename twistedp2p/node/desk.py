@@ -11,11 +11,14 @@ import random
 import socket as socket_module
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from twistedp2p.core.body import BadBody
@@ -32,8 +35,9 @@ from twistedp2p.core.events import (
     Renamed,
     Said,
 )
-from twistedp2p.core.names import clean_line, clean_name, clean_nick, fingerprint
-from twistedp2p.core.roster import Address, Arrival, Peer, Roster
+from twistedp2p.core.limits import CappedTable, TokenBucket
+from twistedp2p.core.names import clean_line, clean_name, clean_nick, fingerprint, look_alike
+from twistedp2p.core.roster import MAX_PEERS, Address, Arrival, Peer, Roster
 from twistedp2p.core.ticket import Ticket
 from twistedp2p.disk.instance import Instance
 from twistedp2p.disk.store import Store
@@ -45,6 +49,7 @@ from twistedp2p.net.serve import FileService, Limits
 from twistedp2p.net.sockets import SocketError, file_listener
 from twistedp2p.net.tls import NodeTLS
 from twistedp2p.node.feeds import Feeds
+from twistedp2p.node.memory import Notes
 from twistedp2p.node.presence import Presence
 from twistedp2p.node.progress import Courses
 from twistedp2p.node.shares import Offered, Shares
@@ -52,6 +57,10 @@ from twistedp2p.node.transfers import Transfer, Transfers
 
 LATE = 30.0  # seconds: a line older than that is shown as said before
 MAX_TEXT = 20_000  # characters said at once: some twenty datagrams
+# A thousand nodes answer a newcomer at 50 a second; each new key costs a millisecond to take in.
+STRANGERS_RATE, STRANGERS_BURST = 50.0, 500.0  # datagrams of keys that we know nothing of
+TIDY_EVERY = 60.0  # seconds
+REST_PATIENCE, REST_LOOK = 5.0, 0.02  # seconds to wait for threads at the end; between two looks
 
 _log = Logger()
 
@@ -104,32 +113,47 @@ class Node:
         self.key = Signer(instance.private_key, b"").key
         self._reactor = reactor
         self._wall = wall
-        self._in_thread = in_threads_of(reactor)
+        self._tidying: IDelayedCall | None = None
+        self._to_thread = in_threads_of(reactor)
+        self._in_threads = 0  # calls
+        self._stopped = False
+        self._notes = Notes()
+        self._clashes: CappedTable[bytes, bool] = CappedTable(MAX_PEERS)
+        self._strangers = TokenBucket.full(STRANGERS_RATE, STRANGERS_BURST, reactor.seconds())
         self._faces: list[Callable[[Event], None]] = []
         self._started = wall()
         self._instance = instance
         self._ports: list[Any] = []
-        self._store = Store(instance.database)
-        try:
-            self._take_ports()
-        except BaseException:
-            self._store.close()
-            raise
-        self._assemble()
+        self._store = Store(instance.database, self.key)
+        with ExitStack() as opened:  # all, or nothing
+            opened.callback(self._store.close)
+            self._take_ports(opened)
+            self._assemble()
+            opened.pop_all()
 
-    def _take_ports(self) -> None:
+    def _take_ports(self, opened: ExitStack) -> None:
         config = self.config
         try:
             self._listening = file_listener(
                 config.port + 1 if config.file_port is None else config.file_port,
                 fallback=config.file_port is None,
             )
+            opened.callback(self._listening.close)
             self.file_port: int = self._listening.getsockname()[1]
             self._group = Group(
                 self._reactor, config.group, config.port, self._interfaces, ttl=config.ttl
             )
+            opened.callback(self._group.close)
         except SocketError as error:
             raise ShareError("{why}", Exit.PORT_TAKEN, why=error) from error
+
+    def _in_thread(self, call: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        self._in_threads += 1
+        return self._to_thread(call, *arguments).addBoth(self._thread_ended)
+
+    def _thread_ended(self, result: Any) -> Any:
+        self._in_threads -= 1
+        return result
 
     def _interfaces(self) -> list[Interface]:
         try:
@@ -201,9 +225,22 @@ class Node:
         self._group.start(self)
         self._presence.start()
         self._shares.start()
+        self._tidy_later()
+
+    def _tidy_later(self, _: object = None) -> None:
+        if not self._stopped:
+            self._tidying = self._reactor.callLater(TIDY_EVERY, self._tidy)
+
+    def _tidy(self) -> None:
+        done = self._in_thread(self._notes.note, self._store.tidy)
+        done.addErrback(lambda failure: _log.failure("tidying the memory", failure))
+        done.addCallback(self._tidy_later)
 
     async def stop(self) -> None:
         """Say goodbye, stop the transfers, let go of everything."""
+        self._stopped = True
+        if self._tidying is not None and self._tidying.active():
+            self._tidying.cancel()
         self._shares.stop()
         self._transfers.stop()
         self._presence.stop()
@@ -211,8 +248,15 @@ class Node:
         await self._group.close()
         for port in self._ports:
             await port.stopListening()
+        await self._threads_at_rest()
         self._store.close()
         self._instance.release()
+
+    async def _threads_at_rest(self) -> None:
+        """Wait for what a stopped transfer has yet to remove from the disk."""
+        until = self._reactor.seconds() + REST_PATIENCE
+        while self._in_threads and self._reactor.seconds() < until:
+            await deferLater(self._reactor, REST_LOOK)
 
     # -- what a face asks for
 
@@ -248,16 +292,23 @@ class Node:
         return sorted(self._roster.peers(), key=lambda peer: (peer.nick.casefold(), peer.key))
 
     def nick_of(self, key: bytes) -> str:
-        """What to call a node: its nick, or its fingerprint."""
+        """What to call a node: its nick, or its fingerprint; both where others look like it."""
         if key == self.key:
             return self.nick
-        peer = self._roster.peer(key)
-        nick = peer.nick if peer is not None else self._roster.pins.get(key, "")
-        return nick or fingerprint(key)
+        return self._shown(key, self._nick_heard(key))
 
-    def is_known(self, key: bytes) -> bool:
-        """Whether the nick of that key can go without its fingerprint."""
-        return key == self.key or self.is_pinned(key)
+    def _nick_heard(self, key: bytes) -> str:
+        peer = self._roster.peer(key)
+        return peer.nick if peer is not None else self._roster.pins.get(key, "")
+
+    def _shown(self, key: bytes, nick: str) -> str:
+        if nick and nick == self._nick_heard(key) and key not in self._clashes:
+            return nick
+        return f"{nick} ({fingerprint(key)})" if nick else fingerprint(key)
+
+    def is_known(self, key: bytes, nick: str) -> bool:
+        """Whether that nick on a line of that key can go without its fingerprint."""
+        return key not in self._clashes and self._roster.pins.get(key) == nick
 
     def say(self, text: str) -> None:
         """Say `text` (at most `MAX_TEXT` characters) to the group; raises `ShareError`."""
@@ -285,7 +336,8 @@ class Node:
 
     def ticket(self, name: str, password: str) -> Ticket:
         """What somebody pastes to fetch an own offer."""
-        return Ticket(self._group.addresses()[0], self.file_port, password, name)
+        host = next(iter(self._group.addresses()), "127.0.0.1")  # no network: this host alone
+        return Ticket(host, self.file_port, password, name)
 
     def search(self, text: str = "", most: int = 200) -> Deferred[list[Listing]]:
         """What is on offer, best match first; everything, latest first, for an empty text."""
@@ -356,6 +408,9 @@ class Node:
         """A datagram of another node, its signature checked."""
         if message.key == self.key:
             return
+        if self._is_stranger(message.key) and not self._strangers.take(self._reactor.seconds()):
+            self._group.dropped["too many strangers"] += 1
+            return
         try:
             if message.log is not None:
                 self._feeds.heard_entry(message)
@@ -364,12 +419,17 @@ class Node:
         except BadBody as error:
             self._group.dropped[str(error)] += 1
 
+    def _is_stranger(self, key: bytes) -> bool:
+        return not (
+            self.is_pinned(key) or self._feeds.follows(key) or self._roster.peer(key) is not None
+        )
+
     def _message_heard(self, message: Signed, address: Address) -> None:
         if message.kind in ("beacon", "hello"):
             beacon = self._presence.heard(message, address)
             if beacon is not None:
                 self._feeds.heard_heads(message, beacon.heads)
-                self._store.set_present(message.key, True, message.nick, self._now_ms())
+                self._note_present(message.key, True, message.nick)
         elif message.kind == "bye":
             self._presence.heard_bye(message)
         elif message.kind == "ask":
@@ -377,28 +437,44 @@ class Node:
         else:
             self._feeds.heard_gone(message)
 
-    def _now_ms(self) -> int:
-        return int(self._wall() * 1000)
+    def _note_present(self, key: bytes, present: bool, nick: str) -> None:
+        self._notes.note(self._store.set_present, key, present, nick, int(self._wall() * 1000))
 
     # -- what the roster tells (presence.Told)
 
     def arrived(self, arrival: Arrival, address: Address) -> None:
         """A beacon was taken in."""
-        peer, nick = arrival.peer, self.nick_of(arrival.peer.key)
+        peer = arrival.peer
+        if not arrival.joined and arrival.old_nick is None:
+            return
+        twin = self._twin(arrival)
+        nick = peer.nick or fingerprint(peer.key)
         if arrival.joined:
-            self._emit(Joined(peer.key, nick, address[0], arrival.looks_like))
-        elif arrival.old_nick is not None:
+            self._emit(Joined(peer.key, nick, address[0], twin))
+        else:
             old = arrival.old_nick or fingerprint(peer.key)
-            self._emit(Renamed(peer.key, nick, old, arrival.looks_like))
+            self._emit(Renamed(peer.key, nick, old, twin))
+
+    def _twin(self, arrival: Arrival) -> bytes | None:
+        """Whose nick that of the newcomer looks like; from now on both go with fingerprints."""
+        peer, twin = arrival.peer, arrival.looks_like
+        if peer.nick and look_alike(peer.nick) == look_alike(self._feeds.nick):
+            twin = self.key
+        if twin is None:
+            self._clashes.pop(peer.key)
+            return None
+        for key in (peer.key, twin):
+            self._clashes.put(key, True)
+        return twin
 
     def departed(self, peer: Peer, goodbye: bool) -> None:
         """A node went."""
-        self._store.set_present(peer.key, False, peer.nick, self._now_ms())
+        self._note_present(peer.key, False, peer.nick)
         self._emit(Left(peer.key, peer.nick or fingerprint(peer.key), goodbye))
 
     def pinned(self, peer: Peer) -> None:
         """A key is to be remembered."""
-        self._store.pin(peer.key, peer.nick, self._now_ms())
+        self._notes.note(self._store.pin, peer.key, peer.nick, int(self._wall() * 1000))
 
     # -- what the feeds tell (feeds.Told)
 
@@ -414,15 +490,15 @@ class Node:
                 entry.key,
                 address,
                 entry.stamp,
-                known=self.is_known(entry.key),
+                known=self.is_known(entry.key, entry.nick),
                 late=age > LATE,
             )
         )
 
     def offered(self, entry: Signed, offer: Offer) -> None:
         """An offer of another node, for the first time."""
-        self._emit(OfferAdded(offer, entry.nick or fingerprint(entry.key)))
+        self._emit(OfferAdded(offer, self._shown(entry.key, entry.nick)))
 
     def withdrawn(self, entry: Signed, name: str) -> None:
         """An offer of another node is no more."""
-        self._emit(OfferGone(name, entry.key, entry.nick or fingerprint(entry.key)))
+        self._emit(OfferGone(name, entry.key, self._shown(entry.key, entry.nick)))

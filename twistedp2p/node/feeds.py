@@ -6,7 +6,7 @@ however often it comes; what is missing is asked of its publisher, and we answer
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -15,15 +15,16 @@ from twisted.internet.interfaces import IDelayedCall
 
 from twistedp2p.core.body import BadBody, Range
 from twistedp2p.core.catalogue import Offer, read_withdraw
-from twistedp2p.core.datagram import MAX_DATAGRAM, Signed, Signer
+from twistedp2p.core.datagram import Signed, Signer
 from twistedp2p.core.feed import GONE_RANGES, Ask, Feed, Heads, Ranges, read_gone, write_gone
 from twistedp2p.core.limits import CappedTable, TokenBucket
 from twistedp2p.core.roster import MAX_PEERS, Address
 from twistedp2p.disk.store import Store
+from twistedp2p.node.memory import Notes
+from twistedp2p.node.outbox import Outbox
 
-ANSWERS_RATE, ANSWERS_BURST = 50.0, 100.0  # datagrams
-MAX_ANSWERS = 2000  # datagrams that wait to be sent
-MAX_ANSWERS_EACH = 250  # of them to one address
+ASKS_RATE, ASKS_BURST = 50.0, 100.0  # datagrams: throw-away nodes may claim any number of feeds
+ASKS_EVERY = 0.05  # seconds between two looks at which asks are due
 ASK_SPREAD = 0.25  # seconds: not everybody asks at the same moment
 BOOT_SHIFT = 24  # bits: messages of one run before its numbers would meet the next run's
 
@@ -85,11 +86,11 @@ class Feeds:
         self._address_of = address_of
         self._feeds: CappedTable[bytes, Feed] = CappedTable(MAX_PEERS, is_pinned)
         self._asking: set[bytes] = set()
+        self._asked_at = clock.seconds() - ASKS_EVERY
         self._ask_call: IDelayedCall | None = None
-        self._answers: deque[tuple[bytes, Address]] = deque()
-        self._answers_to: Counter[Address] = Counter()
-        self._answer_call: IDelayedCall | None = None
-        self._pace = TokenBucket.full(ANSWERS_RATE, ANSWERS_BURST, clock.seconds())
+        self._asks_pace = TokenBucket.full(ASKS_RATE, ASKS_BURST, clock.seconds())
+        self._answers = Outbox(sending.reply, clock)
+        self._notes = Notes()
         self.dropped: Counter[str] = Counter()
         self._own = self._load_own()
 
@@ -107,9 +108,13 @@ class Feeds:
 
     def close(self) -> None:
         """Stop asking and answering."""
-        for call in (self._ask_call, self._answer_call):
-            if call is not None and call.active():
-                call.cancel()
+        self._answers.close()
+        if self._ask_call is not None and self._ask_call.active():
+            self._ask_call.cancel()
+
+    def follows(self, key: bytes) -> bool:
+        """Whether that node's feed is at hand."""
+        return key in self._feeds
 
     # -- our own
 
@@ -132,7 +137,10 @@ class Feeds:
         return self._own.stamp
 
     def publish_say(self, text: str) -> tuple[Signed, bool]:
-        """Say one piece of text; the entry, and whether any interface took it."""
+        """Say one piece of text; the entry, and whether any interface took it.
+
+        As all that publish: raises `ShareError` when it cannot be kept, and sends nothing then.
+        """
         entry = self._entry("say", text)
         self._store.put_say(entry, self._own.feed)
         return entry, self._sending.say(entry.raw)
@@ -176,24 +184,39 @@ class Feeds:
             self.dropped[str(error)] += 1
 
     def _take(self, entry: Signed, feed: Feed) -> None:
+        note = self._notes.note
         if entry.kind == "say":
-            self._store.put_say(entry, feed)
+            note(self._store.put_say, entry, feed)
             self._told.said(entry)
-        elif entry.kind == "offer":
+            return
+        if entry.kind == "offer":
             offer = Offer.read(entry.key, entry.body, entry.stamp)
-            if self._store.put_offer(entry, feed, offer):
+            taken = note(self._store.put_offer, entry, feed, offer)
+            if taken:
                 self._told.offered(entry, offer)
         else:
             name = read_withdraw(entry.body)
-            if self._store.put_withdraw(entry, feed, name):
+            taken = note(self._store.put_withdraw, entry, feed, name)
+            if taken:
                 self._told.withdrawn(entry, name)
+        if taken is None:
+            self._forget_unkept(feed)
+
+    def _forget_unkept(self, feed: Feed) -> None:
+        """An offer that could not be kept is not here: it is to be asked for again."""
+        stored = self._notes.note(self._store.feed, feed.origin)
+        if stored is not None:
+            feed.have["offers"] = stored.have["offers"]
 
     def _follow(self, message: Signed) -> Feed | None:
         """The feed that a message belongs to; None when it is of an epoch that is over."""
         feed = self._feeds.get(message.key) or self._store.feed(message.key)
         if feed is None or feed.epoch < message.epoch:
             feed = Feed(message.key, message.epoch)
-            self._store.start_feed(feed, message.nick, int(self._wall() * 1000))
+            now_ms = int(self._wall() * 1000)
+            crowd = self._notes.note(self._store.start_feed, feed, message.nick, now_ms)
+            for origin in crowd or ():
+                self._feeds.pop(origin)
         elif feed.epoch > message.epoch:
             return None
         return feed if self._feeds.put(message.key, feed) else None
@@ -210,7 +233,7 @@ class Feeds:
         feed = self._follow(message)
         if feed is not None:
             feed.heard_gone(*read_gone(message.body), self._clock.seconds())
-            self._store.save_ranges(feed)
+            self._notes.note(self._store.save_ranges, feed)
             self._asks_of(feed)
 
     # -- asking
@@ -220,25 +243,34 @@ class Feeds:
             self._asking.discard(feed.origin)
             return
         self._asking.add(feed.origin)
-        wait = max(0.0, feed.ask_at - self._clock.seconds())
+        self._look_at(feed.ask_at)
+
+    def _look_at(self, at: float) -> None:
+        now = self._clock.seconds()
+        at = max(at, now, self._asked_at + ASKS_EVERY)
         call = self._ask_call
         if call is None or not call.active():
-            self._ask_call = self._clock.callLater(wait, self._ask_due)
-        elif call.getTime() > feed.ask_at:
-            call.reset(wait)
+            self._ask_call = self._clock.callLater(at - now, self._ask_due)
+        elif call.getTime() > at:
+            call.reset(at - now)
 
     def _ask_due(self) -> None:
-        now = self._clock.seconds()
+        now = self._asked_at = self._clock.seconds()
         for origin in list(self._asking):
             feed = self._feeds.peek(origin)
-            self._asking.discard(origin)
-            if feed is None:
-                continue
-            gaps, address = feed.due_ask(now), self._address_of(origin)
-            if gaps and address is not None:
-                ask = Ask(origin, feed.epoch, gaps)
-                self._sending.reply(self.message("ask", ask.write()), address)
-            self._asks_of(feed)
+            if feed is None or feed.ask_at is None:
+                self._asking.discard(origin)
+            elif feed.ask_at <= now and self._asks_pace.take(now):
+                self._ask(origin, feed, now)
+        waiting = [feed.ask_at for key in self._asking if (feed := self._feeds.peek(key))]
+        if due := [at for at in waiting if at is not None]:
+            self._look_at(min(due))
+
+    def _ask(self, origin: bytes, feed: Feed, now: float) -> None:
+        gaps, address = feed.due_ask(now), self._address_of(origin)
+        if gaps and address is not None:
+            ask = Ask(origin, feed.epoch, gaps)
+            self._sending.reply(self.message("ask", ask.write()), address)
 
     # -- answering
 
@@ -249,37 +281,21 @@ class Feeds:
         if ask.origin != own.origin or ask.epoch != own.epoch:
             return
         for log, gaps in ask.gaps.items():
-            self._answer_gaps(log, gaps, address)
-        self._send_answers()
+            if self._answers.has_room(address[0]):
+                self._answer_gaps(log, gaps, address)
 
     def _answer_gaps(self, log: str, gaps: list[Range], address: Address) -> None:
         gone = Ranges()
         head = getattr(self._own.feed.heads, log)[1]
         for low, high in gaps:
+            if low > head:
+                break
             found = self._store.entries(self._own.feed.origin, log, low, min(high, head))
             here = Ranges()
             for number, raw in found:
                 here.add(number)
-                self._queue(raw, address)
+                self._answers.put(raw, address)
             for first, last in here.missing(low, min(high, head)):
                 gone.add(first, last)
         if runs := gone.runs()[:GONE_RANGES]:
-            self._queue(self.message("gone", write_gone(log, runs)), address)
-
-    def _queue(self, raw: bytes, address: Address) -> None:
-        full = len(self._answers) >= MAX_ANSWERS
-        if not full and self._answers_to[address] < MAX_ANSWERS_EACH:
-            self._answers.append((raw, address))
-            self._answers_to[address] += 1
-
-    def _send_answers(self) -> None:
-        if self._answer_call is not None and self._answer_call.active():
-            return
-        while self._answers and self._pace.take(self._clock.seconds()):
-            raw, address = self._answers.popleft()
-            self._answers_to -= Counter([address])
-            assert len(raw) <= MAX_DATAGRAM
-            self._sending.reply(raw, address)
-        if self._answers:
-            wait = self._pace.wait(self._clock.seconds())
-            self._answer_call = self._clock.callLater(wait, self._send_answers)
+            self._answers.put(self.message("gone", write_gone(log, runs)), address)

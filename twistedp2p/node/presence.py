@@ -19,6 +19,7 @@ from twistedp2p.core.roster import (
 )
 
 HELLO_AT = (0.0, 1.0, 3.0)  # seconds after the start
+LEAST_BETWEEN = 1.0  # seconds between two beacons of ours, however many hellos come
 AFTER_ENTRY = 0.75  # seconds: a beacon that tells of it, in case the entry was lost
 ANSWER_SPREAD = 1.0  # seconds in which the answers to a hello are spread, for 50 nodes and less
 ANSWERS_PER_SECOND = 50  # nodes that answer a hello in one second, in a large group
@@ -55,6 +56,7 @@ class Presence:
         self._files = files
         self._heads = heads
         self._tell = tell
+        self._sent_at = clock.seconds() - LEAST_BETWEEN
         self._next: IDelayedCall | None = None
         self._hellos: list[IDelayedCall] = []
 
@@ -72,13 +74,16 @@ class Presence:
 
     def _send(self, kind: str = "beacon") -> None:
         every = beacon_interval(len(self.roster) + 1)
+        self._sent_at = self._clock.seconds()
+        # First of all: whatever fails below, the next beacon goes out.
+        self._beacon_in(every * (0.5 + self._random()), later=True)
         self._tell(kind, Beacon(every, self._files, self._heads()).write())
         self._expire()
-        self._beacon_in(every * (0.5 + self._random()), later=True)
 
     def _beacon_in(self, seconds: float, *, later: bool = False) -> None:
         """Set the next beacon; without `later` it is only ever brought forward."""
         call = self._next
+        seconds = max(seconds, self._sent_at + LEAST_BETWEEN - self._clock.seconds())
         if call is None or not call.active():
             self._next = self._clock.callLater(seconds, self._send)
         elif later or call.getTime() > self._clock.seconds() + seconds:

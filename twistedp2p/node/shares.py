@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
+from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
@@ -31,10 +32,12 @@ from twistedp2p.disk.shelf import (
 )
 from twistedp2p.disk.store import Share, Store
 from twistedp2p.net.pump import InThread
+from twistedp2p.node.memory import Notes
 from twistedp2p.node.progress import Courses
 
 WATCH_EVERY = 60.0  # seconds between looks at the offered files
 READING_AT_ONCE = 2  # files whose digest is being computed
+GONE_AT_ONCE, GONE_EVERY = 10, 0.2  # files withdrawn in one go; seconds: 50 datagrams a second
 
 _log = Logger()
 
@@ -85,7 +88,9 @@ class Shares:
         self._names = {offer_id(own_key, name): name for name in self._shares}
         self._limiters: dict[str, GuessLimiter] = {}
         self._serving: dict[object, int] = {}
-        self._reading: set[str] = set()
+        self._reading: dict[str, str] = {}  # name -> path
+        self._reading_places = DeferredSemaphore(READING_AT_ONCE)
+        self._notes = Notes()
         self._watch: IDelayedCall | None = None
         self._stopped = False
 
@@ -110,23 +115,37 @@ class Shares:
 
         An empty password makes one of three words; `public` needs none. Raises `ShareError`.
         """
-        whole = os.path.realpath(os.path.expanduser(path))
-        if len(self._shares) + len(self._reading) >= MAX_OFFERS_PER_NODE:
-            raise ShareError(N_("This node offers as many files as it can."))
+        whole = self._wanted(path)
         generated = not public and not password
         secret = PUBLIC_PASSWORD if public else password or three_words()
         name = self._free_name(whole)
-        self._reading.add(name)
+        self._reading[name] = whole
         try:
-            identity, digest = await self._read(whole, name)
-            prs = await self._stretched(secret, name)
+            async with self._reading_places:
+                identity, digest = await self._read(whole, name)
+                prs = await self._stretched(secret, name)
         finally:
-            self._reading.discard(name)
+            del self._reading[name]
+        if self._stopped:
+            raise _stopped(whole)
         guessable = not looks_generated(secret)
         known = attrs.asdict(identity)
         share = Share(name, whole, prs, not guessable, public, digest=digest, **known)
         offer = self._make_known(share)
         return Offered(offer, "" if public else secret, generated)
+
+    def _wanted(self, path: str) -> str:
+        try:
+            whole = os.path.realpath(os.path.expanduser(path))
+        except ValueError as error:  # a NUL in it
+            raise ShareError(
+                N_("{path} cannot be read: {why}."), Exit.NO_INPUT, path=path, why=error
+            ) from None
+        if len(self._shares) + len(self._reading) >= MAX_OFFERS_PER_NODE:
+            raise ShareError(N_("This node offers as many files as it can."))
+        if whole in self._reading.values():
+            raise ShareError(N_("{path} is being read already."), path=path)
+        return whole
 
     def _free_name(self, path: str) -> str:
         """The file's own name, or a numbered one where another file bears it."""
@@ -183,6 +202,7 @@ class Shares:
         if share is None:
             raise ShareError(N_("You do not offer {name}."), Exit.NOT_FOUND, name=name)
         self._names.pop(offer_id(self._own_key, name), None)
+        self._limiters.pop(name, None)
         self._store.drop_share(name)
         self._publishing.publish_withdraw(name, write_withdraw(name))
         self._emit(OfferGone(name, self._own_key, self._nick(), own=True, why=why))
@@ -194,11 +214,23 @@ class Shares:
         self._in_thread(_changed, shares).addCallbacks(self._looked, self._not_looked)
 
     def _looked(self, found: list[tuple[Share, str]]) -> None:
-        for share, why in found:
-            if self._shares.get(share.name) is share:
-                self.withdraw(share.name, why)
-        if not self._stopped:
+        """Withdraw them, a few at a time: a whole disk may have gone."""
+        if self._stopped:
+            return
+        now, later = found[:GONE_AT_ONCE], found[GONE_AT_ONCE:]
+        if later:
+            self._watch = self._clock.callLater(GONE_EVERY, self._looked, later)
+        else:
             self._watch = self._clock.callLater(WATCH_EVERY, self._look)
+        for share, why in now:
+            self._withdraw_changed(share, why)
+
+    def _withdraw_changed(self, share: Share, why: str) -> None:
+        if self._shares.get(share.name) is share:
+            try:
+                self.withdraw(share.name, why)
+            except ShareError as error:
+                _log.error("{name}: {error}", name=share.name, error=str(error))
 
     def _not_looked(self, failure: Any) -> None:
         _log.failure("looking at the offered files", failure)
@@ -209,7 +241,7 @@ class Shares:
     def find(self, offer: bytes) -> Share:
         """The offer of that id; raises `Refusal`."""
         name = self._names.get(offer)
-        if name is None:
+        if name is None or self._stopped:
             raise Refusal(404)
         return self._shares[name]
 
@@ -246,7 +278,8 @@ class Shares:
             limiter.right(address, key)
         else:
             self._emit(WrongPassword(served.name, address, key))
-        self._store.save_guesses(served.name, limiter.state(self._wall()))
+        state = limiter.state(self._wall())
+        self._notes.note(self._store.save_guesses, served.name, state)
 
     def open(self, served: Share, offset: int, length: int) -> BoundedReader:
         """The bytes to send; raises `Refusal` where the file is not what was offered."""
@@ -254,8 +287,7 @@ class Shares:
         try:
             descriptor = open_unchanged(served.path, identity)
         except Changed as change:
-            if self._shares.get(served.name) is served:
-                self.withdraw(served.name, str(change))
+            self._withdraw_changed(served, str(change))
             raise Refusal(409) from None
         return BoundedReader(descriptor, identity, offset, length)
 
@@ -272,6 +304,10 @@ class Shares:
         number = self._serving.pop(connection, None)
         if number is not None:
             self._courses.end(number)
+
+
+def _stopped(path: str) -> ShareError:
+    return ShareError(N_("Reading {path} was stopped."), path=path)
 
 
 def _identity(share: Share) -> Identity:

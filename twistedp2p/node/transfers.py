@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.cpace import PUBLIC_PASSWORD, stretch
@@ -31,6 +33,8 @@ AT_ONCE_EACH = 8  # of them from one owner
 # A little under what the other end's door lets in, so that many small files are not turned away.
 CONNECTIONS_RATE, CONNECTIONS_BURST = 4.0, 8.0
 MAX_OWNERS = 4096
+
+_log = Logger()
 
 
 class Fetching(Protocol):
@@ -59,7 +63,16 @@ class Order:
             self._secret = self._stretch(self.offer.owner)
 
     def _stretch(self, owner: bytes) -> Deferred[bytes]:
-        return self.in_thread(stretch, self.password, owner, offer_id(owner, self.name))
+        secret: Deferred[bytes] = self.in_thread(
+            stretch, self.password, owner, offer_id(owner, self.name)
+        )
+        return secret.addErrback(_no_password)
+
+    def drop(self) -> None:
+        """It is over: what was prepared in vain is nobody's concern."""
+        if self._secret is not None:
+            self._secret.addErrback(lambda _: None)
+            self._secret = None
 
     def stretched(self, owner_key: bytes) -> Deferred[tuple[bytes, bytes]]:
         """The offer's id and the stretched password; fails when it is another owner."""
@@ -91,17 +104,54 @@ class Order:
         self.moved(done, size)
 
 
-@attrs.define
+def _no_password(failure: Failure) -> Any:
+    failure.trap(ValueError)
+    raise ShareError(N_("A password has 1 to 256 characters."), Exit.USAGE)
+
+
+@attrs.define(eq=False)
 class Transfer:
-    """A get under way. `done` fires with a `Fetched`, or fails with `ShareError`."""
+    """A get under way."""
 
     number: int
     name: str
-    done: Deferred[Fetched] = attrs.field(factory=Deferred)
+    _work: Deferred[Any] | None = None
+    _outcome: Fetched | Failure | None = None
+    _done: Deferred[Fetched] | None = None
+
+    @property
+    def done(self) -> Deferred[Fetched]:
+        """Fires with a `Fetched`, or fails with `ShareError`; cancelling it stops the get.
+
+        Made when first asked for, so that a failure that nobody waits for is nobody's to handle.
+        """
+        if self._done is None:
+            self._done = Deferred(lambda _: self.cancel())
+            if self._outcome is not None:
+                self._fire(self._done, self._outcome)
+        return self._done
+
+    @staticmethod
+    def _fire(done: Deferred[Fetched], outcome: Fetched | Failure) -> None:
+        if isinstance(outcome, Failure):
+            done.errback(outcome)
+        else:
+            done.callback(outcome)
+
+    def begin(self, work: Deferred[Any]) -> None:
+        """`work` is what is done for it: it fires as `done` is to fire."""
+        self._work = work
+        work.addBoth(self._ended)
+
+    def _ended(self, outcome: Fetched | Failure) -> None:
+        self._outcome = outcome
+        if self._done is not None:
+            self._fire(self._done, outcome)
 
     def cancel(self) -> None:
         """Stop; nothing is left on disk."""
-        self.done.cancel()
+        if self._work is not None:
+            self._work.cancel()
 
 
 class Transfers:
@@ -154,10 +204,11 @@ class Transfers:
         transfer = Transfer(number, order.name)
         self._running[number] = transfer
         self._courses.begin(number, "get", order.name, offer.size if offer else 0)
-        transfer.done = Deferred.fromCoroutine(self._run(order, addresses))
-        transfer.done.addCallbacks(
+        work = Deferred.fromCoroutine(self._run(order, addresses))
+        work.addCallbacks(
             self._fetched, self._failed, callbackArgs=(order, number), errbackArgs=(order, number)
         )
+        transfer.begin(work)
         return transfer
 
     async def _run(self, order: Order, addresses: Sequence[tuple[str, int]]) -> Any:
@@ -178,6 +229,7 @@ class Transfers:
                 order.prepare()
                 return await self._fetching.fetch(order, addresses)
             finally:
+                order.drop()
                 self._all.release()
         finally:
             each.release()
@@ -191,15 +243,10 @@ class Transfers:
         self._emit(fetched)
         return fetched
 
-    def _failed(self, failure: Any, order: Order, number: int) -> Any:
+    def _failed(self, failure: Failure, order: Order, number: int) -> Any:
         self._running.pop(number, None)
         self._courses.end(number)
-        if failure.check(CancelledError):
-            error = ShareError(N_("Stopped."))
-        elif failure.check(ShareError):
-            error = failure.value
-        else:
-            raise failure.value
+        error = _sentence(failure)
         self._emit(FetchFailed(number, order.name, error.sentence, error.values))
         raise error
 
@@ -207,3 +254,13 @@ class Transfers:
         """Stop every get."""
         for transfer in self.running():
             transfer.cancel()
+
+
+def _sentence(failure: Failure) -> ShareError:
+    if isinstance(failure.value, ShareError):
+        return failure.value
+    if failure.check(CancelledError):
+        return ShareError(N_("Stopped."))
+    _log.failure("a get failed", failure)
+    why = type(failure.value).__name__
+    return ShareError(N_("A defect of this program ({why}); the log says more."), why=why)

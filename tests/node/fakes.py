@@ -1,0 +1,275 @@
+"""A network of real nodes on a `task.Clock`: no socket, no thread, no time but the clock's."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from twistedp2p.core import body
+from twistedp2p.core.catalogue import Offer
+from twistedp2p.core.datagram import Signed, Signer, group_name, parse
+from twistedp2p.core.events import Event, Said
+from twistedp2p.core.feed import Heads
+from twistedp2p.core.roster import Address, Beacon
+from twistedp2p.disk.instance import claim
+from twistedp2p.node import Config, Node, desk
+
+GROUP, PORT = "239.0.0.1", 9392
+DIGEST = "blake3:" + "0" * 64
+EPOCH_START = 1_700_000_000  # the time of day when the clock says 0, seconds since 1970
+
+
+class FakeReactor(Clock):
+    """A clock that also runs "threads", at once and in this one, and adopts nothing."""
+
+    def getThreadPool(self) -> FakeReactor:
+        return self
+
+    def callInThreadWithCallback(self, on_result: Any, call: Any, *arguments: Any) -> None:
+        try:
+            result = call(*arguments)
+        except Exception as error:
+            on_result(False, Failure(error))
+        else:
+            on_result(True, result)
+
+    def callFromThread(self, call: Any, *arguments: Any) -> None:
+        call(*arguments)
+
+    def adoptStreamPort(self, *_arguments: Any) -> FakePort:
+        return FakePort()
+
+    def run_for(self, seconds: float) -> None:
+        """Advance from call to call, so that each sees the time it was meant for."""
+        end = self.seconds() + seconds
+        while due := [at for call in self.getDelayedCalls() if (at := call.getTime()) <= end]:
+            self.advance(max(0.0, min(due) - self.seconds()))
+        self.advance(max(0.0, end - self.seconds()))
+
+
+class FakePort:
+    """What listening gives, and what `file_listener` gives."""
+
+    family = 2
+
+    def stopListening(self) -> Deferred[None]:
+        return succeed(None)
+
+    def getsockname(self) -> tuple[str, int]:
+        return "0.0.0.0", PORT + 1
+
+    def fileno(self) -> int:
+        return -1
+
+    def close(self) -> None:
+        pass
+
+
+class FakeGroup:
+    """One node's place on the `Lan`: what `net.group.Group` is elsewhere."""
+
+    def __init__(self, lan: Lan, address: Address) -> None:
+        self.lan = lan
+        self.address = address
+        self.dropped: Counter[str] = Counter()
+        self.sent: list[tuple[float, str]] = []  # (seconds, kind) of each datagram
+        self.refuses = False
+        self.listener: Any = None
+
+    def start(self, listener: Any) -> None:
+        self.listener = listener
+        self.lan.groups.append(self)
+
+    def close(self) -> Deferred[None]:
+        if self in self.lan.groups:
+            self.lan.groups.remove(self)
+        return succeed(None)
+
+    def addresses(self) -> list[str]:
+        return [self.address[0]]
+
+    def say(self, data: bytes) -> bool:
+        return self._send(data, None)
+
+    def tell(self, data: bytes) -> bool:
+        return self._send(data, None)
+
+    def reply(self, data: bytes, address: Address) -> bool:
+        return self._send(data, address)
+
+    def _send(self, data: bytes, to: Address | None) -> bool:
+        assert len(data) <= 1200
+        if self.refuses:
+            return False
+        message = parse(data)
+        assert isinstance(message, Signed)
+        self.sent.append((self.lan.reactor.seconds(), message.kind))
+        self.lan.carry(data, self.address, to)
+        return True
+
+    def count(self, kind: str, since: float = 0.0) -> int:
+        """How many datagrams of that kind were sent."""
+        return sum(1 for at, sent in self.sent if sent == kind and at >= since)
+
+
+class Lan:
+    """Carries datagrams between groups, as badly as it is told to."""
+
+    def __init__(self, case: SynchronousTestCase, seed: int = 1) -> None:
+        self.case = case
+        self.reactor = FakeReactor()
+        self.random = random.Random(seed)
+        self.loss = 0.0  # part of the datagrams
+        self.twice = 0.0  # part of the datagrams that come twice
+        self.delay = 0.001, 0.002  # seconds, least and most: the wider, the more reordering
+        self.groups: list[FakeGroup] = []
+        self.cut_off: set[str] = set()  # hosts on the far side of a partition
+        self.nodes: list[Node] = []
+        self.heard: dict[int, list[Event]] = {}
+        self._folder = Path(tempfile.mkdtemp())
+        case.addCleanup(shutil.rmtree, self._folder)
+        case.addCleanup(self._stop_all)
+
+    def wall(self) -> float:
+        return EPOCH_START + self.reactor.seconds()
+
+    def node(self, nick: str, *, start: bool = True, **config: Any) -> Node:
+        """A real node of that nick, with the identity and memory that it had before, if any."""
+        folder = self._folder / nick
+        folder.mkdir(exist_ok=True)
+        address = f"10.0.0.{len(self.nodes) + 1}", 40_000
+        fakes = {
+            "Group": lambda *_a, **_k: FakeGroup(self, address),
+            "file_listener": lambda *_a, **_k: FakePort(),
+            "random": self.random,
+        }
+        with mock.patch.multiple(desk, **fakes):
+            node = Node(
+                self.reactor,
+                Config(GROUP, PORT, nick=nick, download_folder=folder, **config),
+                claim(folder),
+                self.wall,
+            )
+        self.nodes.append(node)
+        events: list[Event] = []
+        self.heard[id(node)] = events
+        node.subscribe(events.append)
+        if start:
+            node.start()
+        return node
+
+    def crowd(self, count: int) -> list[Node]:
+        """So many nodes that know each other."""
+        nodes = [self.node(f"node{number}") for number in range(count)]
+        self.run_for(10)
+        return nodes
+
+    def database_of(self, nick: str) -> Path:
+        """Where that node's memory is."""
+        return self._folder / nick / "1" / "node.db"
+
+    def stop(self, node: Node) -> None:
+        """Quit in good order."""
+        self.nodes.remove(node)
+        done = Deferred.fromCoroutine(node.stop())
+        self.run_for(0.1)
+        self.case.successResultOf(done)
+
+    def vanish(self, node: Node) -> None:
+        """Go without a word."""
+        group_of(node).refuses = True
+        self.stop(node)
+
+    def _stop_all(self) -> None:
+        for node in list(self.nodes):
+            self.stop(node)
+
+    def run_for(self, seconds: float) -> None:
+        self.reactor.run_for(seconds)
+
+    def carry(self, data: bytes, source: Address, to: Address | None) -> None:
+        """Bring a datagram to everybody (the sender too: it loops back), or to `to` alone."""
+        for group in self.groups:
+            if to is None or to == group.address:
+                copies = 1 + (self.random.random() < self.twice)
+                for _ in range(copies):
+                    self._carry_one(data, source, group)
+
+    def _carry_one(self, data: bytes, source: Address, group: FakeGroup) -> None:
+        parted = (source[0] in self.cut_off) != (group.address[0] in self.cut_off)
+        if parted or (source != group.address and self.random.random() < self.loss):
+            return
+        wait = self.random.uniform(*self.delay)
+        self.reactor.callLater(wait, self._arrive, data, source, group)
+
+    def _arrive(self, data: bytes, source: Address, group: FakeGroup) -> None:
+        message = parse(data)
+        if isinstance(message, Signed) and group in self.groups:
+            group.listener.signed_heard(message, source)
+
+    # -- what a test asks
+
+    def events(self, node: Node, kind: type) -> list[Any]:
+        """What that node told its faces, of one kind."""
+        return [event for event in self.heard[id(node)] if isinstance(event, kind)]
+
+    def lines(self, node: Node) -> list[str]:
+        """The lines that others said, as that node showed them."""
+        return [said.text for said in self.events(node, Said) if not said.own]
+
+    def catalogue(self, node: Node) -> list[str]:
+        """The names that a search for everything finds there."""
+        found: list[Any] = self.case.successResultOf(node.search(""))
+        return sorted(listing.offer.name for listing in found)
+
+
+def group_of(node: Node) -> FakeGroup:
+    """The fake under a node."""
+    group: Any = node._group
+    return group  # type: ignore[no-any-return]
+
+
+def offer_of(node: Node, name: str, size: int = 1) -> Offer:
+    """An offer that needs no file."""
+    return Offer(node.key, name, size, DIGEST, False)
+
+
+class Stranger:
+    """Somebody with a key who sends whatever it likes."""
+
+    def __init__(self, lan: Lan, host: str = "10.0.9.9", nick: str = "mallory") -> None:
+        self.lan = lan
+        self.address: Address = (host, 50_000)
+        self.nick = nick
+        self.signer = Signer(Ed25519PrivateKey.generate(), group_name(GROUP, PORT))
+        self.key = self.signer.key
+        self.epoch = 1
+        self.number = 0
+
+    def signed(self, kind: str, text: str, number: int | None = None) -> bytes:
+        self.number += 1
+        stamp = int(self.lan.wall() * 1000)
+        number = self.number if number is None else number
+        return self.signer.sign(kind, self.epoch, number, stamp, self.nick, text).raw
+
+    def send(self, kind: str, text: str, number: int | None = None) -> None:
+        """Send to everybody; an entry's number counts in its log."""
+        self.lan.carry(self.signed(kind, text, number), self.address, None)
+
+    def beacon(self, heads: Heads | None = None, kind: str = "beacon", files: int = 9393) -> None:
+        self.send(kind, Beacon(5, files, heads or Heads()).write())
+
+    def offer(self, number: int, **fields: Any) -> None:
+        whole = {"digest": DIGEST, "name": "a.jpg", "public": False, "size": 1, **fields}
+        self.send("offer", body.write(whole), number)
