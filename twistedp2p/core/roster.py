@@ -11,6 +11,7 @@ A node tells that it is here by a beacon (or a hello, which asks the others for 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 import attrs
@@ -85,7 +86,8 @@ class ReplayWindow:
         if epoch < self._epoch:
             return False
         if epoch > self._epoch:
-            self._epoch, self._highest, self._seen = epoch, 0, 0
+            # What came before the first that we hear may have been heard in an earlier run.
+            self._epoch, self._highest, self._seen = epoch, number, (1 << WINDOW) - 2
         if number > self._highest:
             self._seen = (self._seen << min(WINDOW, number - self._highest)) & ((1 << WINDOW) - 1)
             self._highest = number
@@ -123,6 +125,34 @@ class Arrival:
     looks_like: bytes | None = None  # key of the earlier bearer of this nick
 
 
+class Bearers:
+    """Which keys bear a nick of one look. Asking costs the same however many there are."""
+
+    def __init__(self) -> None:
+        self._look: dict[bytes, str] = {}
+        self._keys: dict[str, dict[bytes, None]] = {}
+
+    def bears(self, key: bytes, nick: str) -> None:
+        """From now on `key` bears `nick`, and none when it is empty."""
+        self.drop(key)
+        if nick:
+            self._look[key] = look = look_alike(nick)
+            self._keys.setdefault(look, {})[key] = None
+
+    def drop(self, key: bytes) -> None:
+        """`key` bears no nick any more."""
+        look = self._look.pop(key, None)
+        if look is not None:
+            del self._keys[look][key]
+            if not self._keys[look]:
+                del self._keys[look]
+
+    def earlier(self, nick: str, others_than: tuple[bytes, ...]) -> bytes | None:
+        """The key that has borne the look of `nick` for longest, or None."""
+        keys = self._keys.get(look_alike(nick), {}) if nick else {}
+        return next((key for key in keys if key not in others_than), None)
+
+
 class Roster:
     """The peers that are here, and the pinned keys with their nicks.
 
@@ -133,10 +163,16 @@ class Roster:
     def __init__(self, own_key: bytes, pins: Iterable[tuple[bytes, str]] = ()) -> None:
         self._own_key = own_key
         self.pins: dict[bytes, str] = dict(list(pins)[:MAX_PINS])
-        self._peers: CappedTable[bytes, Peer] = CappedTable(MAX_PEERS, self.pins.__contains__)
+        self._crowded_out: deque[Peer] = deque(maxlen=MAX_PEERS)
+        self._peers: CappedTable[bytes, Peer] = CappedTable(
+            MAX_PEERS, self.pins.__contains__, self._crowd_out
+        )
         self._windows: CappedTable[bytes, ReplayWindow] = CappedTable(
             MAX_PEERS, self.pins.__contains__
         )
+        self._pinned_nicks, self._nicks = Bearers(), Bearers()
+        for key, nick in self.pins.items():
+            self._pinned_nicks.bears(key, nick)
 
     def __len__(self) -> int:
         return len(self._peers)
@@ -169,42 +205,45 @@ class Roster:
             if not self._peers.put(message.key, peer):
                 return None
             peer.heard_from(address)
-            return Arrival(peer, True, looks_like=self._twin(peer))
+            return Arrival(peer, True, looks_like=self._named(peer))
         old_nick, peer.nick = peer.nick, message.nick
         peer.epoch, peer.files, peer.expires = message.epoch, beacon.files, expires
         peer.heard_from(address)
         if old_nick == peer.nick:
             return Arrival(peer, False)
-        return Arrival(peer, False, old_nick, self._twin(peer))
+        return Arrival(peer, False, old_nick, self._named(peer))
 
-    def _twin(self, peer: Peer) -> bytes | None:
-        """The key of an earlier bearer of a nick that looks the same."""
-        if not peer.nick:
-            return None
-        skeleton = look_alike(peer.nick)
-        for key, nick in self.pins.items():
-            if key not in (peer.key, self._own_key) and nick and look_alike(nick) == skeleton:
-                return key
-        for other in self._peers.values():
-            if other.key != peer.key and other.nick and look_alike(other.nick) == skeleton:
-                return other.key
-        return None
+    def _named(self, peer: Peer) -> bytes | None:
+        """Note the nick of a peer; the key of an earlier bearer of one that looks the same."""
+        self._nicks.bears(peer.key, peer.nick)
+        others_than = peer.key, self._own_key
+        pinned = self._pinned_nicks.earlier(peer.nick, others_than)
+        return pinned or self._nicks.earlier(peer.nick, others_than)
+
+    def _crowd_out(self, peer: Peer) -> None:
+        self._nicks.drop(peer.key)
+        self._crowded_out.append(peer)
 
     def pin_due(self, peer: Peer, now: float) -> bool:
         """Pin a key that has stayed; True when the pin is new or its nick has changed."""
         known = self.pins.get(peer.key)
         if known is None and (now - peer.first_heard < PIN_AFTER or len(self.pins) >= MAX_PINS):
             return False
-        self.pins[peer.key] = peer.nick
+        if known != peer.nick:
+            self.pins[peer.key] = peer.nick
+            self._pinned_nicks.bears(peer.key, peer.nick)
         return known != peer.nick
 
     def left(self, key: bytes) -> Peer | None:
         """That node said goodbye; the peer it was, or None."""
+        self._nicks.drop(key)
         return self._peers.pop(key)
 
     def expire(self, now: float) -> list[Peer]:
-        """Remove and return the peers that were silent for too long."""
-        gone = [peer for peer in self._peers.values() if peer.expires <= now]
-        for peer in gone:
-            self._peers.pop(peer.key)
-        return gone
+        """The peers that went since the last call: silent for too long, or crowded out."""
+        silent = [peer for peer in self._peers.values() if peer.expires <= now]
+        for peer in silent:
+            self.left(peer.key)
+        crowded_out = [peer for peer in self._crowded_out if peer.key not in self._peers]
+        self._crowded_out.clear()
+        return [*silent, *crowded_out]

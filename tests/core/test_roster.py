@@ -1,0 +1,389 @@
+"""Who is here: beacons, freshness, nicks that look the same, and floods of strangers."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from twistedp2p.core import roster as roster_module
+from twistedp2p.core.body import BadBody
+from twistedp2p.core.datagram import MAX_NUMBER, Signed
+from twistedp2p.core.feed import Heads
+from twistedp2p.core.roster import (
+    EVERY_LEAST,
+    EVERY_MOST,
+    MAX_ADDRESSES,
+    MAX_PEERS,
+    MAX_PINS,
+    PIN_AFTER,
+    SILENCE,
+    WINDOW,
+    Arrival,
+    Beacon,
+    ReplayWindow,
+    Roster,
+    beacon_interval,
+)
+
+OWN, ANN, BOB = b"O" * 32, b"A" * 32, b"B" * 32
+HERE = ("192.168.1.7", 50_000)
+BEACON = Beacon(5, 9393, Heads((1, 12), (1, 3)))
+GOOD = {"every": 5, "files": 9393, "chat": [1, 12], "offers": [1, 3]}
+
+
+def message(key: bytes = ANN, number: int = 1, *, epoch: int = 1, nick: str = "ann") -> Signed:
+    return Signed("beacon", key, epoch, number, 0, nick, BEACON.write(), b"")
+
+
+def stranger(n: int) -> bytes:
+    return b"throw-away" + n.to_bytes(22, "big")
+
+
+class ABeacon(SynchronousTestCase):
+    def read(self, **changed: object) -> Beacon:
+        return Beacon.read(json.dumps({**GOOD, **changed}))
+
+    def test_it_is_read_as_written(self) -> None:
+        self.assertEqual(self.read(), BEACON)
+        for beacon in (BEACON, Beacon(1, 0, Heads()), Beacon(120, 65_535, Heads((9, 3), (1, 1)))):
+            self.assertEqual(Beacon.read(beacon.write()), beacon)
+
+    def test_it_has_no_address_and_no_host(self) -> None:
+        """Attack 39: files are where the datagram came from, whatever else the beacon says."""
+        self.assertEqual(self.read(host="10.0.0.1", address=["10.0.0.1", 80]), BEACON)
+        arrival = Roster(OWN).heard(message(), self.read(host="10.0.0.1"), HERE, 0.0)
+        self.assertEqual(arrival.peer.addresses, [HERE])
+
+    def test_a_privileged_port_is_refused(self) -> None:
+        """Attack 39: an announcement that points our connections at somebody's port 22."""
+        for port in (1, 22, 80, 443, 631, 1023):
+            self.assertRaises(BadBody, self.read, files=port)
+        self.assertEqual([self.read(files=port).files for port in (0, 1024, 65_535)],
+                         [0, 1024, 65_535])  # fmt: skip
+
+    def test_a_port_that_is_none_is_refused(self) -> None:
+        """Attack 39."""
+        for port in (-1, 65_536, 65_536 + 9393, 2**64, 9393.0, "9393", None, True, [9393]):
+            self.assertRaises(BadBody, self.read, files=port)
+
+    def test_an_interval_out_of_bounds_is_refused(self) -> None:
+        """Attack 40: nobody stays on the list for a year by one datagram."""
+        for every in (0, -5, EVERY_MOST + 1, 2**53, 5.0, "5", None, True):
+            self.assertRaises(BadBody, self.read, every=every)
+
+    def test_heads_out_of_bounds_are_refused(self) -> None:
+        """Attack 18."""
+        for head in (None, 5, [], [1], [1, 2, 3], [0, 5], [-1, 5], [1, -1], [1, 2**53], [2**53, 1],
+                     [1.0, 2], [1, "2"], [True, 2], {"1": 2}, "12"):  # fmt: skip
+            self.assertRaises(BadBody, self.read, chat=head)
+            self.assertRaises(BadBody, self.read, offers=head)
+        self.assertEqual(self.read(chat=[1, MAX_NUMBER]).heads.chat, (1, MAX_NUMBER))
+
+    def test_a_field_that_is_missing_is_refused(self) -> None:
+        for name in GOOD:
+            fields = {key: value for key, value in GOOD.items() if key != name}
+            self.assertRaises(BadBody, Beacon.read, json.dumps(fields))
+
+    def test_the_group_has_the_budget_not_the_node(self) -> None:
+        self.assertEqual([beacon_interval(n) for n in (1, 50, 300, 10_000)],
+                         [EVERY_LEAST, EVERY_LEAST, 30, EVERY_MOST])  # fmt: skip
+        for nodes in range(1, 2000, 7):
+            self.assertLessEqual(nodes / beacon_interval(nodes), 20)
+
+
+class Freshness(SynchronousTestCase):
+    def test_a_replay_is_noticed(self) -> None:
+        """Attack 36."""
+        roster = Roster(OWN)
+        self.assertTrue(roster.fresh(message(number=5)))
+        self.assertFalse(roster.fresh(message(number=5)))
+        self.assertTrue(roster.fresh(message(number=6)))
+        self.assertFalse(roster.fresh(message(number=5)))
+
+    def test_messages_out_of_order_are_each_taken_once(self) -> None:
+        """Attack 36: reordering."""
+        window = ReplayWindow()
+        window.fresh(1, 100)
+        order = [103, 101, 102, 110, 104, 109]
+        self.assertEqual([window.fresh(1, number) for number in order], [True] * 6)
+        self.assertEqual([window.fresh(1, number) for number in order], [False] * 6)
+
+    def test_what_is_too_old_to_tell_is_refused(self) -> None:
+        """Attack 36."""
+        window = ReplayWindow()
+        window.fresh(1, 1000)
+        self.assertTrue(window.fresh(1, 1000 + WINDOW))
+        self.assertFalse(window.fresh(1, 1000))
+        self.assertTrue(window.fresh(1, 1001))
+
+    def test_a_restarted_publisher_is_heard_and_its_past_is_not(self) -> None:
+        """Attack 36: restart. Its numbers go on above; a lost memory has a later epoch."""
+        window = ReplayWindow()
+        self.assertTrue(window.fresh(1, (1 << 24) + 5))
+        self.assertTrue(window.fresh(1, (2 << 24) + 1))
+        self.assertFalse(window.fresh(1, (1 << 24) + 6))
+        self.assertTrue(window.fresh(2, 1))
+        self.assertFalse(window.fresh(1, (3 << 24) + 1))
+        self.assertTrue(window.fresh(2, 2))
+
+    def test_after_our_restart_what_came_before_the_first_we_hear_is_refused(self) -> None:
+        """Attack 36: a goodbye of our last run, replayed right after a beacon of this one."""
+        roster = Roster(OWN)
+        self.assertTrue(roster.fresh(message(number=500)))
+        for number in range(436, 501):
+            self.assertFalse(roster.fresh(message(number=number)), number)
+        self.assertTrue(roster.fresh(message(number=501)))
+
+    def test_numbers_at_their_ends(self) -> None:
+        """Attack 18."""
+        window = ReplayWindow()
+        for epoch, number, fresh in [
+            (1, 1, True), (1, MAX_NUMBER, True), (1, MAX_NUMBER, False), (1, 1, False),
+            (1, MAX_NUMBER - 1, True), (1, MAX_NUMBER - WINDOW, False), (MAX_NUMBER, 1, True),
+        ]:  # fmt: skip
+            self.assertEqual(window.fresh(epoch, number), fresh, (epoch, number))
+        self.assertLess(window._seen, 1 << WINDOW)
+
+    @settings(deadline=None)
+    @given(st.lists(st.tuples(st.integers(1, 2), st.integers(1, 200)), max_size=300))
+    def test_nothing_is_ever_taken_twice_and_nothing_new_is_lost(
+        self, heard: list[tuple[int, int]]
+    ) -> None:
+        """Attack 36, against a model that forgets nothing."""
+        window, taken, first = ReplayWindow(), set(), {}
+        for epoch, number in heard:
+            latest = max((e for e, _ in taken), default=0)
+            highest = max((n for e, n in taken if e == epoch), default=0)
+            if epoch > latest:
+                first[epoch] = number
+            expected = (
+                epoch >= latest
+                and (epoch, number) not in taken
+                and number > highest - WINDOW
+                and number >= first[epoch]
+            )
+            self.assertEqual(window.fresh(epoch, number), expected)
+            if expected:
+                taken.add((epoch, number))
+
+    def test_throw_away_keys_do_not_make_a_pinned_one_forgotten(self) -> None:
+        """Attack 37: throw-away keys, then replay of a pinned key."""
+        roster = Roster(OWN, [(ANN, "ann")])
+        self.assertTrue(roster.fresh(message(ANN, 7)))
+        for n in range(2 * MAX_PEERS):
+            self.assertTrue(roster.fresh(message(stranger(n))))
+        self.assertFalse(roster.fresh(message(ANN, 7)))
+        self.assertLessEqual(len(roster._windows), MAX_PEERS)
+
+    def test_a_key_pinned_in_this_run_is_protected_too(self) -> None:
+        """Attack 37."""
+        roster = Roster(OWN)
+        roster.fresh(message(ANN, 7))
+        peer = roster.heard(message(ANN, 7), BEACON, HERE, 0.0).peer
+        self.assertTrue(roster.pin_due(peer, PIN_AFTER))
+        for n in range(2 * MAX_PEERS):
+            roster.fresh(message(stranger(n)))
+            roster.heard(message(stranger(n)), BEACON, HERE, 1.0)
+        self.assertFalse(roster.fresh(message(ANN, 7)))
+        self.assertIs(roster.peer(ANN), peer)
+
+
+class WhoIsHere(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.roster = Roster(OWN)
+
+    def heard(self, key: bytes = ANN, nick: str = "ann", now: float = 0.0) -> Arrival | None:
+        return self.roster.heard(message(key, nick=nick), BEACON, HERE, now)
+
+    def test_the_first_beacon_is_an_arrival(self) -> None:
+        self.assertTrue(self.heard().joined)
+        again = self.heard(now=5.0)
+        self.assertFalse(again.joined)
+        self.assertIsNone(again.old_nick)
+        self.assertEqual((len(self.roster), self.roster.peers()), (1, [again.peer]))
+
+    def test_another_nick_is_told(self) -> None:
+        self.heard()
+        arrival = self.heard(nick="anna")
+        self.assertEqual((arrival.joined, arrival.old_nick, arrival.peer.nick),
+                         (False, "ann", "anna"))  # fmt: skip
+
+    def test_the_silent_expire_after_three_and_a_half_intervals(self) -> None:
+        self.heard()
+        self.heard(BOB, "bob", now=10.0)
+        self.assertEqual(self.roster.expire(SILENCE * 5 - 0.1), [])
+        self.assertEqual([peer.key for peer in self.roster.expire(SILENCE * 5)], [ANN])
+        self.assertEqual([peer.key for peer in self.roster.peers()], [BOB])
+        self.assertTrue(self.heard(now=100.0).joined)
+
+    def test_a_goodbye_removes(self) -> None:
+        self.heard()
+        self.assertEqual(self.roster.left(ANN).nick, "ann")
+        self.assertIsNone(self.roster.left(ANN))
+        self.assertIsNone(self.roster.peer(ANN))
+
+    def test_the_latest_addresses_are_kept_and_no_more(self) -> None:
+        """Attack 40."""
+        for n in (*range(1, 100), 97):
+            address = (f"10.0.0.{n}", 5)
+            arrival = self.roster.heard(message(), BEACON, address, 0.0)
+        hosts = [host for host, _ in arrival.peer.addresses]
+        self.assertEqual(hosts, ["10.0.0.97", "10.0.0.99", "10.0.0.98", "10.0.0.96"])
+        self.assertEqual(len(hosts), MAX_ADDRESSES)
+
+    def test_a_flood_of_strangers_is_bounded_and_leaves_the_pinned_alone(self) -> None:
+        """Attacks 37 and 40."""
+        self.roster = Roster(OWN, [(ANN, "ann")])
+        self.heard()
+        for n in range(2 * MAX_PEERS):
+            self.heard(stranger(n), f"nick{n}")
+        self.assertEqual(len(self.roster), MAX_PEERS)
+        self.assertIsNotNone(self.roster.peer(ANN))
+
+    def test_with_nobody_but_pinned_ones_a_stranger_finds_no_room(self) -> None:
+        """Attack 37."""
+        self.roster = Roster(OWN, [(stranger(n), "") for n in range(MAX_PINS)])
+        for n in range(MAX_PINS):
+            self.heard(stranger(n))
+        self.assertIsNone(self.heard(ANN))
+        self.assertEqual(len(self.roster), MAX_PEERS)
+
+    def test_who_was_crowded_out_is_told_as_gone(self) -> None:
+        for n in range(MAX_PEERS + 2):
+            self.heard(stranger(n))
+        self.heard(stranger(1))
+        self.assertEqual([peer.key for peer in self.roster.expire(0.0)], [stranger(0), stranger(2)])
+        self.assertEqual(self.roster.expire(0.0), [])
+
+
+class Pins(SynchronousTestCase):
+    def test_who_stays_is_pinned_once(self) -> None:
+        roster = Roster(OWN)
+        peer = roster.heard(message(), BEACON, HERE, 100.0).peer
+        self.assertFalse(roster.pin_due(peer, 100.0 + PIN_AFTER - 1))
+        self.assertTrue(roster.pin_due(peer, 100.0 + PIN_AFTER))
+        self.assertFalse(roster.pin_due(peer, 200.0))
+        self.assertEqual(roster.pins, {ANN: "ann"})
+
+    def test_a_pinned_key_is_pinned_anew_under_another_nick(self) -> None:
+        roster = Roster(OWN, [(ANN, "ann")])
+        peer = roster.heard(message(nick="anna"), BEACON, HERE, 0.0).peer
+        self.assertTrue(roster.pin_due(peer, 0.0))
+        self.assertEqual(roster.pins, {ANN: "anna"})
+
+    def test_pins_are_bounded(self) -> None:
+        """Attack 40: of this run and of a memory of hostile size."""
+        roster = Roster(OWN, [(stranger(n), "") for n in range(2 * MAX_PINS)])
+        self.assertEqual(len(roster.pins), MAX_PINS)
+        peer = roster.heard(message(), BEACON, HERE, 0.0).peer
+        self.assertFalse(roster.pin_due(peer, PIN_AFTER))
+        self.assertEqual(len(roster.pins), MAX_PINS)
+
+
+class LookAlikes(SynchronousTestCase):
+    """Attack 35: the same or a look-alike nick from another key."""
+
+    def setUp(self) -> None:
+        self.roster = Roster(OWN, [(ANN, "Alice")])
+
+    def looks_like(self, key: bytes, nick: str) -> bytes | None:
+        return self.roster.heard(message(key, nick=nick), BEACON, HERE, 0.0).looks_like
+
+    def test_that_of_a_pinned_key_is_told_though_it_is_not_here(self) -> None:
+        """Attack 35."""
+        for n, nick in enumerate(("Alice", "alice", "Аlісе", "A1ice", "ALICE")):
+            self.assertEqual(self.looks_like(stranger(n), nick), ANN, nick)
+        self.assertIsNone(self.looks_like(BOB, "bob"))
+
+    def test_that_of_somebody_here_is_told_and_the_earlier_is_named(self) -> None:
+        """Attack 35."""
+        self.assertIsNone(self.looks_like(BOB, "bob"))
+        self.assertEqual(self.looks_like(stranger(1), "B0B"), BOB)
+        self.assertEqual(self.looks_like(stranger(2), "bob"), BOB)
+
+    def test_taking_it_later_is_told(self) -> None:
+        """Attack 35: a rename, once there is trust in the key."""
+        self.looks_like(BOB, "bob")
+        self.assertEqual(self.looks_like(BOB, "alice"), ANN)
+        self.assertEqual(self.looks_like(stranger(1), "alice"), ANN)
+
+    def test_ones_own_earlier_nick_and_an_empty_one_look_like_nobodys(self) -> None:
+        self.assertIsNone(self.looks_like(ANN, "alice"))
+        self.assertIsNone(self.looks_like(BOB, ""))
+        self.assertIsNone(self.looks_like(stranger(1), ""))
+
+    def test_a_nick_that_was_given_up_is_free(self) -> None:
+        for leave in (
+            lambda: self.roster.left(BOB),
+            lambda: self.roster.expire(1e9),
+            lambda: self.looks_like(BOB, "robert"),
+        ):
+            self.looks_like(BOB, "bob")
+            leave()
+            self.assertIsNone(self.looks_like(stranger(1), "bob"))
+            self.roster.left(stranger(1))
+
+    def test_a_pinned_key_that_changed_its_nick_is_known_by_the_new_one(self) -> None:
+        """Attack 35."""
+        peer = self.roster.heard(message(ANN, nick="Zoe"), BEACON, HERE, 0.0).peer
+        self.roster.pin_due(peer, 0.0)
+        self.roster.left(ANN)
+        self.assertEqual(self.looks_like(BOB, "zoe"), ANN)
+        self.assertIsNone(self.looks_like(stranger(1), "alice"))
+
+    def test_a_flood_of_nicks_hides_no_look_alike(self) -> None:
+        """Attacks 35 and 40."""
+        for n in range(2 * MAX_PEERS):
+            self.looks_like(stranger(n), f"x{n}")
+        self.assertEqual(self.looks_like(BOB, "alice"), ANN)
+        self.assertLessEqual(len(self.roster._nicks._look), MAX_PEERS)
+        self.assertLessEqual(len(self.roster._nicks._keys), MAX_PEERS)
+
+    def test_an_arrival_looks_at_its_own_nick_only(self) -> None:
+        """Attack 40: among thousands, comparing with each would stall the reactor."""
+        for n in range(500):
+            self.looks_like(stranger(n), f"x{n}")
+        looked: list[str] = []
+        look_alike = roster_module.look_alike
+        self.patch(
+            roster_module, "look_alike", lambda nick: (looked.append(nick), look_alike(nick))[1]
+        )
+        self.assertEqual(self.looks_like(BOB, "alice"), ANN)
+        self.assertEqual(set(looked), {"alice"})
+        self.assertLessEqual(len(looked), 3)
+
+    @settings(deadline=None)
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["heard", "left", "pin"]),
+                st.integers(0, 5),
+                st.sampled_from(["", "bob", "B0B", "eve"]),
+            ),
+            max_size=40,
+        )
+    )
+    def test_it_is_told_when_and_only_when_another_key_bears_it(
+        self, steps: list[tuple[str, int, str]]
+    ) -> None:
+        """Attack 35, against a model."""
+        roster, here, pins = Roster(OWN), {}, {}
+        for step, n, nick in steps:
+            key, look = stranger(n), nick.lower().replace("0", "o")
+            if step == "left":
+                roster.left(key)
+                here.pop(key, None)
+            elif step == "pin" and key in here:
+                roster.pin_due(roster.peer(key), PIN_AFTER)
+                pins[key] = here[key]
+            elif step == "heard":
+                others = {other for bearers in (pins, here) for other, borne in bearers.items()
+                          if look and borne == look and other != key}  # fmt: skip
+                arrival = roster.heard(message(key, nick=nick), BEACON, HERE, 0.0)
+                if arrival.joined or arrival.old_nick is not None:
+                    self.assertEqual(arrival.looks_like is not None, bool(others))
+                    self.assertTrue(not others or arrival.looks_like in others)
+                here[key] = look
