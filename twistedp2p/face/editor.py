@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import os
 import queue
+import signal
 import sys
 import threading
 from collections import deque
@@ -31,6 +33,7 @@ from twistedp2p.face.texts import rows_of
 
 _COLOURS = {
     "system": "36",
+    "ticket": "36",
     "warning": "1;33",
     "error": "1;31",
     "plain": "35",
@@ -38,6 +41,7 @@ _COLOURS = {
 COMMANDS = ("/say ", "/get ", "/quit", "/offer ", "/files ", "/who", "/withdraw ", "/nick ",
             "/transfers", "/cancel ", "/help")  # fmt: skip
 JOIN_TIMEOUT = 2.0  # seconds for the terminal to be put back in order
+STOP_TIMEOUT = 1.0  # seconds for Ctrl-Z to stop this process, where anybody could continue it
 MAX_WAITING = 2000  # lines that wait while the terminal takes none (Ctrl-S): the oldest go first
 # The terminal must not break rows by itself: it may count the cells of a text otherwise than we.
 _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
@@ -91,8 +95,12 @@ class _History(InMemoryHistory):
             super().append_string(string)
 
 
-def _key_bindings() -> KeyBindings:
+def _key_bindings(suspend: Callable[[], None]) -> KeyBindings:
     bindings = KeyBindings()
+
+    @bindings.add("c-z")
+    def _stop(_event: KeyPressEvent) -> None:
+        run_in_terminal(suspend)
 
     @bindings.add(Keys.BracketedPaste)
     def _paste(event: KeyPressEvent) -> None:
@@ -122,12 +130,15 @@ class Editor:
         self._lines: deque[tuple[str, str]] = deque(maxlen=MAX_WAITING)
         self._lock = threading.Lock()
         self._closed = False
+        self._continued = threading.Event()
+        self._keys = _key_bindings(self._suspend)
         self._thread = threading.Thread(target=self._run, name="menu", daemon=True)
 
     # -- in the reactor's thread
 
     def start(self) -> None:
         """Take the terminal."""
+        signal.signal(signal.SIGCONT, lambda *_: self._continued.set())
         self._thread.start()
 
     def show(self, text: str, style: str = "") -> None:
@@ -184,14 +195,23 @@ class Editor:
             self._context = contextvars.copy_context()
             self._session = PromptSession(
                 history=_History(),
-                key_bindings=_key_bindings(),
+                key_bindings=self._keys,
                 completer=self._completer,
                 complete_while_typing=False,
-                enable_suspend=True,
             )
             while (question := self._questions.get()) is not None:
                 self._answer(*question)
             self._print()
+
+    def _suspend(self) -> None:
+        """Stop with all of our job, and come back when it goes on.
+
+        The signal may be delivered to another thread, a little later: this one must not take the
+        terminal again before the shell has had it.
+        """
+        self._continued.clear()
+        os.kill(0, signal.SIGTSTP)
+        self._continued.wait(STOP_TIMEOUT)
 
     def _print_above(self, session: PromptSession[str]) -> None:
         if session.app.is_running:
@@ -209,7 +229,10 @@ class Editor:
 
     def _painted(self, text: str, style: str) -> str:
         colour = _COLOURS.get(style) if self._colours else None
-        rows = "\r\n".join(rows_of(text, self._columns()))
+        if style == "ticket":
+            rows = _WRAP + rows_of(text)[0] + _NO_WRAP
+        else:
+            rows = "\r\n".join(rows_of(text, self._columns()))
         return f"\x1b[{colour}m{rows}\x1b[0m\r\n" if colour else rows + "\r\n"
 
     def _columns(self) -> int:
@@ -230,7 +253,7 @@ class Editor:
         assert self._session is not None
         session = self._session
         if secret:
-            session = PromptSession(key_bindings=_key_bindings(), enable_suspend=True)
+            session = PromptSession(key_bindings=self._keys)
         self._completer.kind = complete
         self._running = session
         try:

@@ -36,7 +36,8 @@ class Screen(Protocol):
     has_bottom: bool  # it shows `Menu.bottom` below the question
 
     def show(self, text: str, style: str = "") -> None:
-        """Show one line above the question. Styles: chat, plain, system, warning, error, list."""
+        """Show one line above the question. Styles: chat, plain, list, system, warning, error,
+        and ticket: to be copied, so nothing is put into it where it is too long for a row."""
 
     def ask(self, question: str, *, secret: bool = False, complete: str = "") -> None:
         """Ask for the next line. `complete`: "", command, nick, path, choice or own."""
@@ -457,7 +458,7 @@ class Menu:
         ticket = self._desk.ticket(offer.name, offered.password)
         if offered.generated:
             self._system(self._("Its password: {password}"), password=offered.password)
-        self._system(self._("Its ticket: {ticket}"), ticket=ticket)
+        self._screen.show("* " + self._("Its ticket: {ticket}").format(ticket=ticket), "ticket")
         if tell:
             self._desk.say(str(ticket))
 

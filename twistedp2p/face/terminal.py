@@ -163,7 +163,8 @@ class PlainTerminal(LineReceiver):
         """Show one line; none while nobody reads, and what waits is enough."""
         if self._tide.high:
             return
-        lines = "".join(row + "\n" for row in rows_of(text, self._columns()))
+        columns = 0 if style == "ticket" else self._columns()
+        lines = "".join(row + "\n" for row in rows_of(text, columns))
         # Not behind the question, where a text of others could look like its answer.
         asked = self.interactive and self._asking
         self._write(f"\n{lines}{self._question} " if asked else lines)
