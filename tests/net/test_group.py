@@ -1,0 +1,493 @@
+"""The group's limits, its way out through several interfaces, and how those come and go."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+from typing import Any
+from unittest import mock
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import MessageLengthError
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from twistedp2p.core.datagram import Signed, Signer, group_name
+from twistedp2p.net import group as group_module
+from twistedp2p.net.group import (
+    ADDRESS_BURST,
+    ALL_BURST,
+    ALL_RATE,
+    PLAIN_ALL_BURST,
+    PLAIN_BURST,
+    RESERVE,
+    WATCH_EVERY,
+    Group,
+)
+from twistedp2p.net.interfaces import Interface
+from twistedp2p.net.sockets import SocketError
+
+GROUP, PORT = "239.0.0.1", 9392
+LO = Interface("lo", 1, "127.0.0.1", "255.0.0.0", True)
+WIRED = Interface("eth0", 2, "192.168.1.7", "255.255.255.0", False)
+WIRELESS = Interface("wlan0", 3, "10.1.2.3", "255.255.0.0", False)
+PEER = "192.168.1.8", 40_000
+
+
+class FakeSocket:
+    family = socket.AF_INET
+
+    def __init__(self, interface: Interface | None = None, port: int = 0) -> None:
+        self.interface = interface
+        self.port = port
+        self.joined: list[str] = []
+        self.closed = False
+
+    def fileno(self) -> FakeSocket:
+        return self  # what is adopted is then known by its socket
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakePort:
+    """An adopted socket; `refusal` is what the system says to whatever is sent."""
+
+    def __init__(self, sock: FakeSocket, protocol: Any, most: int) -> None:
+        self.sock, self.protocol, self.most = sock, protocol, most
+        self.sent: list[tuple[bytes, tuple[str, int]]] = []
+        self.refusal: Exception | None = None
+        self.stopped = False
+        self.asked = 0  # times that its address was looked up
+
+    def write(self, data: bytes, address: tuple[str, int]) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.sent.append((data, address))
+
+    def getHost(self) -> IPv4Address:
+        self.asked += 1
+        assert self.sock.interface is not None
+        return IPv4Address("UDP", self.sock.interface.address, 50_000 + self.sock.interface.index)
+
+    def stopListening(self) -> Deferred[None]:
+        self.stopped = True
+        return succeed(None)
+
+
+class FakeReactor(Clock):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ports: list[FakePort] = []
+
+    def adoptDatagramPort(self, sock: Any, family: int, protocol: Any, most: int) -> FakePort:
+        port = FakePort(sock, protocol, most)
+        self.ports.append(port)
+        return port
+
+
+class Listener:
+    """Notes what it is told; `pins` are the keys that it knows, `fails` what it raises."""
+
+    def __init__(self) -> None:
+        self.plain: list[tuple[str, tuple[str, int]]] = []
+        self.signed: list[Signed] = []
+        self.pins: set[bytes] = set()
+        self.fails: Exception | None = None
+
+    def plain_heard(self, text: str, address: tuple[str, int]) -> None:
+        self.plain.append((text, address))
+
+    def signed_heard(self, message: Signed, address: tuple[str, int]) -> None:
+        if self.fails is not None:
+            raise self.fails
+        self.signed.append(message)
+
+    def is_pinned(self, key: bytes) -> bool:
+        return key in self.pins
+
+
+class GroupTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.interfaces = [WIRED, WIRELESS, LO]
+        self.refused: dict[str, int] = {}  # name of an interface -> errno of its join or sender
+        self.sockets: list[FakeSocket] = []
+        self.patch(group_module, "group_receiver", self.receiver)
+        self.patch(group_module, "group_sender", self.sender)
+        self.patch(group_module, "join", self.join)
+        self.reactor, self.listener = FakeReactor(), Listener()
+        self.group = Group(self.reactor, GROUP, PORT, lambda: self.interfaces, ttl=3)
+        self.signer = Signer(Ed25519PrivateKey.generate(), group_name(GROUP, PORT))
+
+    def receiver(self, group: str, port: int, interfaces: Any) -> FakeSocket:
+        sock = FakeSocket(port=port)
+        sock.joined = [interface.name for interface in interfaces]
+        self.sockets.append(sock)
+        return sock
+
+    def sender(self, interface: Interface, ttl: int) -> FakeSocket:
+        self.assertEqual(ttl, 3)
+        self.maybe_refuse(interface)
+        sock = FakeSocket(interface)
+        self.sockets.append(sock)
+        return sock
+
+    def join(self, sock: FakeSocket, group: str, interface: Interface) -> None:
+        self.maybe_refuse(interface)
+        if interface.name not in sock.joined:
+            sock.joined.append(interface.name)
+
+    def maybe_refuse(self, interface: Interface) -> None:
+        if interface.name in self.refused:
+            raise SocketError(self.refused[interface.name], "refused")
+
+    def start(self) -> None:
+        self.group.start(self.listener)
+
+    def port_of(self, interface: Interface) -> FakePort:
+        """The port that sends through an interface now."""
+        return next(
+            port
+            for port in reversed(self.reactor.ports)
+            if port.sock.interface == interface and not port.stopped
+        )
+
+    def hear(self, data: bytes, address: tuple[str, int] = PEER) -> None:
+        self.reactor.ports[0].protocol.datagramReceived(data, address)
+
+    def signed(self, number: int, signer: Signer | None = None) -> bytes:
+        return (signer or self.signer).sign("say", 1, number, 0, "bob", f"line {number}").raw
+
+    def verifications(self) -> mock.Mock:
+        counted = mock.Mock(side_effect=group_module.verify)
+        self.patch(group_module, "verify", counted)
+        return counted
+
+
+class HearingTests(GroupTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.start()
+
+    def test_a_plain_line_and_a_signed_one_are_told_with_their_source(self) -> None:
+        self.hear("coucou é".encode())
+        self.hear(self.signed(1))
+        self.assertEqual(self.listener.plain, [("coucou é", PEER)])
+        self.assertEqual([each.body for each in self.listener.signed], ["line 1"])
+
+    def test_all_sockets_take_datagrams_whole(self) -> None:
+        self.assertEqual([port.most for port in self.reactor.ports], [65_536] * 5)
+        for port in self.reactor.ports:
+            port.protocol.datagramReceived(b"hello " + str(id(port)).encode(), PEER)
+        self.assertEqual(len(self.listener.plain), 5)
+
+    def test_what_we_sent_ourselves_is_not_heard(self) -> None:
+        for interface in self.interfaces:
+            own = interface.address, 50_000 + interface.index
+            self.hear(b"hello", own)
+            self.hear(self.signed(1), own)
+        self.assertEqual(self.listener.plain + self.listener.signed, [])
+        self.hear(b"hello", (WIRED.address, 1))  # a script on this host
+        self.assertEqual(len(self.listener.plain), 1)
+
+    def test_our_own_addresses_are_not_looked_up_for_each_datagram(self) -> None:
+        for _ in range(100):
+            self.hear(b"hello")
+        self.assertEqual([port.asked for port in self.reactor.ports[2:]], [1, 1, 1])
+
+    def test_damaged_datagrams_are_counted_and_told_to_nobody(self) -> None:
+        """Attack 36: every bit of a signed datagram flipped, one at a time."""
+        raw = self.signed(1)
+        for bit in range(8 * len(raw)):
+            self.reactor.advance(0.1)
+            flipped = bytearray(raw)
+            flipped[bit // 8] ^= 1 << bit % 8
+            self.hear(bytes(flipped))
+        self.assertEqual(self.listener.signed, [])
+        counted = sum(self.group.dropped.values()) + len(self.listener.plain)
+        self.assertEqual(counted, 8 * len(raw))
+        self.assertLess(len(self.group.dropped), 10)
+
+    def test_a_line_signed_for_another_group_is_dropped(self) -> None:
+        """Attack 36: replay in another group, and on another port."""
+        for group, port in (("239.0.0.2", PORT), (GROUP, PORT + 2)):
+            other = Signer(self.signer.private_key, group_name(group, port))
+            self.hear(self.signed(1, other))
+        self.assertEqual(self.listener.signed, [])
+        self.assertEqual(self.group.dropped, {"a wrong signature": 2})
+
+    def test_bytes_of_any_kind_and_length_are_borne(self) -> None:
+        for data in (
+            b"",
+            b"\xff",
+            b"\0",
+            b"\n",
+            os.urandom(65_507),
+            b"~p2pshare/1 ",
+            b"a" * 65_507,
+        ):
+            self.reactor.advance(1)
+            self.hear(data)
+        self.assertEqual(self.listener.signed, [])
+
+    def test_a_failure_in_taking_one_is_logged_once_counted_and_ends_nothing(self) -> None:
+        self.listener.fails = KeyError("a defect")
+        for number in range(5):
+            self.hear(self.signed(number + 1))
+        self.assertEqual(self.group.dropped, {"failed here (KeyError)": 5})
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.listener.fails = None
+        self.hear(self.signed(6))
+        self.assertEqual(len(self.listener.signed), 1)
+
+
+class LimitTests(GroupTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.start()
+
+    def test_an_address_over_its_limit_costs_no_verification(self) -> None:
+        """Attack 40: a flood of signatures from one address."""
+        verified = self.verifications()
+        raw = self.signed(1)
+        for _ in range(5000):
+            self.hear(raw)
+        self.assertEqual(verified.call_count, ADDRESS_BURST)
+        self.assertEqual(self.group.dropped["address over its limit"], 5000 - ADDRESS_BURST)
+        self.hear(self.signed(2), ("192.168.1.9", 1))
+        self.assertEqual(self.listener.signed[-1].number, 2)
+
+    def test_another_port_is_not_another_address(self) -> None:
+        verified = self.verifications()
+        for port in range(1000):
+            self.hear(self.signed(1), ("192.168.1.8", 1024 + port))
+        self.assertEqual(verified.call_count, ADDRESS_BURST)
+
+    def test_strangers_of_all_addresses_leave_half_to_pinned_keys(self) -> None:
+        """Attack 40: a flood of signatures from addresses without end."""
+        pinned = Signer(Ed25519PrivateKey.generate(), group_name(GROUP, PORT))
+        self.listener.pins.add(pinned.key)
+        verified = self.verifications()
+        raw = self.signed(1)
+        for number in range(5000):
+            self.hear(raw, (str(ipaddress.IPv4Address(number)), 1))
+        self.assertLessEqual(verified.call_count, ALL_BURST * (1 - RESERVE) + 1)
+        before = len(self.listener.signed)
+        for number in range(100):
+            self.hear(self.signed(number + 1, pinned))
+        self.assertEqual(len(self.listener.signed) - before, 100)
+
+    def test_no_more_is_verified_than_the_whole_limit_even_of_pinned_keys(self) -> None:
+        self.listener.pins.add(self.signer.key)
+        verified = self.verifications()
+        raw = self.signed(1)
+        for number in range(5000):
+            self.hear(raw, (str(ipaddress.IPv4Address(number)), 1))
+        self.assertEqual(verified.call_count, ALL_BURST)
+        self.reactor.advance(1)
+        for number in range(5000):
+            self.hear(raw, (str(ipaddress.IPv4Address(number)), 1))
+        self.assertEqual(verified.call_count, ALL_BURST + ALL_RATE)
+
+    def test_plain_lines_of_one_address_are_few(self) -> None:
+        for number in range(100):
+            self.hear(f"line {number}".encode())
+        self.assertEqual(len(self.listener.plain), PLAIN_BURST)
+        self.reactor.advance(2)
+        for number in range(100):
+            self.hear(f"more {number}".encode())
+        self.assertEqual(len(self.listener.plain), PLAIN_BURST + 4)
+
+    def test_plain_lines_of_all_addresses_are_bounded_too(self) -> None:
+        """Attack 40: nothing proves the address of a plain line."""
+        for number in range(5000):
+            self.hear(b"line", (str(ipaddress.IPv4Address(number)), 1))
+        self.assertEqual(len(self.listener.plain), PLAIN_ALL_BURST)
+        self.assertLessEqual(len(self.group._last_plain), PLAIN_ALL_BURST)
+
+    def test_the_same_line_by_two_interfaces_is_told_once(self) -> None:
+        self.hear(b"hello")
+        self.reactor.advance(0.2)
+        self.hear(b"hello")
+        self.hear(b"hello", ("192.168.1.9", 40_000))
+        self.assertEqual(len(self.listener.plain), 2)
+        self.reactor.advance(0.4)
+        self.hear(b"hello")
+        self.assertEqual(len(self.listener.plain), 3)
+
+
+class SendingTests(GroupTestCase):
+    def sent(self, interface: Interface) -> list[int]:
+        """The ports to which something went through an interface."""
+        sent = self.port_of(interface).sent
+        self.assertEqual({address for _, (address, _) in sent} - {GROUP}, set())
+        return [port for _, (_, port) in sent]
+
+    def test_a_line_goes_to_the_port_of_people_but_not_twice_to_scripts_of_this_host(self) -> None:
+        self.start()
+        self.assertTrue(self.group.say(b"hello"))
+        self.assertEqual(self.sent(WIRED), [PORT])
+        self.assertEqual(self.sent(WIRELESS), [PORT])
+        self.assertEqual(self.sent(LO), [PORT + 1])
+
+    def test_with_no_network_a_line_goes_to_scripts_by_the_loopback(self) -> None:
+        self.interfaces[:] = [LO]
+        self.group = Group(self.reactor, GROUP, PORT, lambda: self.interfaces, ttl=3)
+        self.start()
+        self.group.say(b"hello")
+        self.assertEqual(self.sent(LO), [PORT])
+
+    def test_messages_of_nodes_go_to_the_port_of_nodes(self) -> None:
+        self.start()
+        self.group.tell(b"hello")
+        for interface in self.interfaces:
+            self.assertEqual(self.sent(interface), [PORT + 1])
+
+    def test_one_bad_interface_never_disables_the_others(self) -> None:
+        self.start()
+        refusals: list[Exception] = [
+            OSError(number, os.strerror(number))
+            for number in (
+                errno.ENETUNREACH,
+                errno.ENODEV,
+                errno.EPERM,
+                errno.ENOBUFS,
+                errno.EAGAIN,
+                errno.EHOSTUNREACH,
+                errno.EINVAL,
+            )
+        ]
+        for refusal in [*refusals, MessageLengthError("message too long")]:
+            self.port_of(WIRED).refusal = refusal
+            self.assertTrue(self.group.say(b"hello"), refusal)
+            self.assertTrue(self.group.tell(b"hello"), refusal)
+            self.assertEqual(self.port_of(WIRED).sent, [])
+        self.assertEqual(len(self.sent(WIRELESS)), 16)
+        self.port_of(WIRED).refusal = None
+        self.group.say(b"again")
+        self.assertEqual(self.sent(WIRED), [PORT])
+
+    def test_what_no_interface_takes_is_told(self) -> None:
+        self.start()
+        for interface in self.interfaces:
+            self.port_of(interface).refusal = OSError(errno.ENETUNREACH, "unreachable")
+        self.assertFalse(self.group.say(b"hello"))
+        self.assertFalse(self.group.tell(b"hello"))
+        self.assertFalse(self.group.reply(b"hello", PEER))
+
+    def test_a_reply_goes_through_the_network_of_the_other(self) -> None:
+        self.start()
+        for interface, host in (
+            (WIRED, "192.168.1.99"),
+            (WIRELESS, "10.1.200.1"),
+            (LO, "127.9.9.9"),
+        ):
+            self.assertTrue(self.group.reply(b"hello", (host, 7)))
+            self.assertEqual(self.port_of(interface).sent, [(b"hello", (host, 7))])
+
+    def test_a_reply_that_is_refused_there_is_tried_elsewhere(self) -> None:
+        self.start()
+        self.port_of(WIRED).refusal = OSError(errno.EPERM, "not permitted")
+        self.assertTrue(self.group.reply(b"hello", PEER))
+        self.assertEqual(len(self.port_of(WIRELESS).sent), 1)
+        self.assertEqual(self.port_of(LO).sent, [])
+
+    def test_addresses_of_a_network_come_before_the_loopback(self) -> None:
+        self.interfaces.reverse()
+        self.group = Group(self.reactor, GROUP, PORT, lambda: self.interfaces, ttl=3)
+        self.start()
+        self.assertEqual(self.group.addresses(), [WIRELESS.address, WIRED.address, LO.address])
+
+
+class WatchTests(GroupTestCase):
+    def names(self) -> set[str]:
+        return set(self.group.addresses())
+
+    def look(self) -> None:
+        self.reactor.advance(WATCH_EVERY)
+
+    def test_an_interface_that_comes_is_joined_and_sent_through(self) -> None:
+        self.interfaces[:] = [LO]
+        self.start()
+        self.look()
+        self.interfaces[:] = [LO, WIRED]
+        self.look()
+        self.group.tell(b"hello")
+        self.assertEqual(len(self.port_of(WIRED).sent), 1)
+        for sock in self.sockets[:2]:
+            self.assertIn("eth0", sock.joined)
+        self.hear(b"hello", (WIRED.address, 50_000 + WIRED.index))
+        self.assertEqual(self.listener.plain, [])
+
+    def test_an_interface_that_goes_is_let_go_of(self) -> None:
+        self.start()
+        port = self.port_of(WIRED)
+        self.interfaces.remove(WIRED)
+        self.look()
+        self.assertTrue(port.stopped)
+        self.assertEqual(self.names(), {WIRELESS.address, LO.address})
+        self.hear(b"hello", (WIRED.address, 50_000 + WIRED.index))
+        self.assertEqual(len(self.listener.plain), 1)  # whoever has that address now
+
+    def test_an_interface_made_anew_is_taken_up_again(self) -> None:
+        self.start()
+        anew = Interface("eth0", 9, WIRED.address, WIRED.netmask, False)
+        for sock in self.sockets[:2]:
+            sock.joined.remove("eth0")
+        self.interfaces[0] = anew
+        self.look()
+        self.assertEqual([sock.joined.count("eth0") for sock in self.sockets[:2]], [1, 1])
+        self.group.tell(b"hello")
+        self.assertEqual(len(self.port_of(anew).sent), 1)
+
+    def test_none_is_given_up_for_good(self) -> None:
+        self.refused = {"eth0": errno.ENOBUFS}
+        self.start()
+        self.assertEqual(self.names(), {WIRELESS.address, LO.address})
+        for sock in self.sockets[:2]:
+            sock.joined.remove("eth0")
+        self.look()
+        self.refused = {}
+        self.look()
+        self.assertEqual(len(self.names()), 3)
+        self.assertTrue(all("eth0" in sock.joined for sock in self.sockets[:2]))
+
+    def test_a_membership_that_was_lost_is_taken_again(self) -> None:
+        self.start()
+        for sock in self.sockets[:2]:
+            sock.joined.remove("eth0")
+        self.look()
+        self.assertTrue(all("eth0" in sock.joined for sock in self.sockets[:2]))
+
+    def test_no_interface_at_all_for_a_while(self) -> None:
+        self.start()
+        there, self.interfaces[:] = list(self.interfaces), []
+        self.look()
+        self.assertFalse(self.group.say(b"hello"))
+        self.assertFalse(self.group.reply(b"hello", PEER))
+        self.assertEqual(self.group.addresses(), [])
+        self.interfaces[:] = there
+        self.look()
+        self.assertTrue(self.group.say(b"hello"))
+
+    def test_closing_lets_go_of_every_socket_and_timer(self) -> None:
+        self.start()
+        self.successResultOf(self.group.close())
+        self.assertTrue(all(port.stopped for port in self.reactor.ports))
+        self.assertTrue(all(sock.closed for sock in self.sockets))
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_where_one_port_is_taken_the_other_is_let_go_of(self) -> None:
+        def receiver(group: str, port: int, interfaces: Any) -> FakeSocket:
+            if port == PORT + 1:
+                raise SocketError(errno.EADDRINUSE, "in use")
+            return self.receiver(group, port, interfaces)
+
+        self.patch(group_module, "group_receiver", receiver)
+        self.sockets.clear()
+        self.assertRaises(SocketError, Group, self.reactor, GROUP, PORT, lambda: [LO])
+        self.assertEqual([sock.closed for sock in self.sockets], [True])
