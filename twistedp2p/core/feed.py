@@ -14,26 +14,27 @@ Bodies (JSON objects)::
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 
 import attrs
 
 from twistedp2p.core import body
 from twistedp2p.core.body import BadBody, Range
-from twistedp2p.core.datagram import MAX_NUMBER
+from twistedp2p.core.datagram import MAX_DATAGRAM, MAX_NUMBER
 from twistedp2p.core.names import b64, unb64
 
 LOG_NAMES = ("chat", "offers")
 MAX_RANGES = 1024  # runs of numbers held of one log; an honest feed has a handful
-ASK_ITEMS = 100  # numbers asked for at once
-ASK_RANGES = 30  # ranges in one ask: what fits a datagram
-GONE_RANGES = 30  # ranges in one gone message
+ASK_ITEMS = 100  # numbers of one log asked for at once
+ASK_ROOM = 380  # bytes of ranges of one log: two logs fit one datagram, however large the numbers
+GONE_RANGES = 20  # ranges in one gone message: fits, however large the numbers
 CHAT_BACKLOG = 100  # lines of an unknown feed that a newcomer asks for
 RETRY_FIRST, RETRY_FACTOR, RETRY_MOST = 0.5, 1.5, 5.0  # seconds, ratio, seconds
 TRIES = 6  # asks without any answer, until the next beacon
 
 
 class Ranges:
-    """A set of whole numbers kept as runs, at most `MAX_RANGES` of them."""
+    """A set of whole numbers from 1 on, kept as runs: at most `MAX_RANGES`, and one from 1."""
 
     def __init__(self, runs: list[Range] | None = None) -> None:
         self._runs = list(runs or [])
@@ -41,6 +42,9 @@ class Ranges:
     def __contains__(self, number: int) -> bool:
         at = bisect_left(self._runs, (number + 1,)) - 1
         return at >= 0 and self._runs[at][1] >= number
+
+    def __bool__(self) -> bool:
+        return bool(self._runs)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ranges) and self._runs == other._runs
@@ -59,23 +63,22 @@ class Ranges:
         while end < len(self._runs) and self._runs[end][0] <= high + 1:
             low, high = min(low, self._runs[end][0]), max(high, self._runs[end][1])
             end += 1
-        if end == at and len(self._runs) >= MAX_RANGES:
+        if end == at and len(self._runs) >= MAX_RANGES and low > 1:
             return False
         self._runs[at:end] = [(low, high)]
         return True
 
-    def missing(self, low: int, high: int) -> list[Range]:
-        """The gaps between `low` and `high`, both included."""
-        gaps = []
-        for first, last in self._runs[max(0, bisect_left(self._runs, (low,)) - 1) :]:
+    def missing(self, low: int, high: int) -> Iterator[Range]:
+        """The gaps between `low` and `high`, both included, rising."""
+        for at in range(max(0, bisect_left(self._runs, (low,)) - 1), len(self._runs)):
+            first, last = self._runs[at]
             if first > high:
                 break
             if first > low:
-                gaps.append((low, first - 1))
+                yield low, first - 1
             low = max(low, last + 1)
         if low <= high:
-            gaps.append((low, high))
-        return gaps
+            yield low, high
 
 
 @attrs.frozen
@@ -86,13 +89,15 @@ class Heads:
     offers: Range = (1, 0)
 
 
-def first_of(ranges: list[Range], most: int, pieces: int) -> list[Range]:
-    """The first `most` numbers of `ranges`, in at most `pieces` ranges."""
+def first_of(ranges: Iterable[Range], most: int, room: int) -> list[Range]:
+    """The first `most` numbers of `ranges`, in what `room` bytes of a body can hold."""
     taken: list[Range] = []
-    for low, high in ranges[:pieces]:
-        if most <= 0:
+    for low, high in ranges:
+        high = min(high, low + most - 1)
+        room -= len(f"[{low},{high}],")
+        if most <= 0 or room < 0:
             break
-        taken.append((low, min(high, low + most - 1)))
+        taken.append((low, high))
         most -= high - low + 1
     return taken
 
@@ -111,15 +116,29 @@ class Feed:
     def heard_heads(self, heads: Heads, now: float, spread: float) -> None:
         """A beacon told its heads; an ask becomes due after `spread` seconds if some is missing."""
         self.heads = heads
+        for log in LOG_NAMES:
+            self._begin(log, *getattr(heads, log))
         self.tries = 0
         if self.ask_at is None and self.missing():
             self.ask_at = now + spread
 
+    def _begin(self, log: str, base: int, head: int) -> None:
+        """Count what is not worth asking for as here.
+
+        The run from 1 on then ends where the first gap begins: its answers always join that run,
+        so that even the most torn feed is mended, from below.
+        """
+        if log == "chat" and not self.have[log]:
+            base = max(base, head - CHAT_BACKLOG + 1)
+        if base > 1:
+            self.have[log].add(1, base - 1)
+
     def heard_entry(self, log: str, number: int, now: float, spread: float) -> bool:
         """An entry came; False when it was here already (or the feed is too torn to follow)."""
+        base, head = getattr(self.heads, log)
+        self._begin(log, base, number)
         if number in self.have[log] or not self.have[log].add(number):
             return False
-        base, head = getattr(self.heads, log)
         if number > head:
             self.heads = attrs.evolve(self.heads, **{log: (base, number)})
         self._progress(now, spread)
@@ -127,8 +146,10 @@ class Feed:
 
     def heard_gone(self, log: str, ranges: list[Range], now: float) -> None:
         """The origin says that these numbers were superseded."""
+        head = getattr(self.heads, log)[1]
         for low, high in ranges:
-            self.have[log].add(low, min(high, getattr(self.heads, log)[1]))
+            if low <= head:
+                self.have[log].add(low, min(high, head))
         self._progress(now, 0.0)
 
     def _progress(self, now: float, spread: float) -> None:
@@ -145,12 +166,8 @@ class Feed:
         """What to ask for, at most `ASK_ITEMS` numbers a log; empty when all is here."""
         gaps = {}
         for log in LOG_NAMES:
-            base, head = getattr(self.heads, log)
-            if log == "chat":
-                base = max(base, head - CHAT_BACKLOG + 1)
-            if found := first_of(
-                self.have[log].missing(max(1, base), head), ASK_ITEMS, ASK_RANGES // 2
-            ):
+            unheard = self.have[log].missing(1, getattr(self.heads, log)[1])
+            if found := first_of(unheard, ASK_ITEMS, ASK_ROOM):
                 gaps[log] = found
         return gaps
 
@@ -187,9 +204,9 @@ class Ask:
         except ValueError as error:
             raise BadBody("origin is no key") from error
         gaps = {
-            log: first_of(found, ASK_ITEMS, ASK_RANGES)
+            log: first_of(found, ASK_ITEMS, MAX_DATAGRAM)
             for log in LOG_NAMES
-            if (found := body.ranges(fields, log, ASK_RANGES))
+            if (found := body.ranges(fields, log, ASK_ITEMS))
         }
         return cls(origin, body.whole(fields, "epoch", MAX_NUMBER, 1), gaps)
 
