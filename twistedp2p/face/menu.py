@@ -10,6 +10,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from twisted.logger import Logger
+
 from twistedp2p.core.catalogue import Listing, Offer
 from twistedp2p.core.errors import N_, ShareError
 from twistedp2p.core.events import Event, OfferAdded, OfferGone, Progress
@@ -27,6 +29,8 @@ WHO_ROWS = 100  # nodes shown of those that are here
 FOR_EVERYBODY = "*"  # typed for a password
 TICKET_PROMPT = '("IP",port),("password","file")?'
 Step = Callable[[str], None]
+
+_log = Logger()
 
 
 class Screen(Protocol):
@@ -191,21 +195,20 @@ class Menu:
         """Go on with what comes later; what goes wrong is shown."""
         self._pending += 1
 
-        def settle(result: object) -> object:
+        def settle(_result: object) -> None:
             self._pending -= 1
             then()
             self._leave_when_done()
-            return result
 
         deferred.addCallback(use).addErrback(self._failed).addBoth(settle)
 
-    def _failed(self, failure: Any) -> Any:
-        if failure.check(ShareError):
-            self._error(failure.value)
-            return None
-        why = failure.getErrorMessage()
-        self._error(ShareError(N_("That failed unexpectedly ({why}); see the log."), why=why))
-        return failure
+    def _failed(self, failure: Any) -> None:
+        error = failure.value
+        if not isinstance(error, ShareError):
+            _log.failure("what the menu asked for failed", failure)
+            why = failure.getErrorMessage()
+            error = ShareError(N_("A defect of this program ({why}); the log says more."), why=why)
+        self._error(error)
 
     def _leave_when_done(self) -> None:
         if self._leaving and not self._pending and not self._desk.status().transfers:

@@ -55,15 +55,17 @@ def translations(environment: Mapping[str, str] = os.environ) -> Translate:
     of languages ends it: what stands after is not wanted, though only it has a translation.
     """
     wanted = environment.get("LC_ALL", "")
-    if not _is_english(wanted):
+    if not _is_c(wanted):
         names = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
         wanted = next((environment[name] for name in names if environment.get(name)), "")
-    languages = list(itertools.takewhile(lambda name: not _is_english(name), wanted.split(":")))
-    return gettext.translation("p2pshare", LOCALE_FOLDER, languages, fallback=True).gettext
+    languages = itertools.takewhile(
+        lambda name: not (_is_c(name) or name.startswith("en")), wanted.split(":")
+    )
+    return gettext.translation("p2pshare", LOCALE_FOLDER, list(languages), fallback=True).gettext
 
 
-def _is_english(locale: str) -> bool:
-    return locale.partition(".")[0] in ("C", "POSIX") or locale.startswith("en")
+def _is_c(locale: str) -> bool:
+    return locale.partition(".")[0] in ("C", "POSIX")
 
 
 def size_text(count: float) -> str:
