@@ -25,6 +25,7 @@ from twistedp2p.net.group import (
     PLAIN_ALL_BURST,
     PLAIN_BURST,
     RESERVE,
+    TURN,
     WATCH_EVERY,
     Group,
 )
@@ -62,6 +63,7 @@ class FakePort:
         self.sent: list[tuple[bytes, tuple[str, int]]] = []
         self.refusal: Exception | None = None
         self.stopped = False
+        self.maxThroughput = 0
         self.asked = 0  # times that its address was looked up
 
     def write(self, data: bytes, address: tuple[str, int]) -> None:
@@ -184,6 +186,9 @@ class HearingTests(GroupTestCase):
         for port in self.reactor.ports:
             port.protocol.datagramReceived(b"hello " + str(id(port)).encode(), PEER)
         self.assertEqual(len(self.listener.plain), 5)
+
+    def test_a_flood_on_one_socket_leaves_the_others_their_turn(self) -> None:
+        self.assertEqual({port.maxThroughput for port in self.reactor.ports}, {TURN})
 
     def test_what_we_sent_ourselves_is_not_heard(self) -> None:
         for interface in self.interfaces:

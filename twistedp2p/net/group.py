@@ -30,6 +30,7 @@ from twistedp2p.net.interfaces import Interface, changes
 from twistedp2p.net.sockets import SocketError, group_receiver, group_sender, join
 
 MAX_PACKET = 65_536  # bytes: Twisted cuts what is longer without a word
+TURN = 32_768  # bytes read of one socket before the others have their turn: some ms in a flood
 # An answer to a newcomer comes at 50 a second from one address, and a host may run several
 # nodes: 100 a second is what an honest address needs, and costs 1 % of a processor to check.
 ADDRESS_RATE, ADDRESS_BURST = 100.0, 300.0  # datagrams of one address
@@ -143,6 +144,7 @@ class Group:
 
     def _adopt(self, sock: Any, ear: _Ear) -> Any:
         port = self._reactor.adoptDatagramPort(sock.fileno(), sock.family, ear, MAX_PACKET)
+        port.maxThroughput = TURN
         if sock not in self._sockets:
             sock.close()
         return port
