@@ -374,6 +374,8 @@ class P2PShare(Service):
         super().stopService()
         if self._toolbar is not None and self._toolbar.running:
             self._toolbar.stop()
+        if self._screen is not None:
+            self._screen.close()  # the menu must not ask a node that is gone
         if self._editor is not None:
             self._editor.join()
         self._remove_pid_file()
