@@ -1,0 +1,449 @@
+"""Our own offers: made, kept, watched, and served."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.node.fakes import EPOCH_START, FakeReactor
+from twistedp2p.core.conversation import Refusal
+from twistedp2p.core.cpace import PUBLIC_PASSWORD, stretch
+from twistedp2p.core.errors import Exit, ShareError
+from twistedp2p.core.events import OfferAdded, OfferGone, Progress, WrongPassword
+from twistedp2p.core.limits import CHOSEN_BURST
+from twistedp2p.core.names import offer_id
+from twistedp2p.core.words import looks_generated
+from twistedp2p.disk.store import Store
+from twistedp2p.net.pump import in_threads_of
+from twistedp2p.node import shares as shares_module
+from twistedp2p.node.progress import Courses
+from twistedp2p.node.shares import GONE_AT_ONCE, READING_AT_ONCE, WATCH_EVERY, Offered, Shares
+
+ME, PEER = b"m" * 32, b"p" * 32
+
+
+def quick_stretch(password: str, owner: bytes, offer: bytes) -> bytes:
+    """In the place of Argon2id, with its bounds."""
+    if not 1 <= len(password) <= 256:
+        raise ValueError("a password has 1 to 256 characters")
+    return (password.encode() + owner + offer)[:32].ljust(32, b"\0")
+
+
+class Publishing:
+    """Notes what the group was told; `refuses` as where nothing can be kept."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.refuses = False
+
+    def publish_offer(self, offer: Any) -> None:
+        self._maybe_refuse()
+        self.told.append(offer.name)
+
+    def publish_withdraw(self, name: str, body: str) -> None:
+        self._maybe_refuse()
+        self.told.append(f"-{name}")
+
+    def _maybe_refuse(self) -> None:
+        if self.refuses:
+            raise ShareError("the disk is full")
+
+
+class SharesTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.patch(shares_module, "stretch", quick_stretch)
+        self.clock, self.publishing = FakeReactor(), Publishing()
+        self.events: list[Any] = []
+        self.waiting: list[Deferred[None]] = []  # calls that wait for `go`
+        self.arguments: list[tuple[Any, ...]] = []  # of those calls
+        self.threads_wait = False
+        self.store = Store(self.folder / "node.db", ME)
+        self.addCleanup(lambda: self.store.close())
+        self.make()
+
+    def make(self) -> None:
+        """Begin a run."""
+        self.shares = Shares(
+            self.store,
+            ME,
+            self.publishing,
+            Courses(self.clock.seconds, self.events.append),
+            self.events.append,
+            clock=self.clock,
+            wall=lambda: EPOCH_START + self.clock.seconds(),
+            in_thread=self.in_thread,
+            nick=lambda: "me",
+        )
+        self.addCleanup(self.shares.stop)
+
+    def in_thread(self, call: Any, *arguments: Any) -> Deferred[Any]:
+        run = in_threads_of(self.clock)
+        if not self.threads_wait:
+            return run(call, *arguments)
+        gate: Deferred[None] = Deferred()
+        self.waiting.append(gate)
+        self.arguments.append(arguments)
+        return gate.addCallback(lambda _: run(call, *arguments))
+
+    def go(self) -> None:
+        """Let one call in a thread run."""
+        self.waiting.pop(0).callback(None)
+
+    def restart(self) -> None:
+        self.shares.stop()
+        self.store.close()
+        self.store = Store(self.folder / "node.db", ME)
+        self.make()
+
+    def file(self, name: str = "a.jpg", content: bytes = b"content") -> Path:
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    def offering(self, path: object, password: str = "secret", public: bool = False) -> Any:
+        return Deferred.fromCoroutine(self.shares.offer(str(path), password, public))
+
+    def offer(self, path: object, password: str = "secret", public: bool = False) -> Offered:
+        return self.successResultOf(self.offering(path, password, public))  # type: ignore[no-any-return]
+
+    def refused(self, path: object, password: str = "secret") -> ShareError:
+        error = self.failureResultOf(self.offering(path, password), ShareError).value
+        str(error)  # every sentence has its values
+        return error  # type: ignore[no-any-return]
+
+    def names(self) -> list[str]:
+        return [share.name for share in self.shares.own()]
+
+    def told(self, kind: type) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+class OfferingTests(SharesTestCase):
+    def test_an_offer_is_told_kept_and_served(self) -> None:
+        offered = self.offer(self.file())
+        self.assertEqual((offered.password, offered.generated), ("secret", False))
+        self.assertEqual((offered.offer.name, offered.offer.size), ("a.jpg", 7))
+        self.assertEqual(self.publishing.told, ["a.jpg"])
+        (added,) = self.told(OfferAdded)
+        self.assertTrue(added.own)
+        served = self.shares.find(offered.offer.id)
+        with contextlib.closing(self.shares.open(served, 2, 3)) as reader:
+            self.assertEqual(reader.read(100), b"nte")
+
+    def test_the_password_is_stretched_for_this_owner_and_offer_and_not_kept(self) -> None:
+        """Attack 46: nothing on disk tells the password."""
+        self.patch(shares_module, "stretch", stretch)
+        offered = self.offer(self.file(), "correct horse")
+        served = self.shares.find(offered.offer.id)
+        self.assertEqual(served.prs, stretch("correct horse", ME, offered.offer.id))
+        self.store.close()
+        for path in self.folder.glob("node.db*"):
+            self.assertNotIn(b"correct horse", path.read_bytes())
+        self.assertNotIn("correct horse", repr(offered) + repr(served))
+
+    def test_no_password_makes_three_words(self) -> None:
+        offered = self.offer(self.file(), "")
+        self.assertTrue(offered.generated)
+        self.assertTrue(looks_generated(offered.password))
+        self.assertTrue(self.shares.find(offered.offer.id).generated)
+
+    def test_a_public_offer_is_marked_and_needs_no_password(self) -> None:
+        offered = self.offer(self.file(), public=True)
+        self.assertEqual((offered.password, offered.generated), ("", False))
+        self.assertTrue(offered.offer.public)
+        served = self.shares.find(offered.offer.id)
+        self.assertEqual(served.prs, quick_stretch(PUBLIC_PASSWORD, ME, offered.offer.id))
+
+    def test_another_file_of_the_same_name_gets_a_number(self) -> None:
+        self.offer(self.file())
+        offered = self.offer(self.file("other/a.jpg"))
+        self.assertEqual(offered.offer.name, "a (2).jpg")
+        self.assertEqual(self.names(), ["a (2).jpg", "a.jpg"])
+
+    def test_the_same_file_again_takes_the_place_of_its_offer(self) -> None:
+        path = self.file()
+        self.offer(path)
+        path.write_bytes(b"something else")
+        offered = self.offer(self.folder / "." / "a.jpg", "other")
+        self.assertEqual(offered.offer.size, 14)
+        self.assertEqual(self.names(), ["a.jpg"])
+        self.assertEqual(self.publishing.told, ["a.jpg", "a.jpg"])
+
+    def test_a_file_is_not_read_twice_at_once(self) -> None:
+        self.threads_wait = True
+        path = self.file()
+        first = self.offering(path)
+        self.refused(path)
+        self.go()
+        self.go()
+        self.successResultOf(first)
+        self.assertEqual(self.names(), ["a.jpg"])
+
+    def test_files_of_one_name_that_are_read_at_once_get_names_of_their_own(self) -> None:
+        self.threads_wait = True
+        both = [self.offering(self.file()), self.offering(self.file("other/a.jpg"))]
+        while self.waiting:
+            self.go()
+        names = [self.successResultOf(each).offer.name for each in both]
+        self.assertEqual(names, ["a.jpg", "a (2).jpg"])
+
+    def test_few_files_are_read_at_once(self) -> None:
+        self.threads_wait = True
+        offers = [self.offering(self.file(f"{number}")) for number in range(10)]
+        most = 0
+        while self.waiting:
+            most = max(most, len(self.waiting))
+            self.go()
+        self.assertEqual(most, READING_AT_ONCE)
+        for offer in offers:
+            self.successResultOf(offer)
+
+    def test_what_is_no_file_or_has_a_bad_password_is_refused_in_a_sentence(self) -> None:
+        os.mkfifo(self.folder / "pipe")
+        for path in (self.folder, self.folder / "none", self.folder / "pipe", "a\0b"):
+            self.assertEqual(self.refused(path).code, Exit.NO_INPUT)
+        self.assertEqual(self.refused(self.file(), "x" * 257).code, Exit.USAGE)
+        self.assertEqual(self.names(), [])
+        self.assertEqual(self.publishing.told, [])
+        self.offer(self.file())  # a failure leaves no name taken
+
+    def test_a_file_that_changes_while_it_is_read_is_refused(self) -> None:
+        """Attack 16: the digest is of what is served, or there is no offer."""
+        path = self.file(content=b"x" * 3_000_000)
+        changed = shares_module.read_whole
+
+        def read_whole(path: str, note: Any, stopped: Any) -> Any:
+            def meddle(done: int, size: int) -> None:
+                note(done, size)
+                with open(path, "ab") as file:
+                    file.write(b"more")
+
+            return changed(path, meddle, stopped)
+
+        self.patch(shares_module, "read_whole", read_whole)
+        self.refused(path)
+        self.assertEqual(self.names(), [])
+
+    def test_the_progress_of_reading_is_told_while_it_lasts(self) -> None:
+        self.threads_wait = True
+        offering = self.offering(self.file())
+        note = self.arguments[-1][1]
+        note(100_000, 400_000)  # as the thread does
+        self.clock.run_for(0.5)
+        self.assertEqual(
+            [(each.kind, each.done, each.size) for each in self.told(Progress)],
+            [("read", 100_000, 400_000)],
+        )
+        self.go()
+        self.go()
+        self.successResultOf(offering)
+        self.assertTrue(self.told(Progress)[-1].ended)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stopping_ends_the_reading_and_offers_nothing_any_more(self) -> None:
+        self.threads_wait = True
+        offering = self.offering(self.file())
+        self.go()  # read; the password is still to be stretched
+        self.shares.stop()
+        self.go()
+        self.failureResultOf(offering, ShareError)
+        self.assertEqual(self.publishing.told, [])
+        self.assertEqual(self.names(), [])
+
+    def test_there_is_a_most_of_offers(self) -> None:
+        self.patch(shares_module, "MAX_OFFERS_PER_NODE", 2)
+        self.offer(self.file("a"))
+        self.offer(self.file("b"))
+        self.refused(self.file("c"))
+
+    def test_offers_survive_a_restart(self) -> None:
+        offered = self.offer(self.file())
+        self.restart()
+        self.assertEqual(self.names(), ["a.jpg"])
+        self.assertEqual(self.shares.find(offered.offer.id).digest, offered.offer.digest)
+
+    def test_withdrawing_ends_it(self) -> None:
+        offered = self.offer(self.file())
+        self.shares.withdraw("a.jpg")
+        self.assertRaises(Refusal, self.shares.find, offered.offer.id)
+        self.assertEqual(self.publishing.told, ["a.jpg", "-a.jpg"])
+        error = self.assertRaises(ShareError, self.shares.withdraw, "a.jpg")
+        self.assertEqual(error.code, Exit.NOT_FOUND)
+        self.restart()
+        self.assertEqual(self.names(), [])
+
+
+class WatchingTests(SharesTestCase):
+    def test_files_that_changed_or_went_are_withdrawn_and_why_is_told(self) -> None:
+        kept, changed, gone, linked = (self.file(name) for name in ("k", "c", "g", "l"))
+        for path in (kept, changed, gone, linked):
+            self.offer(path)
+        self.shares.start()
+        self.clock.advance(0)
+        changed.write_bytes(b"other!!")
+        os.utime(changed, (1, 1))
+        gone.unlink()
+        linked.unlink()
+        linked.symlink_to(kept)
+        self.clock.advance(WATCH_EVERY)
+        self.assertEqual(self.names(), ["k"])
+        whys = {event.name: event.why for event in self.told(OfferGone)}
+        self.assertEqual(set(whys), {"c", "g", "l"})
+        self.assertTrue(all(whys.values()))
+        self.clock.advance(WATCH_EVERY)
+        self.assertEqual(len(self.told(OfferGone)), 3)
+
+    def test_what_changed_between_two_runs_is_noticed_at_the_start(self) -> None:
+        path = self.file()
+        self.offer(path)
+        self.shares.stop()
+        path.unlink()
+        self.restart()
+        self.shares.start()
+        self.clock.advance(0)
+        self.assertEqual(self.names(), [])
+
+    def test_a_whole_disk_that_went_is_withdrawn_a_few_at_a_time(self) -> None:
+        for number in range(5 * GONE_AT_ONCE):
+            self.offer(self.file(f"disk/{number}"))
+        shutil.rmtree(self.folder / "disk")
+        self.publishing.told.clear()
+        self.shares.start()
+        self.clock.advance(0)
+        self.assertEqual(len(self.publishing.told), GONE_AT_ONCE)
+        self.clock.pump([0.1] * 20)
+        self.assertEqual(len(self.publishing.told), 5 * GONE_AT_ONCE)
+        self.assertEqual(self.names(), [])
+
+    def test_the_look_goes_on_whatever_fails(self) -> None:
+        for name in ("a", "b"):
+            self.offer(self.file(name)), (self.folder / name).unlink()
+        self.publishing.refuses = True
+        self.shares.start()
+        self.clock.advance(0)
+        self.assertEqual(self.names(), [])
+        self.publishing.refuses = False
+        self.offer(self.file("c")), (self.folder / "c").unlink()
+        self.clock.advance(WATCH_EVERY)
+        self.assertEqual(self.names(), [])
+
+    def test_a_look_that_comes_back_after_the_end_does_nothing(self) -> None:
+        self.offer(self.file()), (self.folder / "a.jpg").unlink()
+        self.threads_wait = True
+        self.shares.start()
+        self.clock.advance(0)
+        self.shares.stop()
+        self.go()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.told(OfferGone), [])
+
+    def test_an_offer_made_anew_during_the_look_stays(self) -> None:
+        path = self.file()
+        self.offer(path)
+        path.write_bytes(b"changed")
+        os.utime(path, (1, 1))
+        self.threads_wait = True
+        self.shares.start()
+        self.clock.advance(0)
+        self.threads_wait = False
+        self.offer(path)
+        self.go()
+        self.assertEqual(self.names(), ["a.jpg"])
+
+
+class ServingTests(SharesTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = self.file()
+        self.offered = self.offer(self.path)
+        self.served = self.shares.find(self.offered.offer.id)
+
+    def guess(self, address: str = "10.0.0.9", right: bool = False) -> None:
+        self.shares.guess(self.served, address, PEER)
+        self.shares.guessed(self.served, address, PEER, right)
+
+    def test_a_file_that_is_not_what_was_offered_is_refused_and_withdrawn(self) -> None:
+        """Attack 28: a link put in its place; attack 16: another file."""
+        self.path.unlink()
+        self.path.symlink_to("/etc/passwd")
+        refusal = self.assertRaises(Refusal, self.shares.open, self.served, 0, 7)
+        self.assertEqual(refusal.line.code, 409)
+        self.assertEqual(self.names(), [])
+        self.assertTrue(self.told(OfferGone)[0].why)
+        refusal = self.assertRaises(Refusal, self.shares.open, self.served, 0, 7)
+        self.assertEqual(len(self.told(OfferGone)), 1)
+
+    def test_it_is_refused_even_where_the_withdrawal_cannot_be_kept(self) -> None:
+        self.publishing.refuses = True
+        self.path.unlink()
+        self.assertRaises(Refusal, self.shares.open, self.served, 0, 7)
+
+    def test_an_unknown_offer_and_one_after_the_end_are_not_found(self) -> None:
+        refusal = self.assertRaises(Refusal, self.shares.find, offer_id(ME, "b.jpg"))
+        self.assertEqual(refusal.line.code, 404)
+        self.shares.stop()
+        self.assertRaises(Refusal, self.shares.find, self.offered.offer.id)
+
+    def test_wrong_guesses_are_told_and_limited(self) -> None:
+        for number in range(int(CHOSEN_BURST)):
+            self.guess(f"10.0.1.{number}")
+        self.assertEqual(len(self.told(WrongPassword)), CHOSEN_BURST)
+        refusal = self.assertRaises(Refusal, self.guess, "10.0.2.1")
+        self.assertEqual(refusal.line.code, 429)
+        self.assertGreater(refusal.line.seconds, 0)
+
+    def test_the_count_of_guesses_survives_a_restart(self) -> None:
+        for number in range(int(CHOSEN_BURST)):
+            self.guess(f"10.0.1.{number}")
+        self.restart()
+        self.assertRaises(Refusal, self.guess, "10.0.2.1")
+        self.clock.advance(61)
+        self.guess("10.0.2.1")
+
+    def test_who_was_right_once_is_not_limited_even_after_a_restart(self) -> None:
+        self.guess(right=True)
+        self.restart()
+        for number in range(30):
+            self.guess(f"10.0.1.{number}")
+
+    def test_offering_the_same_file_again_forgives_no_guesses(self) -> None:
+        for number in range(int(CHOSEN_BURST)):
+            self.guess(f"10.0.1.{number}")
+        self.offer(self.path)
+        self.assertRaises(Refusal, self.guess, "10.0.2.1")
+
+    def test_a_damaged_count_does_not_hinder_serving(self) -> None:
+        self.store.save_guesses("a.jpg", {"tokens": "many"})
+        self.restart()
+        self.guess()
+
+    def test_public_offers_are_not_limited(self) -> None:
+        self.served = self.shares.find(self.offer(self.file("p"), public=True).offer.id)
+        for _ in range(100):
+            self.guess()
+        self.assertEqual(self.told(WrongPassword), [])
+
+    def test_a_count_that_cannot_be_kept_does_not_hinder_serving(self) -> None:
+        self.store._db._db.execute("PRAGMA query_only = 1")
+        self.guess()
+        self.assertEqual(len(self.told(WrongPassword)), 1)
+
+    def test_what_is_sent_is_told_as_one_transfer(self) -> None:
+        connection = object()
+        self.shares.progress(self.served, connection, 3, 7)
+        self.shares.progress(self.served, connection, 7, 7)
+        self.shares.ended(self.served, connection)
+        self.shares.ended(self.served, connection)
+        ended = [event for event in self.told(Progress) if event.kind == "serve" and event.ended]
+        self.assertEqual([(each.name, each.done, each.size) for each in ended], [("a.jpg", 7, 7)])
+        self.assertEqual(self.shares._serving, {})
