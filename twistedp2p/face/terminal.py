@@ -149,6 +149,7 @@ class PlainTerminal(LineReceiver):
         self._lines: deque[bytes] = deque()
         self._question = ""
         self._asking = self._feeding = False
+        self._beyond = b""  # what came after a line that was too long
         self._skipping = False  # the rest of a line that was too long
         self._over = False
         self._closed = False
@@ -192,6 +193,13 @@ class PlainTerminal(LineReceiver):
 
     # -- lines
 
+    def dataReceived(self, data: bytes) -> None:
+        """Called by Twisted, whose LineReceiver gives up what comes after too long a line."""
+        super().dataReceived(data)
+        while self._beyond:
+            data, self._beyond = self._beyond, b""
+            super().dataReceived(data)
+
     def lineReceived(self, line: bytes) -> None:
         """A line came, asked for or not yet."""
         if self._skipping:
@@ -208,8 +216,7 @@ class PlainTerminal(LineReceiver):
         if not self._skipping:
             self.lineReceived(line[:MAX_LINE])
         self._skipping = not ended
-        if ended:
-            self.setLineMode(rest)
+        self._beyond = rest
 
     def _feed(self) -> None:
         """Give the menu one line for each open question."""
