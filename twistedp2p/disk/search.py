@@ -39,20 +39,20 @@ def find(db: Database, query: Query, most: int) -> list[tuple[Any, ...]]:
     """
     owners = _owners(db, query) if query.owners else None
     words = [word for word in map(folded, query.words) if word]
-    if not words:
-        return [] if query.words else _rows(db, [], owners, most)
-    first = words[0]
     found: dict[int, tuple[Any, ...]] = {}
-    for anchored in (f"{EDGE}{first}{EDGE}", f"{EDGE}{first}.", f"{EDGE}{first}", first):
-        if len(found) < most and (len(anchored) >= INDEXED or anchored == first):
-            rows = _rows(db, [anchored, *words[1:]], owners, most)
-            found.update((row[0], row) for row in rows if len(found) < most or row[0] in found)
-    return [row[1:] for row in found.values()]
+    if not query.words:
+        found = _rows(db, [], owners, most)
+    elif words:
+        first = words[0]
+        for anchored in (f"{EDGE}{first}{EDGE}", f"{EDGE}{first}.", f"{EDGE}{first}", first):
+            if len(found) < most and (len(anchored) >= INDEXED or anchored == first):
+                found |= _rows(db, [anchored, *words[1:]], owners, most)
+    return list(found.values())[:most]
 
 
 def _rows(
     db: Database, words: list[str], owners: list[int] | None, most: int
-) -> list[tuple[Any, ...]]:
+) -> dict[int, tuple[Any, ...]]:
     where: list[str] = ["o.live", "f.present"]
     values: list[object] = []
     source, order = "offers AS o", "" if words else " ORDER BY o.stamp DESC"
@@ -66,11 +66,12 @@ def _rows(
     if owners is not None:
         where.append(f"o.feed IN ({', '.join('?' * len(owners))})")
         values += owners
-    return db.run(
+    rows = db.run(
         f"SELECT o.id, {COLUMNS}, f.nick FROM {source} CROSS JOIN feeds AS f ON f.id = o.feed"  # noqa: S608
         f" WHERE {' AND '.join(where)}{order} LIMIT {most}",
         *values,
     )
+    return {row[0]: row[1:] for row in rows}
 
 
 def _owners(db: Database, query: Query) -> list[int]:
