@@ -289,19 +289,44 @@ class WatchingTests(SharesTestCase):
         for path in (kept, changed, gone, linked):
             self.offer(path)
         self.shares.start()
-        self.clock.advance(0)
+        self.clock.run_for(0.1)
         changed.write_bytes(b"other!!")
         os.utime(changed, (1, 1))
         gone.unlink()
         linked.unlink()
         linked.symlink_to(kept)
-        self.clock.advance(WATCH_EVERY)
+        self.clock.run_for(WATCH_EVERY + 1)
         self.assertEqual(self.names(), ["k"])
         whys = {event.name: event.why for event in self.told(OfferGone)}
         self.assertEqual(set(whys), {"c", "g", "l"})
         self.assertTrue(all(whys.values()))
-        self.clock.advance(WATCH_EVERY)
+        self.clock.run_for(WATCH_EVERY + 1)
         self.assertEqual(len(self.told(OfferGone)), 3)
+
+    def test_many_files_are_looked_at_some_at_a_time(self) -> None:
+        self.patch(shares_module, "LOOK_AT_ONCE", 3)
+        for number in range(10):
+            self.offer(self.file(str(number)))
+        self.threads_wait = True
+        self.shares.start()
+        self.clock.run_for(0.1)
+        looks = []
+        while self.waiting:
+            looks.append(len(self.arguments[-1][0]))
+            self.go()
+            self.clock.run_for(0.1)
+        self.assertEqual(looks, [3, 3, 3, 1, 0])
+
+    def test_a_look_that_fails_is_logged_and_the_next_one_comes(self) -> None:
+        self.offer(self.file()), (self.folder / "a.jpg").unlink()
+        changed = shares_module._changed
+        self.patch(shares_module, "_changed", lambda shares: 1 / 0)
+        self.shares.start()
+        self.clock.run_for(0.1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        self.patch(shares_module, "_changed", changed)
+        self.clock.run_for(WATCH_EVERY + 1)
+        self.assertEqual(self.names(), [])
 
     def test_what_changed_between_two_runs_is_noticed_at_the_start(self) -> None:
         path = self.file()
@@ -310,7 +335,7 @@ class WatchingTests(SharesTestCase):
         path.unlink()
         self.restart()
         self.shares.start()
-        self.clock.advance(0)
+        self.clock.run_for(0.1)
         self.assertEqual(self.names(), [])
 
     def test_a_whole_disk_that_went_is_withdrawn_a_few_at_a_time(self) -> None:
@@ -319,9 +344,9 @@ class WatchingTests(SharesTestCase):
         shutil.rmtree(self.folder / "disk")
         self.publishing.told.clear()
         self.shares.start()
-        self.clock.advance(0)
+        self.clock.run_for(0.1)
         self.assertEqual(len(self.publishing.told), GONE_AT_ONCE)
-        self.clock.pump([0.1] * 20)
+        self.clock.run_for(2)
         self.assertEqual(len(self.publishing.told), 5 * GONE_AT_ONCE)
         self.assertEqual(self.names(), [])
 
@@ -330,18 +355,18 @@ class WatchingTests(SharesTestCase):
             self.offer(self.file(name)), (self.folder / name).unlink()
         self.publishing.refuses = True
         self.shares.start()
-        self.clock.advance(0)
+        self.clock.run_for(0.1)
         self.assertEqual(self.names(), [])
         self.publishing.refuses = False
         self.offer(self.file("c")), (self.folder / "c").unlink()
-        self.clock.advance(WATCH_EVERY)
+        self.clock.run_for(WATCH_EVERY + 1)
         self.assertEqual(self.names(), [])
 
     def test_a_look_that_comes_back_after_the_end_does_nothing(self) -> None:
         self.offer(self.file()), (self.folder / "a.jpg").unlink()
         self.threads_wait = True
         self.shares.start()
-        self.clock.advance(0)
+        self.clock.run_for(0.1)
         self.shares.stop()
         self.go()
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -354,7 +379,7 @@ class WatchingTests(SharesTestCase):
         os.utime(path, (1, 1))
         self.threads_wait = True
         self.shares.start()
-        self.clock.advance(0)
+        self.clock.run_for(0.1)
         self.threads_wait = False
         self.offer(path)
         self.go()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ import attrs
 from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twistedp2p.core.catalogue import MAX_OFFERS_PER_NODE, Offer, write_withdraw
 from twistedp2p.core.conversation import Refusal
@@ -36,6 +38,7 @@ from twistedp2p.node.memory import Notes
 from twistedp2p.node.progress import Courses
 
 WATCH_EVERY = 60.0  # seconds between looks at the offered files
+LOOK_AT_ONCE, LOOK_PAUSE = 200, 0.02  # files looked at in one go: a few ms; seconds in between
 READING_AT_ONCE = 2  # files whose digest is being computed
 GONE_AT_ONCE, GONE_EVERY = 10, 0.2  # files withdrawn in one go; seconds: 50 datagrams a second
 
@@ -209,17 +212,23 @@ class Shares:
 
     # -- watching
 
-    def _look(self) -> None:
-        shares = list(self._shares.values())
-        self._in_thread(_changed, shares).addCallbacks(self._looked, self._not_looked)
+    def _look(self, rest: Iterator[Share] | None = None) -> None:
+        """Look at all files, or at the `rest` of them, some at a time."""
+        rest = iter(list(self._shares.values())) if rest is None else rest
+        some = list(islice(rest, LOOK_AT_ONCE))
+        self._in_thread(_changed, some).addErrback(_not_looked).addCallback(
+            self._looked, rest if some else None
+        )
 
-    def _looked(self, found: list[tuple[Share, str]]) -> None:
-        """Withdraw them, a few at a time: a whole disk may have gone."""
+    def _looked(self, found: list[tuple[Share, str]], rest: Iterator[Share] | None) -> None:
+        """Withdraw those, a few at a time (a whole disk may have gone), then look on."""
         if self._stopped:
             return
         now, later = found[:GONE_AT_ONCE], found[GONE_AT_ONCE:]
         if later:
-            self._watch = self._clock.callLater(GONE_EVERY, self._looked, later)
+            self._watch = self._clock.callLater(GONE_EVERY, self._looked, later, rest)
+        elif rest is not None:
+            self._watch = self._clock.callLater(LOOK_PAUSE, self._look, rest)
         else:
             self._watch = self._clock.callLater(WATCH_EVERY, self._look)
         for share, why in now:
@@ -231,10 +240,6 @@ class Shares:
                 self.withdraw(share.name, why)
             except ShareError as error:
                 _log.error("{name}: {error}", name=share.name, error=str(error))
-
-    def _not_looked(self, failure: Any) -> None:
-        _log.failure("looking at the offered files", failure)
-        self._looked([])
 
     # -- serving (net.serve.Shelf)
 
@@ -308,6 +313,11 @@ class Shares:
 
 def _stopped(path: str) -> ShareError:
     return ShareError(N_("Reading {path} was stopped."), path=path)
+
+
+def _not_looked(failure: Failure) -> list[tuple[Share, str]]:
+    _log.failure("looking at the offered files", failure)
+    return []
 
 
 def _identity(share: Share) -> Identity:
