@@ -42,9 +42,8 @@ def text(fields: dict[str, Any], name: str, most: int = 1000) -> str:
     if not isinstance(value, str) or len(value) > most:
         raise BadBody(f"{name} is not a text within its bounds")
     try:
-        value.encode(
-            "utf-8"
-        )  # JSON can escape half of a surrogate pair; no disk or screen takes it
+        # JSON can escape half of a surrogate pair, which no disk and no screen takes.
+        value.encode("utf-8")
     except UnicodeEncodeError as error:
         raise BadBody(f"{name} is not Unicode text") from error
     return value
