@@ -55,7 +55,7 @@ class Order:
     moved: Callable[[int, int], None]
     owner: bytes = b""
     size: int = 0
-    _secret: Deferred[bytes] | None = None
+    _secret: Deferred[bytes] | None = attrs.field(default=None, repr=False)
 
     def prepare(self) -> None:
         """Begin to stretch the password while the connection is made, where the owner is known."""
