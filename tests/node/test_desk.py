@@ -1,0 +1,357 @@
+"""The desk: what a face asks of a node, and what it is told."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.node.fakes import DIGEST, GROUP, PORT, FakePort, FakeReactor, Lan, Stranger, group_of
+from tests.node.test_shares import quick_stretch
+from twistedp2p.core.catalogue import Offer
+from twistedp2p.core.errors import Exit, ShareError
+from twistedp2p.core.events import FetchFailed, Joined, OfferAdded, Renamed, Said
+from twistedp2p.core.names import fingerprint
+from twistedp2p.core.ticket import parse_ticket
+from twistedp2p.disk.instance import claim
+from twistedp2p.net.sockets import SocketError
+from twistedp2p.node import Config, Node, desk
+from twistedp2p.node import shares as shares_module
+from twistedp2p.node.desk import MAX_TEXT, STRANGERS_BURST, TIDY_EVERY
+
+
+class DeskTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.patch(shares_module, "stretch", quick_stretch)
+        self.lan = Lan(self)
+        self.alice = self.lan.node("alice")
+        self.lan.run_for(5)
+
+    def said(self) -> list[Said]:
+        return [said for said in self.lan.events(self.alice, Said) if not said.own]
+
+
+class TalkTests(DeskTestCase):
+    def test_a_long_text_comes_whole_in_pieces(self) -> None:
+        bob = self.lan.node("bob")
+        self.lan.run_for(5)
+        self.lan.delay = 0.001, 0.001
+        text = "é" * 700 + " " + "word " * 900
+        bob.say(text)
+        self.lan.run_for(1)
+        pieces = [said.text for said in self.said()]
+        self.assertGreater(len(pieces), 4)
+        self.assertTrue("".join(pieces).replace(" ", "") == text.replace(" ", ""))
+
+    def test_a_text_without_end_is_cut_and_an_empty_one_is_not_said(self) -> None:
+        self.alice.say("x" * (3 * MAX_TEXT))
+        own = self.lan.events(self.alice, Said)
+        self.assertEqual(sum(len(said.text) for said in own), MAX_TEXT)
+        for empty in ("", "  ", "\n", "\x1b"):
+            self.alice.say(empty)
+        self.assertEqual(self.lan.events(self.alice, Said), own)
+
+    def test_escapes_are_taken_out_of_what_is_said_and_of_what_is_heard(self) -> None:
+        """Attack 32."""
+        mallory = Stranger(self.lan)
+        mallory.send("say", "red \x1b[31m\x9b1m\x07\n\u202eevil", 1)
+        self.lan.run_for(1)
+        self.assertEqual(self.said()[0].text, "red [31m1m evil")
+        self.alice.plain_heard("\x1b]0;title\x07hello", ("10.0.0.9", 1))
+        self.assertEqual(self.said()[1].text, "]0;titlehello")
+
+    def test_a_face_that_fails_hinders_no_other(self) -> None:
+        told: list[object] = []
+        end = self.alice.subscribe(lambda event: 1 / 0)
+        self.alice.subscribe(told.append)
+        self.alice.say("hello")
+        self.assertEqual(len(told), 1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        end()
+        self.alice.say("hello")
+        self.assertEqual(len(told), 2)
+
+
+class WhoIsWhoTests(DeskTestCase):
+    """Attack 35, and promise 4: a signed line comes from the key shown; plain is shown as such."""
+
+    def stays(self, peer: Stranger, seconds: int = 40) -> None:
+        """Be here for so long that the key is pinned."""
+        for _ in range(seconds // 5):
+            peer.beacon()
+            self.lan.run_for(5)
+
+    def last(self) -> Said:
+        return self.said()[-1]
+
+    def say(self, peer: Stranger, number: int) -> Said:
+        peer.send("say", f"line {number}", number)
+        self.lan.run_for(1)
+        return self.last()
+
+    def test_plain_text_never_looks_signed(self) -> None:
+        """Attack 35: plain text that imitates a signed line, or a line of the program."""
+        for text in ("bob :> hello", "* bob has left", "bob (abcd-efgh-ijkl-mnop) :> hello"):
+            self.alice.plain_heard(text, ("10.0.0.9", 40_000))
+            said = self.last()
+            self.assertEqual((said.key, said.nick, said.address), (None, "", "10.0.0.9"))
+            self.assertEqual(said.text, text)
+
+    def test_a_newcomer_goes_with_his_fingerprint_until_he_has_stayed(self) -> None:
+        bob = Stranger(self.lan, nick="bob")
+        bob.beacon()
+        self.assertFalse(self.say(bob, 1).known)
+        self.stays(bob)
+        self.assertTrue(self.say(bob, 2).known)
+
+    def test_another_key_with_a_look_alike_nick_is_told_and_both_go_with_fingerprints(self) -> None:
+        """Attack 35: a nick in other letters that look the same."""
+        bob, mallory = Stranger(self.lan, nick="bob"), Stranger(self.lan, nick="b\u043eb")
+        self.stays(bob)
+        self.assertTrue(self.say(bob, 1).known)
+        mallory.beacon()
+        self.lan.run_for(1)
+        joined = self.lan.events(self.alice, Joined)[-1]
+        self.assertEqual(joined.looks_like, bob.key)
+        self.stays(mallory)
+        self.stays(bob, 5)
+        self.assertFalse(self.say(mallory, 1).known)
+        self.assertFalse(self.say(bob, 2).known)
+        self.assertIn(fingerprint(mallory.key), self.alice.nick_of(mallory.key))
+        self.assertIn(fingerprint(bob.key), self.alice.nick_of(bob.key))
+
+    def test_a_pinned_key_that_takes_the_nick_of_another_is_told(self) -> None:
+        """Attack 35: known as somebody else first."""
+        bob, mallory = Stranger(self.lan, nick="bob"), Stranger(self.lan, nick="mallory")
+        for _ in range(8):
+            self.stays(bob, 5)
+            self.stays(mallory, 5)
+        self.assertTrue(self.say(mallory, 1).known)
+        mallory.nick = "Bob"
+        self.assertFalse(self.say(mallory, 2).known)  # before any beacon tells of it
+        self.stays(mallory)
+        renamed = self.lan.events(self.alice, Renamed)[-1]
+        self.assertEqual(renamed.looks_like, bob.key)
+        self.assertFalse(self.say(mallory, 3).known)
+
+    def test_who_bears_our_own_nick_is_told(self) -> None:
+        """Attack 35: somebody who poses as ourselves."""
+        mallory = Stranger(self.lan, nick="Al\u0456ce")
+        mallory.beacon()
+        self.lan.run_for(1)
+        joined = self.lan.events(self.alice, Joined)[-1]
+        self.assertEqual(joined.looks_like, self.alice.key)
+        self.stays(mallory)
+        self.assertFalse(self.say(mallory, 1).known)
+
+    def test_an_offer_under_another_s_nick_goes_with_a_fingerprint(self) -> None:
+        bob, mallory = Stranger(self.lan, nick="bob"), Stranger(self.lan)
+        self.stays(bob)
+        mallory.beacon()
+        mallory.nick = "bob"
+        mallory.offer(1)
+        bob.offer(1)
+        self.lan.run_for(1)
+        nicks = [added.nick for added in self.lan.events(self.alice, OfferAdded)]
+        self.assertCountEqual(nicks, [f"bob ({fingerprint(mallory.key)})", "bob"])
+
+    def test_who_has_no_nick_goes_by_his_fingerprint(self) -> None:
+        bob = Stranger(self.lan, nick="")
+        bob.beacon()
+        self.assertEqual(self.say(bob, 1).nick, fingerprint(bob.key))
+        self.assertEqual(self.alice.nick_of(bob.key), fingerprint(bob.key))
+
+    def test_clashes_are_remembered_of_a_bounded_number_of_keys(self) -> None:
+        """Attack 40: a flood of nodes that all bear one nick."""
+        for _ in range(300):
+            Stranger(self.lan, nick="alice").beacon()
+        self.lan.run_for(1)
+        self.assertLessEqual(len(self.alice._clashes), desk.MAX_PEERS)
+        self.alice.say("still here")
+
+
+class OfferTests(DeskTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        (self.folder / "a.jpg").write_bytes(b"content")
+
+    def offer(self, **fields: Any) -> Any:
+        return self.successResultOf(self.alice.offer(str(self.folder / "a.jpg"), **fields))
+
+    def test_an_offer_is_announced_without_its_password(self) -> None:
+        """Attack 46."""
+        bob = self.lan.node("bob")
+        self.lan.run_for(5)
+        carried: list[bytes] = []
+        carry = self.lan.carry
+        self.patch(self.lan, "carry", lambda data, *to: (carried.append(data), carry(data, *to)))
+        self.offer(password="correct horse")
+        self.lan.run_for(5)
+        self.assertEqual(self.lan.catalogue(bob), ["a.jpg"])
+        self.assertTrue(carried)
+        self.assertNotIn(b"correct horse", b"".join(carried))
+
+    def test_a_ticket_is_what_a_person_pastes(self) -> None:
+        self.offer(password="secret")
+        ticket = self.alice.ticket("a.jpg", "secret")
+        self.assertEqual(parse_ticket(str(ticket)), ticket)
+        self.assertEqual(ticket.host, group_of(self.alice).address[0])
+
+    def test_with_no_network_a_ticket_still_serves_this_host(self) -> None:
+        group_of(self.alice).addresses = list  # type: ignore[method-assign]
+        self.assertEqual(self.alice.ticket("a.jpg", "secret").host, "127.0.0.1")
+
+    def test_an_offer_that_cannot_be_made_fails_in_a_sentence(self) -> None:
+        self.failureResultOf(self.alice.offer(str(self.folder / "none")), ShareError)
+        self.assertRaises(ShareError, self.alice.withdraw, "none")
+
+    def test_getting_from_an_owner_that_is_not_here_fails_in_a_sentence(self) -> None:
+        gone = Offer(b"o" * 32, "a.jpg", 1, DIGEST, False)
+        error = self.failureResultOf(self.alice.get(gone, "secret").done, ShareError).value
+        self.assertEqual(error.code, Exit.NOT_FOUND)
+        self.alice.get(gone, "secret")  # and nobody waits for it
+        gc.collect()
+        self.assertEqual(len(self.lan.events(self.alice, FetchFailed)), 2)
+        self.assertEqual(self.alice.get_running(), [])
+
+    def asked(self, get: Callable[[], object]) -> tuple[Any, ...]:
+        """The arguments with which the desk asks the transfers."""
+        with mock.patch.object(self.alice._transfers, "get") as asked:
+            get()
+        return tuple(asked.call_args.args)
+
+    def test_a_ticket_of_one_who_is_here_requires_his_key(self) -> None:
+        """Attack 4: a ticket's address alone proves nothing where more is known."""
+        bob = Stranger(self.lan, "10.0.0.7", "bob")
+        bob.beacon()
+        bob.offer(1)
+        self.lan.run_for(1)
+        ticket = parse_ticket('("10.0.0.7",9393),("secret","a.jpg")')
+        name, password, addresses, offer, _ = self.asked(lambda: self.alice.get_ticket(ticket))
+        self.assertEqual((name, password, addresses), ("a.jpg", "secret", [("10.0.0.7", 9393)]))
+        self.assertEqual(offer.owner, bob.key)
+
+    def test_a_ticket_of_one_who_is_not_here_goes_by_its_address(self) -> None:
+        ticket = parse_ticket('("10.0.0.7",9393),("secret","a.jpg")')
+        _, _, addresses, offer, _ = self.asked(lambda: self.alice.get_ticket(ticket))
+        self.assertEqual((addresses, offer), ([("10.0.0.7", 9393)], None))
+
+    def test_the_folder_asked_for_is_the_one_used(self) -> None:
+        offer = Offer(b"o" * 32, "a.jpg", 1, DIGEST, False)
+        folder = self.asked(lambda: self.alice.get(offer, "secret", self.folder))[-1]
+        self.assertEqual(folder, self.folder)
+
+
+class LifeTests(DeskTestCase):
+    def test_a_stranger_s_datagrams_are_limited_and_who_is_known_is_not(self) -> None:
+        """Attack 40."""
+        bob = Stranger(self.lan, nick="bob")
+        bob.beacon()
+        self.lan.run_for(1)
+        for _ in range(int(STRANGERS_BURST) + 50):
+            Stranger(self.lan).send("ask", "{}")
+        for number in range(100):
+            bob.send("say", "hello", number + 1)
+        self.lan.run_for(1)
+        self.assertGreater(self.alice.dropped()["too many strangers"], 0)
+        self.assertEqual(len(self.said()), 100)
+
+    def test_every_kind_of_message_with_every_kind_of_body_is_borne(self) -> None:
+        mallory = Stranger(self.lan)
+        bodies = ["", "[]", "{}", "null", "[" * 500, '{"every":1e999}', '{"epoch":"1"}', "\ud7ff"]
+        bodies += ['{"chat":[[1]],"origin":1}', '{"log":[],"ranges":{}}', '{"name":"\\u0000"}']
+        number = 0
+        for kind in ("beacon", "hello", "bye", "ask", "gone", "say", "offer", "withdraw"):
+            for body in bodies:
+                number += 1
+                mallory.send(kind, body, number)
+        self.lan.run_for(1)
+        self.assertEqual(self.lan.catalogue(self.alice), [])
+        mallory.beacon()
+        self.lan.run_for(1)
+        self.assertEqual(self.alice.status().nodes, 2)
+
+    def test_the_memory_is_tidied_now_and_then(self) -> None:
+        with mock.patch.object(self.alice._store, "tidy") as tidy:
+            self.lan.run_for(3 * TIDY_EVERY + 1)
+            tidy.side_effect = ShareError("the disk is full")
+            self.lan.run_for(TIDY_EVERY)
+            tidy.side_effect = ZeroDivisionError
+            self.lan.run_for(TIDY_EVERY)
+        self.assertIn(tidy.call_count, (4, 5))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_stopping_says_goodbye_and_leaves_no_timer(self) -> None:
+        self.lan.stop(self.alice)
+        self.assertEqual(group_of(self.alice).sent[-1][1], "bye")
+        self.assertEqual(self.lan.reactor.getDelayedCalls(), [])
+
+    def test_stopping_waits_for_what_runs_in_threads_but_not_for_ever(self) -> None:
+        hanging: Deferred[None] = Deferred()
+        self.alice._to_thread = lambda *_: hanging
+        ended: list[object] = []
+        self.alice._in_thread(print).addBoth(ended.append)
+        done = Deferred.fromCoroutine(self.alice.stop())
+        self.lan.nodes.remove(self.alice)
+        self.lan.run_for(1)
+        self.assertNoResult(done)
+        hanging.callback(None)
+        self.lan.run_for(0.1)
+        self.successResultOf(done)
+
+    def test_stopping_does_not_wait_for_a_thread_that_hangs(self) -> None:
+        self.alice._to_thread = lambda *_: Deferred()
+        self.alice._in_thread(print)
+        done = Deferred.fromCoroutine(self.alice.stop())
+        self.lan.nodes.remove(self.alice)
+        self.lan.run_for(6)
+        self.successResultOf(done)
+
+
+class BeginningTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.instance = claim(self.folder)
+        self.addCleanup(self.instance.release)
+        self.listener = FakePort()
+        self.listener.close = mock.Mock()  # type: ignore[method-assign]
+        self.patch(desk, "file_listener", lambda *_a, **_k: self.listener)
+
+    def failing(self, **config: Any) -> ShareError:
+        before = len(os.listdir("/proc/self/fd"))
+        error: ShareError = self.assertRaises(
+            ShareError,
+            Node,
+            FakeReactor(),
+            Config(GROUP, PORT, download_folder=self.folder, **config),
+            self.instance,
+        )
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+        return error
+
+    def test_a_group_that_cannot_be_joined_leaves_nothing_open(self) -> None:
+        def group(*_arguments: Any, **_options: Any) -> None:
+            raise SocketError(98, "UDP port 9392 is held by another program")
+
+        self.patch(desk, "Group", group)
+        self.assertEqual(self.failing().code, Exit.PORT_TAKEN)
+        self.listener.close.assert_called_once_with()
+
+    def test_an_unknown_interface_leaves_nothing_open(self) -> None:
+        self.assertEqual(self.failing(interfaces=["nosuch0"]).code, Exit.NO_INTERFACE)
+        self.listener.close.assert_called_once_with()
+
+    def test_a_memory_that_cannot_be_used_leaves_nothing_open(self) -> None:
+        self.instance.database.write_bytes(b"this is no database" * 100)
+        self.assertEqual(self.failing().code, Exit.NO_FOLDER)
