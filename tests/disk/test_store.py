@@ -100,6 +100,8 @@ class FeedTests(StoreTests):
         self.store.tidy()
         self.assertEqual((self.rows("offers"), self.rows("entries"), self.rows("feeds")), (2, 2, 2))
         self.assertEqual(sorted(found(self.store, "jpg")), ["new.jpg", "other.jpg"])
+        indexed = self.store._db.run("SELECT rowid FROM names WHERE names MATCH 'jpg'")
+        self.assertEqual(indexed, self.store._db.run("SELECT id FROM offers ORDER BY id"))
 
     def test_tidying_empties_the_write_ahead_log(self):
         origin = Origin(self.store)
@@ -430,12 +432,12 @@ class SearchTests(StoreTests):
         })  # fmt: skip
 
     def test_accents_count_neither_in_the_name_nor_in_the_word(self):
-        self.offered("Été à Orléans.jpg", "ete.txt", "漢字テスト.pdf", "한글.txt")
+        self.offered("Été à Orléans.jpg", "ete.txt", "漢字テスト.pdf", "한글.txt", "ACME™.gif")
         self.finds({
             "été": ["Été à Orléans.jpg", "ete.txt"], "ÉTÉ": ["Été à Orléans.jpg", "ete.txt"],
             "e\u0301te\u0301": ["Été à Orléans.jpg", "ete.txt"], "orleans": ["Été à Orléans.jpg"],
             "漢字": ["漢字テスト.pdf"], "字": ["漢字テスト.pdf"], "テスト": ["漢字テスト.pdf"],
-            "한글": ["한글.txt"], "ORLÉANS ete": ["Été à Orléans.jpg"],
+            "한글": ["한글.txt"], "acmetm": ["ACME™.gif"], "ORLÉANS ete": ["Été à Orléans.jpg"],
         })  # fmt: skip
 
     def test_operators_quotes_and_wildcards_are_plain_text(self):
@@ -647,6 +649,13 @@ class FailureTests(StoreTests):
     def test_a_folder_or_a_missing_folder_in_its_place_gives_one_sentence(self):
         self.refuses(new_folder(self))
         self.refuses(new_folder(self) / "missing" / "node.db")
+
+    def test_a_refused_database_is_let_go_of(self):
+        connect, opened = sqlite3.connect, []
+        self.patch(sqlite3, "connect", lambda *a, **b: opened.append(connect(*a, **b)) or opened[0])
+        self.path.with_name("other.db").write_bytes(b"nonsense " * 200)
+        self.refuses(self.path.with_name("other.db"))
+        self.assertRaises(sqlite3.ProgrammingError, opened[0].execute, "SELECT 1")
 
     def writes(self, origin):
         """Every call that writes."""
