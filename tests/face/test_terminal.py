@@ -312,7 +312,7 @@ class ModeTests(SynchronousTestCase):
 class ProcessTests(TestCase):
     """A real node on the loopback, with standard input as people and scripts have it."""
 
-    timeout = 60
+    timeout = 120
 
     def setUp(self):
         from twisted.internet import reactor

@@ -11,6 +11,7 @@ import contextlib
 import contextvars
 import os
 import queue
+import re
 import signal
 import sys
 import threading
@@ -43,6 +44,7 @@ COMMANDS = ("/say ", "/get ", "/quit", "/offer ", "/files ", "/who", "/withdraw 
 JOIN_TIMEOUT = 2.0  # seconds for the terminal to be put back in order
 STOP_TIMEOUT = 1.0  # seconds for Ctrl-Z to stop this process, where anybody could continue it
 MAX_WAITING = 2000  # lines that wait while the terminal takes none (Ctrl-S): the oldest go first
+_CURSOR_ANSWER = re.compile(r"\x1b\[\d+;\d+R")
 # The terminal must not break rows by itself: it may count the cells of a text otherwise than we.
 _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 
@@ -104,8 +106,10 @@ def _key_bindings(suspend: Callable[[], None]) -> KeyBindings:
 
     @bindings.add(Keys.BracketedPaste)
     def _paste(event: KeyPressEvent) -> None:
-        # Line ends become blanks: what is pasted is one line, and waits for Enter.
-        event.current_buffer.insert_text(" ".join(event.data.splitlines()))
+        # Line ends become blanks: what is pasted is one line, and waits for Enter. A terminal
+        # that hands on a paste in pieces may answer between two of them where its cursor is.
+        text = _CURSOR_ANSWER.sub("", event.data)
+        event.current_buffer.insert_text(" ".join(text.splitlines()))
 
     return bindings
 
