@@ -68,6 +68,7 @@ class TransfersTestCase(SynchronousTestCase):
             in_thread=in_threads_of(self.clock),
             folder=self.folder,
         )
+        self.addCleanup(self.transfers.stop)
 
     def get(self, name: str = "a.jpg", host: str = "10.0.0.9", **fields: Any) -> Transfer:
         """Get from the catalogue."""
@@ -161,12 +162,20 @@ class BelievingTests(TransfersTestCase):
             self.end(failure.value)
             self.assertEqual(self.failed(transfer).code, Exit.USAGE)
 
-    def test_a_password_prepared_in_vain_leaves_no_failure_behind(self) -> None:
+    def test_where_the_owner_is_known_no_connection_is_made_for_no_password(self) -> None:
         offer = Offer(OWNER, "a.jpg", 7, DIGEST, False)
-        self.transfers.get("a.jpg", "", [("10.0.0.9", 1)], offer)
-        self.end(ShareError("nobody there"))
-        gc.collect()
-        self.assertEqual(self.flushLoggedErrors(), [])
+        transfer = self.transfers.get("a.jpg", "", [("10.0.0.9", 1)], offer)
+        self.assertEqual(self.failed(transfer).code, Exit.USAGE)
+        self.assertEqual(self.fetching.asked, [])
+
+    def test_a_key_can_be_required_without_an_offer(self) -> None:
+        """Attack 4: what a script knows of the owner."""
+        address = [("10.0.0.9", 1)]
+        transfer = self.transfers.get("a.jpg", "secret", address, None, owner=OWNER)
+        self.failureResultOf(self.order().stretched(OTHER), ShareError)
+        self.successResultOf(self.order().stretched(OWNER))
+        self.end(self.folder / "a.jpg")
+        self.assertTrue(self.successResultOf(transfer.done).owner_known)
 
 
 class EndingTests(TransfersTestCase):
