@@ -314,8 +314,9 @@ from twistedp2p.api import serve_files
 
 async def main(reactor, port, *paths):
     password = sys.stdin.readline().rstrip()
-    await serve_files(reactor, int(port), password, [Path(p) for p in paths], host="127.0.0.1")
-    print("ready", flush=True)
+    files = [Path(p) for p in paths]
+    server = await serve_files(reactor, int(port), password, files, host="127.0.0.1")
+    print("ready", server.key, flush=True)
     await Deferred()
 
 react(main, sys.argv[1:])
@@ -326,12 +327,23 @@ import sys, time
 from pathlib import Path
 from twisted.internet.task import react
 from twistedp2p.api import fetch_file
+from twistedp2p.net.fetch import FileClient
 
-async def main(reactor, port, name, directory):
+class Timed:
+    made = FileClient.connectionMade
+
+    def connectionMade(self):
+        Timed.connected = time.perf_counter()
+        Timed.made(self)
+
+FileClient.connectionMade = Timed.connectionMade
+
+async def main(reactor, port, name, directory, owner):
     password = sys.stdin.readline().rstrip()
     begun = time.perf_counter()
-    await fetch_file(reactor, ("127.0.0.1", int(port)), (password, name), Path(directory))
-    print(time.perf_counter() - begun)
+    await fetch_file(reactor, ("127.0.0.1", int(port)), (password, name), Path(directory), owner)
+    done = time.perf_counter()
+    print(done - begun, done - Timed.connected)
 
 react(main, sys.argv[1:])
 """
@@ -342,6 +354,11 @@ class P2pshare(Peer):
 
     name = "p2pshare"
     password = "correct horse battery"  # three words, as the program would make
+    key = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.since_connected: list[float] = []  # seconds, of every fetch
 
     def missing(self) -> str | None:
         try:
@@ -362,7 +379,8 @@ class P2pshare(Peer):
         server, log = self.start(
             *command, *self.sources, stdin=self.password + "\n", environment=self.environment
         )
-        wait_until(lambda: b"ready" in log.read_bytes().splitlines(), server, log)
+        wait_until(lambda: log.read_bytes().startswith(b"ready "), server, log)
+        self.key = log.read_text().split()[1]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -375,10 +393,13 @@ class P2pshare(Peer):
         said = run(
             *client,
             destination.parent,
+            self.key,
             stdin=self.password + "\n",
             environment=self.environment,
         )
-        return float(said)
+        seconds, since_connected = map(float, said.split())
+        self.since_connected.append(since_connected)
+        return seconds
 
 
 PEERS: tuple[type[Peer], ...] = (P2pshare, Scp, Https, Wormhole)

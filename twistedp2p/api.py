@@ -27,7 +27,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import Event, Said
-from twistedp2p.core.names import clean_nick
+from twistedp2p.core.names import KEY_SIZE, b64, clean_nick, unb64
 from twistedp2p.disk.instance import Instance, claim
 from twistedp2p.disk.store import Store
 from twistedp2p.net.fetch import Fetcher
@@ -50,8 +50,12 @@ def fetch_file(
     server: tuple[str, int],
     file: tuple[str, str],
     folder: str | Path = ".",
+    owner: str = "",
 ) -> Deferred[Path]:
     """Fetch one file: `server` is (host, TCP port), `file` is (password, name).
+
+    `owner` is the owner's key as `FileServer.key` tells it; with it nobody else is believed, else
+    the password alone vouches for the owner. Raises ValueError where it is no key.
 
     Fires with the path under `folder` where the file stands, whole. Fails with `ShareError`, whose
     text is one sentence.
@@ -68,7 +72,8 @@ def fetch_file(
         folder=Path(folder),
     )
     password, name = file
-    done = transfers.get(name, password, [server], None).done
+    required = unb64(owner, KEY_SIZE) if owner else b""
+    done = transfers.get(name, password, [server], None, owner=required).done
     return done.addCallback(lambda fetched: Path(fetched.path))
 
 
@@ -106,10 +111,13 @@ class _Running:
 
 
 class FileServer(_Running):
-    """Files being served. `port` is the TCP port."""
+    """Files being served. `port` is the TCP port, `key` what `fetch_file` takes as `owner`."""
 
-    def __init__(self, reactor: Any, shares: Shares, listening: Any, opened: ExitStack) -> None:
+    def __init__(
+        self, reactor: Any, key: bytes, shares: Shares, listening: Any, opened: ExitStack
+    ) -> None:
         super().__init__(reactor, self._close)
+        self.key = b64(key)
         self.port: int = listening.getHost().port
         self._shares = shares
         self._listening = listening
@@ -164,7 +172,7 @@ async def _serve(
         )
         service = FileService(NodeTLS(key), own_key, shares, reactor, Limits())
         listening = reactor.listenTCP(port, service.listening_factory(), interface=host)
-        server = FileServer(reactor, shares, listening, opened.pop_all())
+        server = FileServer(reactor, own_key, shares, listening, opened.pop_all())
     try:
         for path in paths:
             await server.offer(path, password)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -45,7 +45,11 @@ class Fetching(Protocol):
 
 @attrs.define
 class Order:
-    """One wanted file: implements `net.fetch.Order`. `offer` is None for an unknown owner."""
+    """One wanted file: implements `net.fetch.Order`.
+
+    `offer` is the catalogue's or None; `required` is the key that the owner must have, or empty
+    where a ticket is all that is known.
+    """
 
     offer: Offer | None
     name: str
@@ -53,14 +57,15 @@ class Order:
     folder: Path
     in_thread: InThread
     moved: Callable[[int, int], None]
+    required: bytes
     owner: bytes = b""
     size: int = 0
-    _secret: Deferred[bytes] | None = attrs.field(default=None, repr=False)
+    _secret: bytes = attrs.field(default=b"", repr=False)
 
-    def prepare(self) -> None:
-        """Begin to stretch the password while the connection is made, where the owner is known."""
-        if self.offer is not None:
-            self._secret = self._stretch(self.offer.owner)
+    async def prepare(self) -> None:
+        """Stretch the password before any connection is made, where the owner is known."""
+        if self.required:
+            self._secret = await self._stretch(self.required)
 
     def _stretch(self, owner: bytes) -> Deferred[bytes]:
         secret: Deferred[bytes] = self.in_thread(
@@ -68,15 +73,9 @@ class Order:
         )
         return secret.addErrback(_no_password)
 
-    def drop(self) -> None:
-        """It is over: what was prepared in vain is nobody's concern."""
-        if self._secret is not None:
-            self._secret.addErrback(lambda _: None)
-            self._secret = None
-
     def stretched(self, owner_key: bytes) -> Deferred[tuple[bytes, bytes]]:
         """The offer's id and the stretched password; fails when it is another owner."""
-        if self.offer is not None and owner_key != self.offer.owner:
+        if self.required and owner_key != self.required:
             return fail(
                 ShareError(
                     N_("Another node answers at the owner's address: {name} was not taken."),
@@ -85,7 +84,7 @@ class Order:
                 )
             )
         self.owner = owner_key
-        secret, self._secret = self._secret or self._stretch(owner_key), None
+        secret = succeed(self._secret) if self._secret else self._stretch(owner_key)
         return secret.addCallback(lambda prs: (offer_id(owner_key, self.name), prs))
 
     def open(self, ok: Ok, owner_key: bytes) -> PartFile:
@@ -190,8 +189,12 @@ class Transfers:
         addresses: Sequence[tuple[str, int]],
         offer: Offer | None,
         folder: Path | None = None,
+        owner: bytes = b"",
     ) -> Transfer:
-        """Fetch one file; `offer` is the catalogue's, where it is known."""
+        """Fetch one file; `offer` is the catalogue's, where it is known.
+
+        `owner` is the key that is required of the owner, where that is known without an offer.
+        """
         number = self._courses.number()
         order = Order(
             offer,
@@ -200,6 +203,7 @@ class Transfers:
             folder or self._folder,
             self._in_thread,
             lambda done, size: self._courses.moved(number, done, size),
+            owner if offer is None else offer.owner,
         )
         transfer = Transfer(number, order.name)
         self._running[number] = transfer
@@ -226,10 +230,9 @@ class Transfers:
                 while not bucket.take(self._clock.seconds()):
                     wait = bucket.wait(self._clock.seconds())
                     await deferLater(self._clock, wait)
-                order.prepare()
+                await order.prepare()
                 return await self._fetching.fetch(order, addresses)
             finally:
-                order.drop()
                 self._all.release()
         finally:
             each.release()
@@ -238,7 +241,7 @@ class Transfers:
         self._running.pop(number, None)
         seconds = self._courses.end(number)
         fetched = Fetched(
-            number, order.name, str(path), order.size, seconds, order.owner, order.offer is not None
+            number, order.name, str(path), order.size, seconds, order.owner, bool(order.required)
         )
         self._emit(fetched)
         return fetched
