@@ -441,6 +441,17 @@ class ServingTests(SharesTestCase):
         for number in range(30):
             self.guess(f"10.0.1.{number}")
 
+    def test_another_password_ends_the_exemption_of_who_knew_the_old_one(self) -> None:
+        self.guess(right=True)
+        self.offer(self.path, "secret")
+        for _ in range(20):
+            self.shares.guess(self.served, "10.0.0.9", PEER)
+        self.offer(self.path, "another")
+        served = self.shares.find(self.offered.offer.id)
+        for _ in range(3):
+            self.shares.guess(served, "10.0.0.9", PEER)
+        self.assertRaises(Refusal, self.shares.guess, served, "10.0.0.9", PEER)
+
     def test_offering_the_same_file_again_forgives_no_guesses(self) -> None:
         for number in range(int(CHOSEN_BURST)):
             self.guess(f"10.0.1.{number}")

@@ -189,7 +189,10 @@ class Shares:
             raise ShareError(N_("A password has 1 to 256 characters."), Exit.USAGE) from None
 
     def _make_known(self, share: Share) -> Offer:
+        before = self._shares.get(share.name)
         self._store.put_share(share)
+        if before is not None and before.prs != share.prs:
+            self._forget_exempt(share.name)
         self._shares[share.name] = share
         self._names[offer_id(self._own_key, share.name)] = share.name
         self._limiters.pop(share.name, None)
@@ -198,6 +201,12 @@ class Shares:
         self._publishing.publish_offer(offer)
         self._emit(OfferAdded(offer, self._nick(), own=True))
         return offer
+
+    def _forget_exempt(self, name: str) -> None:
+        """Another password: who proved the old one has no more guesses at it than others."""
+        state = self._store.guesses(name)
+        if state is not None:
+            self._store.save_guesses(name, {**state, "exempt": []})
 
     def withdraw(self, name: str, why: str = "") -> None:
         """Offer a file no more; raises `ShareError` when it was not on offer here."""
