@@ -139,6 +139,15 @@ class LateTests(SynchronousTestCase):
         self.assertEqual(lan.lines(bob), ["two"])
         self.assertEqual(lan.catalogue(bob), ["a", "b"])
 
+    def test_who_stayed_believes_the_messages_of_one_who_was_restarted(self) -> None:
+        lan = Lan(self)
+        alice, bob = lan.crowd(2)
+        lan.vanish(alice)
+        alice = lan.node("node0")
+        alice.set_nick("anew")
+        lan.run_for(5)
+        self.assertEqual([peer.nick for peer in bob.peers()], ["anew"])
+
     def test_a_node_that_lost_its_memory_is_followed_anew(self) -> None:
         lan = Lan(self)
         alice, bob = lan.crowd(2)
