@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 from twisted.internet import protocol
@@ -33,15 +34,21 @@ def group_of(port):
     return f"239.{port % 251}.{port % 253}.{1 + port % 254}"
 
 
+def folder_of(test):
+    """A folder that is there until the end of `test`."""
+    path = tempfile.mkdtemp(prefix="p2pshare-")
+    test.addCleanup(shutil.rmtree, path)
+    return path
+
+
 def arguments(state, *more, port=None):
     """For the interpreter: a node that keeps its memory in `state`."""
-    Path(state).mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     return [
         "-W", "ignore", str(shutil.which("twistd", path=os.path.dirname(sys.executable))),
         "-n", "p2pshare", "--interface", LOOPBACK, "--group", group_of(port),
-        "--port", str(port), "--state-dir", str(Path(state).absolute()),
-        "--download-dir", str(Path(state).absolute()), "--nick", "me", *more,
+        "--port", str(port), "--state-dir", state,
+        "--download-dir", state, "--nick", "me", *more,
     ]  # fmt: skip
 
 

@@ -2,11 +2,13 @@ import fcntl
 import os
 import pty
 import shutil
+import signal
 import socket
 import struct
 import sys
 import termios
 import time
+from types import SimpleNamespace
 
 import pyte
 from prompt_toolkit.completion import CompleteEvent
@@ -16,7 +18,15 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from tests.face.nodes import LOOPBACK, Process, arguments, environment, free_port, group_of
+from tests.face.nodes import (
+    LOOPBACK,
+    Process,
+    arguments,
+    environment,
+    folder_of,
+    free_port,
+    group_of,
+)
 from twistedp2p.face.editor import MAX_WAITING, Editor, _History, _Words
 
 PATIENCE = 60.0  # seconds: the machine may be busy
@@ -57,8 +67,8 @@ class WordTests(SynchronousTestCase):
         self.assertEqual(self.complete("command", "7 mi"), ["7 mine.txt"])
 
     def test_paths_where_one_is_to_be_offered(self):
-        folder = self.mktemp()
-        os.makedirs(os.path.join(folder, "some folder"))
+        folder = folder_of(self)
+        os.mkdir(os.path.join(folder, "some folder"))
         for kind, before in (("path", ""), ("command", "4 "), ("command", "/offer ")):
             text = f"{before}{folder}/so"
             self.assertEqual(self.complete(kind, text), [f"{before}{folder}/some folder"])
@@ -95,6 +105,18 @@ class WaitingLineTests(SynchronousTestCase):
     def test_colours_unless_nobody_wants_them(self):
         self.assertEqual(Editor(None, {})._painted("x", "error"), "\x1b[1;31mx\x1b[0m\r\n")
         self.assertEqual(Editor(None, {"NO_COLOR": "1"})._painted("x", "error"), "x\r\n")
+
+
+class StopTests(SynchronousTestCase):
+    def test_the_terminal_is_not_taken_again_before_the_shell_has_had_it(self):
+        calls = []
+        editor = Editor(None, {})
+        editor._continued = SimpleNamespace(
+            clear=lambda: calls.append("clear"), wait=lambda seconds: calls.append("wait")
+        )
+        self.patch(os, "kill", lambda group, number: calls.append((group, number)))
+        editor._suspend()
+        self.assertEqual(calls, ["clear", (0, signal.SIGTSTP), "wait"])
 
 
 class Pty(Process):
@@ -190,7 +212,7 @@ class EditorTests(TestCase):
 
     def open(self, columns=80, rows=24, script=None, term="xterm-256color", **variables):
         self.terminal = terminal = Pty(columns, rows)
-        command = [sys.executable, *arguments(self.mktemp(), port=self.port)]
+        command = [sys.executable, *arguments(folder_of(self), port=self.port)]
         if script is not None:
             command = [shutil.which("bash"), "--norc", "-m", "-c", script, *command]
         terminal.spawn(self.reactor, command, TERM=term, **variables)

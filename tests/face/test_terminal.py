@@ -7,7 +7,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.face.fakes import Desk
-from tests.face.nodes import Process, arguments, environment
+from tests.face.nodes import Process, arguments, environment, folder_of
 from twistedp2p.face.menu import Menu
 from twistedp2p.face.terminal import MAX_AHEAD, MAX_LINE, Echo, PlainTerminal, choose_mode
 
@@ -105,6 +105,13 @@ class LineTests(TerminalCase):
         self.terminal.ask("?")
         self.terminal.dataReceived(b"1\n" + b"x" * MAX_LINE * 3 + b"\n2\n3\n")
         self.assertEqual(self.menu.lines, ["1", "x" * MAX_LINE, "2", "3"])
+
+    def test_the_rest_of_too_long_a_line_is_no_answer_at_the_end_of_input_either(self):
+        self.terminal.ask("?")
+        self.terminal.dataReceived(b"x" * MAX_LINE * 3)
+        self.terminal.dataReceived(b"y")
+        self.terminal.readConnectionLost()
+        self.assertEqual(self.menu.lines, ["x" * MAX_LINE])
 
     def test_no_more_than_a_little_is_kept_of_what_nobody_asks_for(self):
         for _ in range(50):
@@ -320,7 +327,7 @@ class ProcessTests(TestCase):
         self.reactor = reactor
 
     def spawn(self, *more, stdin="w", command=None, **variables):
-        state = self.mktemp()
+        state = folder_of(self)
         process = Process()
         command = command or [sys.executable, *arguments(state, *more)]
         self.reactor.spawnProcess(
@@ -346,7 +353,7 @@ class ProcessTests(TestCase):
 
     async def test_without_standard_input_the_node_lives_on_without_a_menu(self):
         for redirected in ("<&-", "</dev/null"):
-            state = self.mktemp()
+            state = folder_of(self)
             words = " ".join([sys.executable, *arguments(state, "--verbose")])
             process = self.spawn(command=["/bin/sh", "-c", f"exec {words} {redirected}"])
             await process.shows("_Ear starting on")
