@@ -27,8 +27,8 @@ class FetcherTests(TestCase):
         self.order = FakeOrder(OFFER, SECRET)
         return Deferred.fromCoroutine(fetcher.fetch(self.order, addresses))
 
-    def service(self) -> tuple[str, int]:
-        key, shelf = Ed25519PrivateKey.generate(), FakeShelf()
+    def service(self, key: Ed25519PrivateKey | None = None) -> tuple[str, int]:
+        key, shelf = key or Ed25519PrivateKey.generate(), FakeShelf()
         shelf.offers[OFFER] = FakeServed(b"hello", SECRET)
         service = FileService(NodeTLS(key), public(key), shelf, reactor, Limits())
         return self.listen(service.listening_factory())
@@ -55,6 +55,18 @@ class FetcherTests(TestCase):
 
     async def test_the_next_address_is_tried(self) -> None:
         self.assertEqual(b"hello", await self.fetch(self.closed_port(), self.service()))
+
+    async def test_the_next_address_is_tried_where_another_node_answers(self) -> None:
+        owner = Ed25519PrivateKey.generate()
+        done = self.fetch(self.service(), self.service(owner))
+        self.order.only = public(owner)
+        self.assertEqual(b"hello", await done)
+
+    async def test_another_node_at_the_only_address(self) -> None:
+        done = self.fetch(self.service())
+        self.order.only = bytes(32)
+        error = await self.assertFailure(done, ShareError)
+        self.assertIn("Another node", str(error))
 
     async def test_nothing_listens(self) -> None:
         error = await self.failing(self.closed_port())

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from twistedp2p.core.conversation import Refusal
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.lines import Ok
-from twistedp2p.net.fetch import FileClient
+from twistedp2p.net.fetch import FileClient, WrongOwner
 from twistedp2p.net.serve import FileService, Limits
 from twistedp2p.net.tls import NodeTLS, NodeTLSFactory
 
@@ -161,7 +161,7 @@ class FakeOrder:
         return succeed((self.offer, self.secret))
 
     def _refuse(self) -> tuple[bytes, bytes]:
-        raise ShareError("Another node answers there.")
+        raise WrongOwner("Another node answers there.")
 
     def open(self, ok: Ok, owner_key: bytes) -> MemoryFile:
         self.ok = ok

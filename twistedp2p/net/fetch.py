@@ -37,13 +37,17 @@ STALL = 30.0  # seconds without progress of a body
 _CODES = {403: Exit.DENIED, 429: Exit.DENIED, 404: Exit.NOT_FOUND, 409: Exit.NOT_FOUND}
 
 
+class WrongOwner(ShareError):
+    """The node that answers is not the owner that was meant; another address may be."""
+
+
 class Order(Protocol):
     """One file that is wanted: what `fetch` asks of those who ordered it."""
 
     def stretched(self, owner_key: bytes) -> Deferred[tuple[bytes, bytes]]:
         """The offer's id and the stretched password for this owner.
 
-        Fails with `ShareError` when it is not the owner that was meant.
+        Fails with `WrongOwner` when it is not the owner that was meant.
         """
 
     def open(self, ok: Ok, owner_key: bytes) -> BlockingFile:
@@ -280,7 +284,7 @@ class Fetcher:
         self._in_thread = in_thread
 
     async def fetch(self, order: Order, addresses: Sequence[tuple[str, int]]) -> Any:
-        """Fetch from the first of `addresses` (host, TCP port) that answers.
+        """Fetch from the first of `addresses` (host, TCP port) where the owner answers.
 
         Returns what the file's `finish` gave; raises `ShareError`. Cancelling stops it, and
         leaves nothing on disk.
@@ -292,7 +296,10 @@ class Fetcher:
             except ShareError as error:
                 failure = error
                 continue
-            return await client.done
+            try:
+                return await client.done
+            except WrongOwner as error:
+                failure = error
         raise failure
 
     async def _connect(self, order: Order, host: str, port: int) -> FileClient:
