@@ -114,10 +114,16 @@ class FileServer(_Running):
     """Files being served. `port` is the TCP port, `key` what `fetch_file` takes as `owner`."""
 
     def __init__(
-        self, reactor: Any, key: bytes, shares: Shares, listening: Any, opened: ExitStack
+        self,
+        reactor: Any,
+        service: FileService,
+        shares: Shares,
+        listening: Any,
+        opened: ExitStack,
     ) -> None:
         super().__init__(reactor, self._close)
-        self.key = b64(key)
+        self.key = b64(service.own_key)
+        self._service = service
         self.port: int = listening.getHost().port
         self._shares = shares
         self._listening = listening
@@ -139,6 +145,7 @@ class FileServer(_Running):
     async def _close(self) -> None:
         self._shares.stop()
         await maybeDeferred(self._listening.stopListening)
+        self._service.cut()
         self._opened.close()
 
 
@@ -172,7 +179,7 @@ async def _serve(
         )
         service = FileService(NodeTLS(key), own_key, shares, reactor, Limits())
         listening = reactor.listenTCP(port, service.listening_factory(), interface=host)
-        server = FileServer(reactor, own_key, shares, listening, opened.pop_all())
+        server = FileServer(reactor, service, shares, listening, opened.pop_all())
     try:
         for path in paths:
             await server.offer(path, password)

@@ -687,6 +687,20 @@ class DoorTests(FilesTestCase):
         wire.run()
         self.failure(client)
 
+    def test_cutting_the_service_ends_every_connection(self) -> None:
+        bench = Bench(bytes(50 * FRAME))
+        client, wire = bench.connect()
+        while client._tcp is None:
+            wire.step()
+        (idle,) = self.wires(bench, ["10.0.0.9"])
+        bench.service.cut()
+        for each in (wire, idle):
+            each.run()
+            self.assertTrue(each.server_end.closed)
+        self.failure(client)
+        self.assertTrue(bench.shelf.readers[0].closed)
+        self.assertEqual(set(), bench.service.connections)
+
     def test_a_client_that_never_says_go(self) -> None:
         bench = Bench()
         script, wire = self.script(bench)

@@ -24,7 +24,7 @@ from twistedp2p.core.datagram import MAX_DATAGRAM, MAX_NUMBER
 from twistedp2p.core.names import b64, unb64
 
 LOG_NAMES = ("chat", "offers")
-MAX_RANGES = 1024  # runs of numbers held of one log; an honest feed has a handful
+MAX_RANGES = 256  # runs of numbers held of one log; an honest feed has a handful
 ASK_ITEMS = 100  # numbers of one log asked for at once
 ASK_ROOM = 380  # bytes of ranges of one log: two logs fit one datagram, however large the numbers
 GONE_RANGES = 20  # ranges in one gone message: fits, however large the numbers

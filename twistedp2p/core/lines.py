@@ -19,6 +19,7 @@ import re
 
 import attrs
 
+from twistedp2p.core.errors import N_
 from twistedp2p.core.names import b64, unb64
 
 MAX_LINE = 512  # bytes, without CR LF
@@ -26,14 +27,14 @@ MAX_SIZE = 2**53 - 1  # bytes of a file
 MAX_WAIT = 86_400  # seconds that an ERR may ask to wait
 
 ERRORS = {
-    400: "the other end did not understand the request",
-    403: "wrong password",
-    404: "there is no such file on offer there",
-    409: "the file has changed since it was offered",
-    416: "the file has no such part",
-    429: "too many wrong passwords; try again later",
-    500: "the other end could not read the file",
-    503: "the other end is busy; try again later",
+    400: N_("the other end did not understand the request"),
+    403: N_("wrong password"),
+    404: N_("there is no such file on offer there"),
+    409: N_("the file has changed since it was offered"),
+    416: N_("the file has no such part"),
+    429: N_("too many wrong passwords; try again later"),
+    500: N_("the other end could not read the file"),
+    503: N_("the other end is busy; try again later"),
 }
 
 

@@ -12,7 +12,6 @@ from twistedp2p.core.errors import N_, Exit, ShareError
 
 LAYOUT = 1  # of the tables; kept in the file as `user_version`
 BUSY_TIMEOUT = 5.0  # seconds
-CHECKPOINT = 2000  # pages of the write-ahead log, where `Store.tidy` did not come before
 
 # A feed without origin has been dropped: what it held is not seen, and goes by and by.
 _TABLES = """
@@ -55,7 +54,6 @@ class Database:
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
             self._lay_out()
         except sqlite3.Error as error:
             self._db.close()

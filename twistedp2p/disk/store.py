@@ -35,7 +35,7 @@ MAX_FEEDS = 4096
 CHAT_PER_ORIGIN = 500  # entries
 CHAT_IN_ALL = 10_000  # entries
 TRIM_EVERY = 100  # chat entries
-SEARCH_POOL = 1000  # rows that are ranked
+SEARCH_POOL = 500  # rows that are ranked
 SWEEP = 50  # rows removed at once: a few milliseconds, in which nothing else is written
 SWEEP_PAUSE = 0.01  # seconds in between
 
@@ -375,7 +375,7 @@ class Store:
                 raise ShareError(N_("Stopped."))
             if self._search_db is None:
                 self._search_db = Database(self._path)
-            rows = find(self._search_db, query, max(most, SEARCH_POOL))
+            rows = find(self._search_db, query, max(most, SEARCH_POOL) if query.words else most)
         found = [Listing(_offer(row), row[6], row[0] == own_key) for row in rows]
         if query.words:
             found.sort(key=lambda listing: query.rank(listing.offer.name))

@@ -143,7 +143,7 @@ class FileServer(LineReceiver):
     def __init__(self, factory: FileService, address: str) -> None:
         self._service = factory
         self._address = address
-        self._deadline = Deadline(factory.clock, self._abort)
+        self._deadline = Deadline(factory.clock, self.cut)
         self._end: OwnerEnd | None = None
         self._key = b""
         self._served: Served | None = None
@@ -154,6 +154,7 @@ class FileServer(LineReceiver):
 
     def connectionMade(self) -> None:
         """TCP stands; TLS has yet to be agreed."""
+        self._service.connections.add(self)
         self._service.unproven[self._address] += 1
         self._counting = True
         self._deadline.set(PROOF_DEADLINE)
@@ -163,29 +164,30 @@ class FileServer(LineReceiver):
         try:
             peer = peer_of(self.transport.getHandle())
         except NotANode:
-            self._abort()
+            self.cut()
             return
         self._key = peer.key
         self._end = OwnerEnd(Session(self._service.own_key, peer.key, peer.binding))
 
-    def _abort(self) -> None:
+    def cut(self) -> None:
+        """End this connection, whatever it does."""
         if not self._over:
             self._over = True
             self.transport.abortConnection()
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """No line of ours is that long."""
-        self._abort()
+        self.cut()
 
     def rawDataReceived(self, data: bytes) -> None:
         """Nothing is to be said during the body; after a refusal nobody listens."""
         if not self._refused:
-            self._abort()
+            self.cut()
 
     def lineReceived(self, line: bytes) -> None:
         """One line of the client."""
         if self._over or self._end is None:
-            self._abort()
+            self.cut()
             return
         try:
             self._answer(self._end, parse_client(line))
@@ -238,7 +240,7 @@ class FileServer(LineReceiver):
         done: Deferred[bytes] = BodySender(self).beginFileTransfer(
             self._reader, self._tcp, self._frames.seal
         )
-        done.addCallbacks(self._body_sent, lambda _failure: self._abort())
+        done.addCallbacks(self._body_sent, lambda _failure: self.cut())
 
     def body_progress(self) -> None:
         """One more frame has been handed to the connection."""
@@ -261,6 +263,7 @@ class FileServer(LineReceiver):
     def connectionLost(self, reason: Failure = ...) -> None:  # type: ignore[assignment]
         """The end, whoever made it."""
         self._over = True
+        self._service.connections.discard(self)
         self._proven()
         self._deadline.stop()
         if self._sending:
@@ -282,6 +285,7 @@ class FileService(ServerFactory):
         self.shelf = shelf
         self.clock = clock
         self.limits = limits
+        self.connections: set[FileServer] = set()
         self.unproven: Counter[str] = Counter()
         self._tls = tls
         self._transfers: Counter[bytes] = Counter()
@@ -289,6 +293,11 @@ class FileService(ServerFactory):
     def buildProtocol(self, addr: IAddress | None) -> FileServer:
         """One protocol for one connection."""
         return FileServer(self, _host(addr))
+
+    def cut(self) -> None:
+        """End every connection: nothing is served any more."""
+        for connection in list(self.connections):
+            connection.cut()
 
     def take_place(self, key: bytes) -> None:
         """Count one more transfer to that node; raises `Refusal` when there is no place."""

@@ -248,6 +248,7 @@ class Node:
         await self._group.close()
         for port in self._ports:
             await port.stopListening()
+        self._service.cut()
         await self._threads_at_rest()
         self._store.close()
         self._instance.release()
