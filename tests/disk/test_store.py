@@ -113,6 +113,24 @@ class FeedTests(StoreTests):
             origin.say(f"line {number}")
         self.assertEqual(os.path.getsize(f"{self.path}-wal"), grown)
 
+    def test_tidying_when_nothing_was_written_does_nothing(self):
+        self.store.tidy()
+        opened = []
+        database = store_module.Database
+        self.patch(store_module, "Database", lambda path: opened.append(path) or database(path))
+        self.store.tidy()
+        self.assertEqual(opened, [])
+        self.store.set_counter("boot", 1)
+        self.store.tidy()
+        self.assertEqual(opened, [self.path])
+
+    def test_what_an_earlier_run_left_to_be_tidied_is_tidied(self):
+        origin = Origin(self.store)
+        origin.offer("a.jpg")
+        origin.start(2)
+        self.reopen().tidy()
+        self.assertEqual((self.rows("offers"), self.rows("feeds")), (0, 1))
+
     def test_dropping_a_large_feed_waits_for_tidying(self):
         """Attack 40: a node that begins anew, again and again, does not stall the others."""
         origin = Origin(self.store)

@@ -12,6 +12,7 @@ from twistedp2p.core.errors import N_, Exit, ShareError
 
 LAYOUT = 1  # of the tables; kept in the file as `user_version`
 BUSY_TIMEOUT = 5.0  # seconds
+CHECKPOINT = 4000  # pages of 4 KiB: what may be written between two calls of `Store.tidy`
 
 # A feed without origin has been dropped: what it held is not seen, and goes by and by.
 _TABLES = """
@@ -54,6 +55,7 @@ class Database:
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
             self._lay_out()
         except sqlite3.Error as error:
             self._db.close()
@@ -92,6 +94,11 @@ class Database:
             return self._db.execute(statement, values).fetchall()
         except sqlite3.Error as error:
             raise self._failed(error) from error
+
+    @property
+    def changes(self) -> int:
+        """How many rows this connection has written."""
+        return self._db.total_changes
 
     @contextmanager
     def together(self) -> Iterator[None]:

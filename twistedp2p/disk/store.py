@@ -71,6 +71,7 @@ class Store:
         self._search_db: Database | None = None
         self._closed = threading.Event()
         self._chat_since_trim = 0
+        self._tidied = -1  # how many rows had been written
         self._db = Database(path)
         try:
             self._db.run("UPDATE feeds SET present = 0")
@@ -92,14 +93,19 @@ class Store:
     def tidy(self) -> None:
         """Remove what dropped feeds have left, and bring the write-ahead log into the file.
 
-        To be called in a thread, about once a minute: it waits for the disk.
+        It waits for the disk, so that what writes in the loop need not: to be called in a thread
+        every few seconds. Costs nothing when nothing was written.
         """
+        changes = self._db.changes
+        if changes == self._tidied:
+            return
         db = Database(self._path)
         try:
             for (feed,) in db.run("SELECT id FROM feeds WHERE origin IS NULL"):
                 while _sweep(db, feed) and not self._closed.wait(SWEEP_PAUSE):
                     pass
             db.run("PRAGMA wal_checkpoint(PASSIVE)")
+            self._tidied = changes
         finally:
             db.close()
 
