@@ -16,6 +16,7 @@ from tests.lan.nodes import NodeProcess, NodesMixin, until
 MIB = 2**20  # bytes
 BIG = 20 * MIB
 LINK = 100  # megabits a second: BIG takes 1.7 s, so that something can happen on the way
+SLOW_LINK = 10  # Mbit/s: time enough to fill a disk in the middle
 # The waits of a person, made short; what waits is the same code.
 IMPATIENT = """
 import twistedp2p.net.fetch, twistedp2p.net.serve, twistedp2p.net.group
@@ -290,7 +291,7 @@ class FullDiskTests(NodesTestCase):
         """Attack 31."""
         disk = self.disk("other", 300 * MIB)
         lan = self.lan(2)
-        lan.rate(0, LINK)
+        lan.rate(0, SLOW_LINK)
         owner, other = (
             self.node(name, lan=lan, ns=ns) for ns, name in ((0, "owner"), (1, "other"))
         )
