@@ -45,7 +45,7 @@ from twistedp2p.disk.shelf import open_file
 from twistedp2p.face.editor import Editor, open_editor
 from twistedp2p.face.menu import Menu
 from twistedp2p.face.terminal import choose_mode, open_plain
-from twistedp2p.face.texts import translations
+from twistedp2p.face.texts import in_words, translations
 from twistedp2p.node import Config, Node
 
 TOOLBAR_EVERY = 0.5  # seconds
@@ -60,13 +60,9 @@ _log = Logger()
 
 def say_error(error: ShareError) -> None:
     """Say on standard error what went wrong, even when twistd has made it a log."""
-    translate = translations()
-    values = {
-        name: translate(value) if isinstance(value, str) else value
-        for name, value in error.values.items()
-    }
     if sys.__stderr__ is not None:
-        sys.__stderr__.write(f"p2pshare: {translate(error.sentence).format(**values)}\n")
+        words = in_words(translations(), error.sentence, error.values)
+        sys.__stderr__.write(f"p2pshare: {words}\n")
         sys.__stderr__.flush()
 
 
@@ -358,12 +354,14 @@ class P2PShare(Service):
         if self._screen is not None:
             ticket = node.ticket(offered.offer.name, offered.password)
             sentence = translations()(N_("* {name} is on offer. Its ticket: {ticket}"))
-            self._screen.show(sentence.format(name=offered.offer.name, ticket=ticket), "system")
+            self._screen.show(sentence.format(name=offered.offer.name, ticket=ticket), "ticket")
 
     def _not_offered(self, failure: Any) -> None:
         failure.trap(ShareError)
         if self._screen is not None:
-            self._screen.show(f"! {failure.value}", "error")
+            error = failure.value
+            words = in_words(translations(), error.sentence, error.values)
+            self._screen.show(f"! {words}", "error")
         else:
             say_error(failure.value)
 

@@ -168,7 +168,7 @@ class TicketTests(MenuCase):
         self.menu.event(said("look: " + TICKET))
         self.assertEqual(
             self.screen.shown[-1],
-            "* a ticket for monImage.jpg at 192.168.1.7: type 2 and 1 to get it",
+            "* a ticket for monImage.jpg at 192.168.1.7: type 2 1 to get it",
         )
         self.type("2", "1")
         self.assert_fetched()

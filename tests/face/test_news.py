@@ -114,7 +114,7 @@ class ChatTests(NewsCase):
 class TicketTests(NewsCase):
     def test_a_ticket_in_the_chat_is_numbered_and_its_password_not_repeated(self):
         lines = self.tell(said("look " + TICKET.format(7)))
-        self.assertEqual(lines[1:], ["* a ticket for f.txt at 10.0.0.7: type 2 and 1 to get it"])
+        self.assertEqual(lines[1:], ["* a ticket for f.txt at 10.0.0.7: type 2 1 to get it"])
 
     def test_one_line_gives_a_few_tickets_at_most(self):
         line = " ".join(TICKET.format(n) for n in range(1, 20))
@@ -186,7 +186,7 @@ class OfferTests(NewsCase):
     def test_a_new_offer_has_a_number_to_get_it(self):
         self.assertEqual(
             self.tell(events.OfferAdded(offer("a.txt"), "anna")),
-            ["* anna offers a.txt (1.5 kB): 2 and 1 gets it"],
+            ["* anna offers a.txt (1.5 kB): type 2 1 to get it"],
         )
 
     def test_an_offer_that_is_left_out_is_numbered_all_the_same(self):

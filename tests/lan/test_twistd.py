@@ -350,7 +350,7 @@ class BackgroundTests(TwistdTestCase):
         (home / "password").write_text("monpass\n")
         watcher = self.node("watcher")
         self.background("owner", "--nick", "owner", "-o", "a.txt", "--password-file", "password")
-        number = watcher.expect(r"owner offers a\.txt .*: 2 and (\d+) gets it")[1]
+        number = watcher.expect(r"owner offers a\.txt .*: type 2 (\d+) to get it")[1]
         watcher.type("2", number, "monpass")
         watcher.expect(r"a\.txt is here, whole")
         self.assertEqual((watcher.folder / "a.txt").read_text(), "a file")

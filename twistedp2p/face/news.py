@@ -10,7 +10,7 @@ from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.limits import Buckets, TokenBucket
 from twistedp2p.core.names import fingerprint
 from twistedp2p.core.ticket import Ticket, TicketError, find_tickets
-from twistedp2p.face.texts import Translate, bar, size_text, time_text
+from twistedp2p.face.texts import Translate, bar, in_words, size_text, time_text
 
 NEWS_RATE, NEWS_BURST = 1.0, 8.0  # lines about comings, goings and offers, per second
 WARNING_RATE, WARNING_BURST = 1.0, 8.0  # warnings about others, per second
@@ -20,7 +20,6 @@ CHAT_RATE, CHAT_BURST = 20.0, 1000.0  # lines of chat, per second: strangers', a
 LEFT_OUT_AFTER = 5.0  # seconds from the first line left out until their count is told
 MAX_TICKETS = 4  # of one line of chat that get a number
 BARS = 4  # transfers drawn below the question
-SENTENCES = ("reason", "why")  # values of failures that are sentences themselves
 
 
 class News:
@@ -123,7 +122,7 @@ class News:
         for ticket in tickets_in(text, MAX_TICKETS):
             self._line(
                 "system",
-                self._("a ticket for {name} at {host}: type 2 and {number} to get it"),
+                self._("a ticket for {name} at {host}: type 2 {number} to get it"),
                 name=ticket.name,
                 host=ticket.host,
                 number=self._number(ticket),
@@ -163,7 +162,7 @@ class News:
         if added.own:
             return
         self._small_line(
-            self._("{nick} offers {name} ({size}): 2 and {number} gets it"),
+            self._("{nick} offers {name} ({size}): type 2 {number} to get it"),
             nick=added.nick,
             name=added.offer.name,
             size=size_text(added.offer.size),
@@ -244,12 +243,8 @@ class News:
         self._line("error", "{why}", why=self.failure(not_sent.sentence, not_sent.values))
 
     def failure(self, sentence: str, values: Mapping[str, object]) -> str:
-        """What went wrong, in the user's language. A name that is a word of ours stays itself."""
-        filled = {
-            name: self._(str(value)) if name in SENTENCES and str(value) else value
-            for name, value in values.items()
-        }
-        return self._(sentence).format(**filled)
+        """What went wrong, in the user's language."""
+        return in_words(self._, sentence, values)
 
 
 def tickets_in(text: str, most: int) -> list[Ticket]:

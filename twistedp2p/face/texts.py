@@ -17,6 +17,7 @@ LOCALE_FOLDER = Path(__file__).resolve().parent.parent / "locale"
 MAX_SHOWN = 8192  # characters of one line: above any path, question or ticket
 MIN_COLUMNS = 16  # cells: on a narrower terminal nothing can be read anyway
 INDENT = "    "  # of what a long line goes on with
+SENTENCES = ("reason", "why")  # values of failures that are sentences themselves
 Translate = Callable[[str], str]
 
 # What core.ticket says of a text that is no ticket, word by word: stands here to be translated.
@@ -66,6 +67,15 @@ def translations(environment: Mapping[str, str] = os.environ) -> Translate:
 
 def _is_c(locale: str) -> bool:
     return locale.partition(".")[0] in ("C", "POSIX")
+
+
+def in_words(translate: Translate, sentence: str, values: Mapping[str, object]) -> str:
+    """A sentence with its values, translated. A name that is a word of ours stays itself."""
+    filled = {
+        name: translate(str(value)) if name in SENTENCES and str(value) else value
+        for name, value in values.items()
+    }
+    return translate(sentence).format(**filled)
 
 
 def size_text(count: float) -> str:
