@@ -76,6 +76,7 @@ class Desk:
         self.done = []
         self.own = []
         self.found = []
+        self.said = []
         self.here = [peer("anna", ANNA), peer("bob", BOB)]
         self.transfers = []
         self.serving = 0
@@ -84,6 +85,9 @@ class Desk:
 
     def say(self, text):
         self.done.append(("say", text))
+
+    def last_said(self, most):
+        return self.said[-most:]
 
     def offer(self, path, password="", public=False):
         self.done.append(("offer", path, password, public))

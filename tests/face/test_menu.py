@@ -430,6 +430,14 @@ class ListTests(MenuCase):
         self.assertEqual(len(self.screen.shown), LIST_ROWS + 1)
         self.assertEqual(self.screen.shown[-1], "* … and more; search to narrow it down.")
 
+    def test_last_shows_what_was_said_last_ones_own_too(self):
+        self.type("/last")
+        self.assertEqual(self.screen.shown, ["* Nothing has been said."])
+        self.desk.said = [said("hello", ANNA, late=True), said("me too", OWN_KEY, own=True)]
+        self.type("/last")
+        self.assertRegex(self.screen.shown[1], r"^\d\d:\d\d .* :> hello$")
+        self.assertTrue(self.screen.shown[2].endswith(":> me too"))
+
     def test_6_shows_who_is_here(self):
         self.type("6")
         self.assertTrue(self.screen.shown[0].endswith("  you"))

@@ -51,6 +51,17 @@ class TalkTests(DeskTestCase):
         self.assertGreater(len(pieces), 4)
         self.assertTrue("".join(pieces).replace(" ", "") == text.replace(" ", ""))
 
+    def test_what_was_said_last_is_kept_oldest_first(self) -> None:
+        bob = self.lan.node("bob")
+        self.lan.run_for(5)
+        for node, text in ((self.alice, "one"), (bob, "two"), (self.alice, "three")):
+            node.say(text)
+            self.lan.run_for(1)
+        for node in (self.alice, bob):
+            self.assertEqual([said.text for said in node.last_said(9)], ["one", "two", "three"])
+            self.assertEqual([said.text for said in node.last_said(1)], ["three"])
+        self.assertEqual([said.own for said in bob.last_said(9)], [False, True, False])
+
     def test_a_text_without_end_is_cut_and_an_empty_one_is_not_said(self) -> None:
         self.alice.say("x" * (3 * MAX_TEXT))
         own = self.lan.events(self.alice, Said)

@@ -40,7 +40,7 @@ _COLOURS = {
     "plain": "35",
 }
 COMMANDS = ("/say ", "/get ", "/quit", "/offer ", "/files ", "/who", "/withdraw ", "/nick ",
-            "/transfers", "/cancel ", "/help")  # fmt: skip
+            "/last", "/transfers", "/cancel ", "/help")  # fmt: skip
 JOIN_TIMEOUT = 2.0  # seconds for the terminal to be put back in order
 STOP_TIMEOUT = 1.0  # seconds for Ctrl-Z to stop this process, where anybody could continue it
 MAX_WAITING = 2000  # lines that wait while the terminal takes none (Ctrl-S): the oldest go first

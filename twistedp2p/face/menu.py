@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from twistedp2p.core.catalogue import Listing, Offer
 from twistedp2p.core.errors import N_, ShareError
-from twistedp2p.core.events import Event, OfferAdded, OfferGone, Progress
+from twistedp2p.core.events import Event, OfferAdded, OfferGone, Progress, Said
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.names import clean_line, fingerprint
 from twistedp2p.core.ticket import Ticket, TicketError, parse_ticket
@@ -24,6 +24,7 @@ from twistedp2p.face.texts import Translate, size_text
 MAX_LINE = 20_000  # characters typed at once
 MAX_NUMBERED = 10_000  # offers that have a number; as many tickets
 COMPLETIONS = 200  # names that a typed word is completed to
+LAST_LINES = 20  # lines of chat
 LIST_ROWS = 30  # rows shown of a list of files
 WHO_ROWS = 100  # nodes shown of those that are here
 FOR_EVERYBODY = "*"  # typed for a password
@@ -60,6 +61,8 @@ class Desk(Protocol):
     def nick(self) -> str: ...
 
     def say(self, text: str) -> None: ...
+
+    def last_said(self, most: int) -> list[Said]: ...
 
     def offer(self, path: str, password: str = "", public: bool = False) -> Any: ...
 
@@ -119,6 +122,7 @@ class Menu:
             "7": self._withdraw,
             "?": self._help,
             "/nick": self._nick,
+            "/last": self._last,
             "/transfers": self._transfers,
             "/cancel": self._cancel,
         }
@@ -295,6 +299,7 @@ class Menu:
             self._("6 /who NICK        who is here; NICK or a part of it narrows it down"),
             self._("7 /withdraw WHAT   offer a file no more"),
             self._("  /nick NAME       bear another name"),
+            self._("  /last            what was said last"),
             self._("  /transfers       what is moving;  /cancel NUMBER  stops one"),
         ):
             self._screen.show(line, "system")
@@ -540,6 +545,14 @@ class Menu:
     def _rename(self, nick: str) -> None:
         if nick:
             self._system(self._("You are {nick} now."), nick=self._desk.set_nick(nick))
+        self._ask_top()
+
+    def _last(self, _rest: str) -> None:
+        lines = self._desk.last_said(LAST_LINES)
+        for said in lines:
+            self._news.line_of(said)
+        if not lines:
+            self._system(self._("Nothing has been said."))
         self._ask_top()
 
     def _transfers(self, _rest: str) -> None:

@@ -107,6 +107,11 @@ class News:
         if not self._chat[said.key is not None and said.known].take(self._seconds()):
             self._leave_out()
             return
+        self.line_of(said)
+        self._tickets(said.text)
+
+    def line_of(self, said: events.Said) -> None:
+        """Show a line of chat as what it is."""
         when = time.strftime("%H:%M ", time.localtime(said.stamp / 1000)) if said.late else ""
         text = " ".join(said.text.split())
         if said.key is None:
@@ -116,7 +121,6 @@ class News:
             self._show(f"{when}{said.nick} :> {text}", "chat")
         else:
             self._show(f"{when}{said.nick} ({fingerprint(said.key)}) :> {text}", "chat")
-        self._tickets(said.text)
 
     def _tickets(self, text: str) -> None:
         for ticket in tickets_in(text, MAX_TICKETS):

@@ -23,7 +23,7 @@ from twisted.logger import Logger
 
 from twistedp2p.core.body import BadBody
 from twistedp2p.core.catalogue import Listing, Offer, Query
-from twistedp2p.core.datagram import Signed, Signer, group_name, split_text
+from twistedp2p.core.datagram import Signed, Signer, group_name, parse, split_text
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.events import (
     Event,
@@ -59,7 +59,7 @@ LATE = 30.0  # seconds: a line older than that is shown as said before
 MAX_TEXT = 20_000  # characters said at once: some twenty datagrams
 # A thousand nodes answer a newcomer at 50 a second; each new key costs a millisecond to take in.
 STRANGERS_RATE, STRANGERS_BURST = 50.0, 500.0  # datagrams of keys that we know nothing of
-TIDY_EVERY = 60.0  # seconds
+TIDY_EVERY = 10.0  # seconds
 REST_PATIENCE, REST_LOOK = 5.0, 0.02  # seconds to wait for threads at the end; between two looks
 
 _log = Logger()
@@ -323,6 +323,11 @@ class Node:
                 self._emit(NotSent(N_("No network took that line: nobody has heard it."), {}))
         self._presence.entry_sent()
 
+    def last_said(self, most: int) -> list[Said]:
+        """The last `most` signed lines of everybody, this run's and earlier ones', oldest first."""
+        entries = [parse(raw) for raw in self._store.history(most)]
+        return [self._line(entry, late=True) for entry in entries if isinstance(entry, Signed)]
+
     def offer(self, path: str, password: str = "", public: bool = False) -> Deferred[Offered]:
         """Offer a file; fires when the group has been told, or fails with `ShareError`."""
         return Deferred.fromCoroutine(self._shares.offer(path, password, public))
@@ -481,19 +486,20 @@ class Node:
 
     def said(self, entry: Signed) -> None:
         """A line of chat, for the first time."""
-        peer = self._roster.peer(entry.key)
-        address = peer.addresses[0][0] if peer is not None else ""
         age = self._wall() - entry.stamp / 1000
-        self._emit(
-            Said(
-                clean_line(entry.body),
-                entry.nick or fingerprint(entry.key),
-                entry.key,
-                address,
-                entry.stamp,
-                known=self.is_known(entry.key, entry.nick),
-                late=age > LATE,
-            )
+        self._emit(self._line(entry, late=age > LATE))
+
+    def _line(self, entry: Signed, *, late: bool) -> Said:
+        peer = self._roster.peer(entry.key)
+        return Said(
+            clean_line(entry.body),
+            entry.nick or fingerprint(entry.key),
+            entry.key,
+            peer.addresses[0][0] if peer is not None else "",
+            entry.stamp,
+            own=entry.key == self.key,
+            known=self.is_known(entry.key, entry.nick),
+            late=late,
         )
 
     def offered(self, entry: Signed, offer: Offer) -> None:
