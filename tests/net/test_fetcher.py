@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -11,6 +13,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.net.wire import OFFER, SECRET, FakeOrder, FakeServed, FakeShelf, public
 from twistedp2p.core.errors import Exit, ShareError
+from twistedp2p.net import fetch as fetch_module
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.serve import FileService, Limits
 from twistedp2p.net.tls import NodeTLS
@@ -21,6 +24,9 @@ class FetcherTests(TestCase):
 
     timeout = 20
 
+    def setUp(self) -> None:
+        self.shelves: list[FakeShelf] = []
+
     def fetch(self, *addresses: tuple[str, int], timeout: float = 5.0) -> Deferred[Any]:
         key = Ed25519PrivateKey.generate()
         fetcher = Fetcher(reactor, NodeTLS(key), public(key), maybeDeferred, timeout)
@@ -30,6 +36,7 @@ class FetcherTests(TestCase):
     def service(self, key: Ed25519PrivateKey | None = None) -> tuple[str, int]:
         key, shelf = key or Ed25519PrivateKey.generate(), FakeShelf()
         shelf.offers[OFFER] = FakeServed(b"hello", SECRET)
+        self.shelves.append(shelf)
         service = FileService(NodeTLS(key), public(key), shelf, reactor, Limits())
         return self.listen(service.listening_factory())
 
@@ -37,6 +44,27 @@ class FetcherTests(TestCase):
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         return "127.0.0.1", port.getHost().port
+
+    def greeter(self) -> tuple[str, int]:
+        """Another program's server."""
+
+        class Greeter(Protocol):
+            def connectionMade(self) -> None:
+                self.transport.write(b"SSH-2.0-x\r\n")
+
+        return self.listen(Factory.forProtocol(Greeter))
+
+    @contextmanager
+    def silent(self) -> Iterator[tuple[str, int]]:
+        """The address of a listener whose queue is full: it answers nobody."""
+        with socket.socket() as full, ExitStack() as waiting:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            for _ in range(4):
+                sock = waiting.enter_context(socket.socket())
+                sock.setblocking(False)
+                sock.connect_ex(full.getsockname())
+            yield full.getsockname()
 
     def closed_port(self) -> tuple[str, int]:
         with socket.socket() as sock:
@@ -62,6 +90,34 @@ class FetcherTests(TestCase):
         self.order.only = public(owner)
         self.assertEqual(b"hello", await done)
 
+    async def test_the_next_address_is_tried_where_no_node_answers(self) -> None:
+        """Attack 39: who is heard first must not hide the owner."""
+        self.assertEqual(b"hello", await self.fetch(self.greeter(), self.service()))
+
+    async def test_the_next_address_is_tried_where_nobody_speaks(self) -> None:
+        self.patch(fetch_module, "HANDSHAKE_DEADLINE", 0.2)
+        mute = self.listen(Factory.forProtocol(Protocol))
+        self.assertEqual(b"hello", await self.fetch(mute, self.service()))
+
+    async def test_what_the_owner_refuses_is_not_asked_of_another(self) -> None:
+        first, second = self.service(), self.service()
+        self.shelves[0].offers.clear()
+        error = await self.failing(first, second)
+        self.assertEqual(Exit.NOT_FOUND, error.code)
+        self.assertEqual(0, self.shelves[1].asked)
+
+    async def test_a_name_that_no_host_can_have(self) -> None:
+        error = await self.failing(("xn--zzzzzz9999a", 9))
+        self.assertIn("no host", str(error))
+
+    async def test_a_look_up_without_end(self) -> None:
+        self.patch(fetch_module, "REACH_TIMEOUT", 1.0)
+        with self.silent() as address:
+            error = await self.failing(address, self.closed_port())
+        self.assertIn("Nothing listens", str(error))
+        with self.silent() as address:
+            self.assertEqual(Exit.TIMEOUT, (await self.failing(address)).code)
+
     async def test_another_node_at_the_only_address(self) -> None:
         done = self.fetch(self.service())
         self.order.only = bytes(32)
@@ -82,23 +138,12 @@ class FetcherTests(TestCase):
 
     async def test_no_answer(self) -> None:
         """A listener whose queue is full drops what comes: like a firewall."""
-        with socket.socket() as full:
-            full.bind(("127.0.0.1", 0))
-            full.listen(0)
-            waiting = [socket.socket() for _ in range(4)]
-            for sock in waiting:
-                self.addCleanup(sock.close)
-                sock.setblocking(False)
-                sock.connect_ex(full.getsockname())
-            error = await self.failing(full.getsockname(), timeout=0.3)
+        with self.silent() as address:
+            error = await self.failing(address, timeout=0.3)
         self.assertEqual(Exit.TIMEOUT, error.code)
 
     async def test_another_program(self) -> None:
-        class Greeter(Protocol):
-            def connectionMade(self) -> None:
-                self.transport.write(b"SSH-2.0-x\r\n")
-
-        error = await self.failing(self.listen(Factory.forProtocol(Greeter)))
+        error = await self.failing(self.greeter())
         self.assertIn("not a p2pshare node", str(error))
 
     async def test_cancelling_while_connecting(self) -> None:

@@ -4,11 +4,11 @@ import datetime
 import os
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Protocol
@@ -17,16 +17,17 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
+from tests.net.test_pump import SlowThread
 from tests.net.wire import OFFER, SECRET, Bench, FakeOrder, Wire, public, wrap
 from twistedp2p.core.conversation import ClientEnd, Session
 from twistedp2p.core.cpace import Exchange
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.frames import FRAME, TAG
 from twistedp2p.core.lines import Auth, Get, Ok, Share, parse_owner
-from twistedp2p.net.fetch import ANSWER_DEADLINE, FileClient
+from twistedp2p.net.fetch import CLOSE_DEADLINE, HANDSHAKE_DEADLINE, FileClient
 from twistedp2p.net.fetch import STALL as CLIENT_STALL
-from twistedp2p.net.serve import LINGER, PROOF_DEADLINE, STALL, Limits
-from twistedp2p.net.tls import ALPN, NodeTLS, make_certificate, peer_of
+from twistedp2p.net.serve import GO_DEADLINE, LINGER, PROOF_DEADLINE, STALL, Limits
+from twistedp2p.net.tls import ALPN, NodeTLS, _node_key, make_certificate, peer_of
 
 
 class Script(LineReceiver):
@@ -373,6 +374,14 @@ class HandshakeTests(FilesTestCase):
         owner, thief = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
         self.assertRaises(SSL.Error, NodeTLS, thief, lambda _key: make_certificate(owner))
 
+    def test_a_malformed_certificate_is_refused_and_nothing_more(self) -> None:
+        """Attack 10: a certificate whose version no parser knows."""
+        key = Ed25519PrivateKey.generate()
+        der = bytearray(make_certificate(key).public_bytes(serialization.Encoding.DER))
+        der[der.index(b"\xa0\x03\x02\x01\x02") + 4] = 7
+        malformed = crypto.load_certificate(crypto.FILETYPE_ASN1, bytes(der))
+        self.assertIsNone(_node_key(malformed))
+
     def test_a_forged_certificate_of_the_owners_key(self) -> None:
         """Attack 5: signed by the thief, it still needs the owner's private key."""
         owner, thief = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
@@ -541,6 +550,59 @@ class BodyTests(FilesTestCase):
         """Attack 15: more than was announced."""
         self.tampered(lambda f: b"".join(f) + b"x", "protocol")
 
+    def test_surplus_bytes_that_come_later(self) -> None:
+        """Attack 15: more than was announced, after a pause."""
+        bench, order = Bench(b"hello"), FakeOrder(OFFER, SECRET)
+        client, wire = bench.connect(order)
+        while not (client._tcp and not client._left):
+            wire.step()
+        self.assertFalse(client.done.called)
+        wire.client.dataReceived(b"x")
+        wire.run()
+        self.assertIn("protocol", str(self.failure(client)))
+        self.assertTrue(order.file.discarded)
+
+    def test_an_owner_that_does_not_close_is_not_waited_for(self) -> None:
+        bench = Bench(b"hello")
+        client, wire = bench.connect()
+        while not (client._tcp and not client._left):
+            wire.step()
+        bench.clock.advance(CLOSE_DEADLINE)
+        self.assertEqual(b"hello", self.successResultOf(client.done))
+        wire.run()
+
+    def test_cancelling_after_the_last_byte_leaves_nothing(self) -> None:
+        bench, order = Bench(bytes(3 * FRAME)), FakeOrder(OFFER, SECRET)
+        bench.in_thread = thread = SlowThread()
+        client, wire = bench.connect(order)
+        wire.run()
+        thread.one()  # the file is open
+        wire.run()
+        self.assertTrue(client._all_here)
+        client.done.cancel()
+        thread.all()
+        wire.run()
+        self.failureResultOf(client.done)
+        self.assertTrue(order.file.discarded)
+        self.assertFalse(order.file.finished)
+
+    def test_a_slow_disk_of_ours_is_not_blamed_on_the_owner(self) -> None:
+        bench, order = Bench(bytes(40 * FRAME)), FakeOrder(OFFER, SECRET)
+        bench.in_thread = thread = SlowThread()
+        client, wire = bench.connect(order)
+        wire.run()
+        thread.one()
+        wire.run()
+        self.assertTrue(wire.client_end.paused)
+        bench.clock.advance(CLIENT_STALL - 5)
+        self.assertFalse(client.done.called)
+        while wire.client_end.paused:
+            thread.one()
+        while not client.done.called:
+            wire.run()
+            thread.all()
+        self.assertEqual(bytes(40 * FRAME), self.successResultOf(client.done))
+
     def test_frames_of_another_session(self) -> None:
         """Attack 15: a body recorded from another session."""
         bench = Bench(bytes(self.size))
@@ -656,6 +718,22 @@ class DoorTests(FilesTestCase):
             self.successResultOf(client.done)
         self.assertEqual(bytes(50 * FRAME), self.fetched(bench))
 
+    def test_transfers_are_limited_per_address_too(self) -> None:
+        """Attack 41: keys cost nothing to make, so one host cannot take every place."""
+        limits = Limits(transfers_per_address=2, connections_burst=100)
+        bench = Bench(bytes(50 * FRAME), limits)
+        clients = []
+        for address in ["10.0.0.9"] * 3 + ["10.0.0.10"]:
+            bench.client_key = Ed25519PrivateKey.generate()
+            clients.append(bench.connect(address=address))
+        for _ in range(30):
+            for _client, wire in clients:
+                wire.step()
+        self.assertIn("busy", str(self.failure(clients[2][0])))
+        for client, wire in (clients[0], clients[1], clients[3]):
+            wire.run()
+            self.successResultOf(client.done)
+
     def test_a_reader_that_stops_is_cut(self) -> None:
         bench = Bench(bytes(50 * FRAME))
         client, wire = bench.connect()
@@ -706,7 +784,7 @@ class DoorTests(FilesTestCase):
         script, wire = self.script(bench)
         line = self.proof_line(script, wire, 0, 5)
         self.said(script, wire, line)
-        bench.clock.advance(STALL + 1)
+        bench.clock.advance(GO_DEADLINE + 1)
         wire.run()
         self.assertTrue(wire.server_end.closed)
         self.assertTrue(bench.shelf.readers[0].closed)
@@ -716,6 +794,6 @@ class DoorTests(FilesTestCase):
         client, outer = bench.client()
         wire = Wire(outer, Protocol())
         wire.run()
-        bench.clock.advance(ANSWER_DEADLINE + 1)
+        bench.clock.advance(HANDSHAKE_DEADLINE + 1)
         wire.run()
         self.assertEqual(Exit.TIMEOUT, self.failure(client).code)

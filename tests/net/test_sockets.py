@@ -259,23 +259,14 @@ class FileListenerTests(SocketTestCase):
         self.assertEqual(listener.getsockname()[1], port)
         self.connect(listener, socket.AF_INET, "127.0.0.1")
 
-    def test_ipv6_reaches_it_where_there_is_ipv6(self) -> None:
-        listener = self.listener()
-        if listener.family == socket.AF_INET6:
-            self.connect(listener, socket.AF_INET6, "::1")
-
-    def test_a_host_without_ipv6_has_ipv4(self) -> None:
-        real = socket.socket
-
-        def no_ipv6(family: int, kind: int) -> socket.socket:
-            if family == socket.AF_INET6:
-                raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
-            return real(family, kind)
-
-        with mock.patch("socket.socket", no_ipv6):
-            listener = self.listener()
-        self.assertEqual(listener.family, socket.AF_INET)
-        self.connect(listener, socket.AF_INET, "127.0.0.1")
+    def test_a_port_held_for_both_families_is_taken(self) -> None:
+        other = self.keep(socket.socket(socket.AF_INET6, socket.SOCK_STREAM))
+        other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        other.bind(("::", 0))
+        other.listen(1)
+        port = other.getsockname()[1]
+        error = self.assertRaises(SocketError, file_listener, port, fallback=False)
+        self.assertEqual(error.errno, errno.EADDRINUSE)
 
     def test_it_does_not_block(self) -> None:
         listener = file_listener(0, fallback=False)

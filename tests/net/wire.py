@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from twistedp2p.core.conversation import Refusal
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.lines import Ok
-from twistedp2p.net.fetch import FileClient, WrongOwner
+from twistedp2p.net.fetch import FileClient
 from twistedp2p.net.serve import FileService, Limits
 from twistedp2p.net.tls import NodeTLS, NodeTLSFactory
 
@@ -161,7 +161,7 @@ class FakeOrder:
         return succeed((self.offer, self.secret))
 
     def _refuse(self) -> tuple[bytes, bytes]:
-        raise WrongOwner("Another node answers there.")
+        raise ShareError("Another node answers there.")
 
     def open(self, ok: Ok, owner_key: bytes) -> MemoryFile:
         self.ok = ok
@@ -249,6 +249,7 @@ class Bench:
 
     def __init__(self, data: bytes = b"hello", limits: Limits | None = None) -> None:
         self.clock = Clock()
+        self.in_thread: Any = maybeDeferred
         self.owner_key = Ed25519PrivateKey.generate()
         self.client_key = Ed25519PrivateKey.generate()
         self.shelf = FakeShelf()
@@ -269,7 +270,7 @@ class Bench:
     ) -> tuple[FileClient, Any]:
         """A client, and the TLS around it."""
         client = FileClient(
-            order or FakeOrder(OFFER, SECRET), public(self.client_key), self.clock, maybeDeferred
+            order or FakeOrder(OFFER, SECRET), public(self.client_key), self.clock, self.in_thread
         )
         return client, wrap(client, tls or NodeTLS(self.client_key), self.clock)
 

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 from twisted.internet import error as net_error
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.defer import TimeoutError as LookupTimeout
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Factory
@@ -29,16 +28,14 @@ from twistedp2p.net.tls import NodeTLS, NodeTLSFactory, NotANode, body_frames, p
 
 CONNECT_TIMEOUT = 5.0  # seconds for each address that a host name has
 REACH_TIMEOUT = 15.0  # seconds for name look-up and connection together
-ANSWER_DEADLINE = 20.0  # seconds from connection to the first byte of the body
+HANDSHAKE_DEADLINE = 5.0  # seconds from connection to the end of the TLS handshake
+ANSWER_DEADLINE = 20.0  # seconds from there to the first byte of the body
+CLOSE_DEADLINE = 5.0  # seconds from the last byte to the owner's end
 BATCH = 4 * (FRAME + TAG)  # bytes written in one go: whole frames
 READ_BODY = 1 << 18  # bytes read from the socket at once
 STALL = 30.0  # seconds without progress of a body
 
 _CODES = {403: Exit.DENIED, 429: Exit.DENIED, 404: Exit.NOT_FOUND, 409: Exit.NOT_FOUND}
-
-
-class WrongOwner(ShareError):
-    """The node that answers is not the owner that was meant; another address may be."""
 
 
 class Order(Protocol):
@@ -47,7 +44,7 @@ class Order(Protocol):
     def stretched(self, owner_key: bytes) -> Deferred[tuple[bytes, bytes]]:
         """The offer's id and the stretched password for this owner.
 
-        Fails with `WrongOwner` when it is not the owner that was meant.
+        Fails with `ShareError` when it is not the owner that was meant.
         """
 
     def open(self, ok: Ok, owner_key: bytes) -> BlockingFile:
@@ -87,6 +84,24 @@ class _Sealed:
             ) from None
 
 
+class _Valve:
+    """Pauses the owner; while our own disk is what it waits for, its silence is not counted."""
+
+    def __init__(self, tcp: Any, deadline: Deadline) -> None:
+        self._tcp = tcp
+        self._deadline = deadline
+
+    def pauseProducing(self) -> None:
+        """Send no more for now."""
+        self._deadline.stop()
+        self._tcp.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Go on."""
+        self._deadline.set(STALL)
+        self._tcp.resumeProducing()
+
+
 @implementer(IHandshakeListener)
 class FileClient(LineReceiver):
     """One connection that fetches one file. `done` fires with what the file's `finish` gave."""
@@ -112,7 +127,7 @@ class FileClient(LineReceiver):
 
     def connectionMade(self) -> None:
         """TCP stands; TLS has yet to be agreed."""
-        self._deadline.set(ANSWER_DEADLINE)
+        self._deadline.set(HANDSHAKE_DEADLINE)
 
     def handshakeCompleted(self) -> None:
         """TLS stands: see whose key it is, and make the secret for it."""
@@ -122,6 +137,7 @@ class FileClient(LineReceiver):
             self._fail(_no_node())
             return
         self._owner = peer.key
+        self._deadline.set(ANSWER_DEADLINE)
         session = Session(peer.key, self._own_key, peer.binding)
         self._order.stretched(peer.key).addCallbacks(
             lambda secret: self._begin(session, *secret), self._fail_with
@@ -132,6 +148,11 @@ class FileClient(LineReceiver):
             self._offer = offer
             self._end = ClientEnd(session, offer, prs)
             self.sendLine(self._end.auth().line())
+
+    @property
+    def reached(self) -> bool:
+        """Whether an owner that may be the one that was meant has answered."""
+        return self._end is not None
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """No line of the conversation is that long."""
@@ -186,10 +207,9 @@ class FileClient(LineReceiver):
         self._tcp = self.transport.step_aside(self.rawDataReceived)
         self._tcp.bufferSize = READ_BODY
         sealed = _Sealed(file, self._frames)
-        self._pump = Pump(sealed, self._left, BATCH, self._in_thread, self._tcp, self._fail_with)
-        self._deadline.set(STALL)
-        if not self._left:
-            self._finish()
+        valve = _Valve(self._tcp, self._deadline)
+        self._pump = Pump(sealed, self._left, BATCH, self._in_thread, valve, self._fail_with)
+        self._deadline.set(STALL if self._left else CLOSE_DEADLINE)
 
     def rawDataReceived(self, data: bytes) -> None:
         """Some of the body, sealed."""
@@ -203,13 +223,17 @@ class FileClient(LineReceiver):
         self._deadline.moved()
         self._order.progress(max(0, self._length - self._left), self._length)
         if not self._left and not self._ended:
-            self._finish()
+            self._deadline.set(CLOSE_DEADLINE)  # bytes after the last one are a failure, too
+
+    @property
+    def _all_here(self) -> bool:
+        return self._pump is not None and not self._left
 
     def _finish(self) -> None:
         assert self._pump is not None
         self._end_now()
         self._tcp.loseConnection()
-        self._pump.finish().addBoth(self.done.callback)
+        self._pump.finish().addBoth(self._tell)
 
     def _end_now(self) -> None:
         self._ended = True
@@ -224,27 +248,34 @@ class FileClient(LineReceiver):
         self._end_now()
         self.transport.abortConnection()
         if self._pump is None:
-            self._tell(error)
+            self._tell(Failure(error))
         else:
-            self._pump.discard().addBoth(lambda _: self._tell(error))
+            self._pump.discard().addBoth(lambda _: self._tell(Failure(error)))
 
-    def _tell(self, error: BaseException | None) -> None:
+    def _tell(self, outcome: Any) -> None:
         if not self.done.called:  # cancelling has not waited for the disk
-            self.done.errback(error)
+            self.done.callback(outcome)
 
     def _timed_out(self) -> None:
+        if self._all_here:
+            self._finish()
+            return
         self._fail(ShareError(N_("The other end went silent; get the file again."), Exit.TIMEOUT))
 
     def cancel(self) -> None:
         """Stop now; nothing is left on disk."""
         self._fail(ShareError(N_("Stopped.")))
+        if self._pump is not None:
+            self._pump.discard()  # also where the last byte had come
 
     def connectionLost(self, reason: Failure = ...) -> None:  # type: ignore[assignment]
         """The end, whoever made it."""
-        # Before the handshake, a clean close is a full house.
-        if self._owner:
+        if self._all_here and not self._ended:
+            self._finish()
+        elif self._owner:
             self._fail(ShareError(N_("The connection broke in the middle; get the file again.")))
         elif reason.check(net_error.ConnectionDone, net_error.ConnectionLost):
+            # Before the handshake, a clean close is a full house.
             self._fail(refusal_error(Err(503)))
         else:
             self._fail(_no_node())
@@ -264,6 +295,11 @@ def refusal_error(line: Err) -> ShareError:
         _CODES.get(line.code, Exit.FAILED),
         reason=ERRORS.get(line.code, ERRORS[400]),
     )
+
+
+def _reach_timed_out(_result: object, _seconds: float) -> Failure:
+    """However the endpoint took its being cancelled: it was too slow."""
+    return Failure(net_error.TimeoutError())
 
 
 class Fetcher:
@@ -286,6 +322,9 @@ class Fetcher:
     async def fetch(self, order: Order, addresses: Sequence[tuple[str, int]]) -> Any:
         """Fetch from the first of `addresses` (host, TCP port) where the owner answers.
 
+        What goes wrong before an owner that may be the one has shown its key is a reason to try the
+        next address.
+
         Returns what the file's `finish` gave; raises `ShareError`. Cancelling stops it, and
         leaves nothing on disk.
         """
@@ -298,7 +337,9 @@ class Fetcher:
                 continue
             try:
                 return await client.done
-            except WrongOwner as error:
+            except ShareError as error:
+                if client.reached:
+                    raise
                 failure = error
         raise failure
 
@@ -311,8 +352,10 @@ class Fetcher:
         where = f"{host}:{port}"
         try:
             connecting = endpoint.connect(NodeTLSFactory(self._tls, True, factory))
-            connected: Any = await connecting.addTimeout(REACH_TIMEOUT, self._reactor)
-        except net_error.DNSLookupError:
+            connected: Any = await connecting.addTimeout(
+                REACH_TIMEOUT, self._reactor, _reach_timed_out
+            )
+        except (net_error.DNSLookupError, ValueError):  # ValueError: no host could be called that
             raise ShareError(N_("There is no host {host}."), Exit.NOT_FOUND, host=host) from None
         except net_error.ConnectionRefusedError:
             raise ShareError(
@@ -320,7 +363,7 @@ class Fetcher:
                 Exit.NOT_FOUND,
                 where=where,
             ) from None
-        except (net_error.TimeoutError, LookupTimeout):
+        except net_error.TimeoutError:
             raise ShareError(
                 N_("{where} does not answer: a firewall, or another network?"),
                 Exit.TIMEOUT,

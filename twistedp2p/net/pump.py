@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
@@ -148,12 +148,15 @@ class Pump:
         return self._when_idle().addCallback(self._finish)
 
     def _finish(self, _: None) -> Deferred[Any]:
-        failure = self._failure
-        if failure is None:
-            return self._in_thread(self._file.finish)
-        return self._in_thread(self._file.discard).addCallback(lambda _: failure)
+        return self._in_thread(self._finish_or_discard)
+
+    def _finish_or_discard(self) -> Any:
+        if not self._broken:
+            return self._file.finish()
+        self._file.discard()
+        return self._failure or Failure(CancelledError())
 
     def discard(self) -> Deferred[Any]:
-        """Drop what waits, then discard the file in the thread."""
+        """Drop what waits, then discard the file in the thread, even one about to be finished."""
         self._broken = True
         return self._when_idle().addCallback(lambda _: self._in_thread(self._file.discard))

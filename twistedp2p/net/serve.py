@@ -28,7 +28,6 @@ from twistedp2p.core.frames import FRAME, Frames
 from twistedp2p.core.limits import Buckets
 from twistedp2p.core.lines import MAX_LINE, Auth, BadLine, Err, Get, Go, parse_client
 from twistedp2p.net.deadline import Deadline
-from twistedp2p.net.sockets import unmapped
 from twistedp2p.net.tls import (
     NodeTLS,
     NodeTLSFactory,
@@ -38,6 +37,7 @@ from twistedp2p.net.tls import (
 )
 
 PROOF_DEADLINE = 10.0  # seconds from accept to a right proof
+GO_DEADLINE = 10.0  # seconds from OK to GO
 STALL = 30.0  # seconds without progress of a body
 LINGER = 120.0  # seconds for the last bytes to reach a slow reader
 
@@ -104,6 +104,7 @@ class Limits:
     unproven: int = 64
     transfers: int = 64
     transfers_per_peer: int = 8
+    transfers_per_address: int = 16
     busy_wait: int = 5  # seconds that a client is asked to wait when all places are taken
 
 
@@ -220,13 +221,13 @@ class FileServer(LineReceiver):
         length = served.size - get.offset if get.length is None else get.length
         if length < 0 or get.offset + length > served.size:
             raise Refusal(416)
-        self._service.take_place(self._key)
+        self._service.take_place(self._key, self._address)
         self._sending = True
         self._reader = shelf.open(served, get.offset, length)
         self._length = length
         self._frames = body_frames(self.transport.getHandle(), self._offer, get.offset, length)
         self.sendLine(end.ok(served.size, get.offset, length, served.digest, served.name).line())
-        self._deadline.set(STALL)
+        self._deadline.set(GO_DEADLINE)
 
     def _proven(self) -> None:
         if self._counting:
@@ -267,7 +268,7 @@ class FileServer(LineReceiver):
         self._proven()
         self._deadline.stop()
         if self._sending:
-            self._service.free_place(self._key)
+            self._service.free_place(self._key, self._address)
         if self._reader is not None:
             self._reader.close()
             self._service.shelf.ended(self._served, self)
@@ -288,7 +289,8 @@ class FileService(ServerFactory):
         self.connections: set[FileServer] = set()
         self.unproven: Counter[str] = Counter()
         self._tls = tls
-        self._transfers: Counter[bytes] = Counter()
+        self._to_keys: Counter[bytes] = Counter()
+        self._to_addresses: Counter[str] = Counter()
 
     def buildProtocol(self, addr: IAddress | None) -> FileServer:
         """One protocol for one connection."""
@@ -299,19 +301,26 @@ class FileService(ServerFactory):
         for connection in list(self.connections):
             connection.cut()
 
-    def take_place(self, key: bytes) -> None:
-        """Count one more transfer to that node; raises `Refusal` when there is no place."""
+    def take_place(self, key: bytes, address: str) -> None:
+        """Count one more transfer; raises `Refusal` when there is no place.
+
+        Keys cost nothing to make, so addresses are counted too.
+        """
         if (
-            self._transfers.total() >= self.limits.transfers
-            or self._transfers[key] >= self.limits.transfers_per_peer
+            self._to_keys.total() >= self.limits.transfers
+            or self._to_keys[key] >= self.limits.transfers_per_peer
+            or self._to_addresses[address] >= self.limits.transfers_per_address
         ):
             raise Refusal(503, self.limits.busy_wait)
-        self._transfers[key] += 1
+        self._to_keys[key] += 1
+        self._to_addresses[address] += 1
 
-    def free_place(self, key: bytes) -> None:
+    def free_place(self, key: bytes, address: str) -> None:
         """A transfer is over."""
-        self._transfers[key] -= 1
-        self._transfers += Counter()  # forget the zeros
+        self._to_keys[key] -= 1
+        self._to_addresses[address] -= 1
+        self._to_keys += Counter()  # forget the zeros
+        self._to_addresses += Counter()
 
     def listening_factory(self) -> NodeTLSFactory:
         """What to listen with."""
@@ -319,7 +328,7 @@ class FileService(ServerFactory):
 
 
 def _host(address: IAddress | None) -> str:
-    return unmapped(str(getattr(address, "host", "")))
+    return str(getattr(address, "host", ""))
 
 
 class _Door(NodeTLSFactory):

@@ -27,7 +27,6 @@ _IP_MULTICAST_ALL: int = getattr(socket, "IP_MULTICAST_ALL", 49)  # linux/in.h; 
 _RECEIVER_BUFFER = 4 * 1024 * 1024  # bytes; the usual default holds 92 datagrams of 1,200 bytes
 _SENDER_BUFFER = 1024 * 1024  # bytes
 _BACKLOG = 128  # connections that wait to be accepted
-_NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
 _NOT_A_MEMBER = {errno.EADDRNOTAVAIL, errno.ENODEV}
 
 _log = Logger()
@@ -91,10 +90,10 @@ def group_sender(interface: Interface, ttl: int = 1) -> socket.socket:
 
 
 def file_listener(port: int, *, fallback: bool) -> socket.socket:
-    """A non-blocking listening TCP socket on all addresses, of IPv6 and IPv4 alike where it can be.
+    """A non-blocking listening TCP socket on all IPv4 addresses.
 
-    On the dual-stack socket (`sock.family` is AF_INET6) an IPv4 peer's address reads
-    "::ffff:192.168.1.7". A port taken on one address of either family counts as taken.
+    Groups are IPv4 so far, and what is limited per address means nothing where a host has as many
+    as it likes. A port taken on one address, or by a socket of both families, counts as taken.
 
     :param port: 0 to 65,535; 0 for any free one.
     :param fallback: take any free port when `port` is taken.
@@ -106,14 +105,6 @@ def file_listener(port: int, *, fallback: bool) -> socket.socket:
         if not fallback or error.errno != errno.EADDRINUSE:
             raise
     return _listener(0)
-
-
-def unmapped(host: str) -> str:
-    """An IPv4 address as it is known everywhere else, where a dual-stack socket maps it.
-
-    :param host: as a socket gave it: "::ffff:192.168.1.7" becomes "192.168.1.7".
-    """
-    return host.removeprefix("::ffff:") if "." in host else host
 
 
 def join(sock: socket.socket, group: str, interface: Interface) -> None:
@@ -162,20 +153,9 @@ def _join_all(
 
 
 def _listener(port: int) -> socket.socket:
-    try:
-        return _listener_on(socket.AF_INET6, "::", port)
-    except SocketError as error:
-        if error.errno not in _NO_IPV6:
-            raise
-    return _listener_on(socket.AF_INET, "0.0.0.0", port)  # noqa: S104 - peers are elsewhere
-
-
-def _listener_on(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
-    with _opening(family, socket.SOCK_STREAM, "serve files", port) as sock:
+    with _opening(socket.AF_INET, socket.SOCK_STREAM, "serve files", port) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        sock.bind((address, port))
+        sock.bind(("0.0.0.0", port))  # noqa: S104 - peers are elsewhere
         sock.listen(_BACKLOG)  # two that start at once both bind; one of them is refused here
     return sock
 

@@ -55,7 +55,16 @@ def _accept_self_signed(
     _connection: SSL.Connection, certificate: crypto.X509, _error: int, depth: int, _ok: int
 ) -> bool:
     """Depth 0 only, Ed25519 only: there is no chain to follow."""
-    return depth == 0 and isinstance(certificate.to_cryptography().public_key(), Ed25519PublicKey)
+    return depth == 0 and _node_key(certificate) is not None
+
+
+def _node_key(certificate: crypto.X509 | None) -> bytes | None:
+    """The Ed25519 key of a certificate; None where it has none, or is malformed in any way."""
+    try:
+        key = certificate.to_cryptography().public_key() if certificate is not None else None
+    except Exception:  # whatever the parser makes of a stranger's bytes
+        return None
+    return key.public_bytes_raw() if isinstance(key, Ed25519PublicKey) else None
 
 
 def _make_context(private_key: Ed25519PrivateKey, certificate: x509.Certificate) -> SSL.Context:
@@ -141,12 +150,11 @@ def peer_of(connection: SSL.Connection) -> Peer:
         raise NotANode("not TLS 1.3")
     if connection.get_alpn_proto_negotiated() != ALPN:
         raise NotANode("another application protocol")
-    certificate = connection.get_peer_certificate()
-    key = certificate.to_cryptography().public_key() if certificate is not None else None
-    if not isinstance(key, Ed25519PublicKey):
+    key = _node_key(connection.get_peer_certificate())
+    if key is None:
         raise NotANode("no Ed25519 certificate")
     binding = connection.export_keying_material(EXPORTER_LABEL, EXPORTER_BYTES, b"")
-    return Peer(key.public_bytes_raw(), binding)
+    return Peer(key, binding)
 
 
 def body_frames(connection: SSL.Connection, offer: bytes, offset: int, length: int) -> Frames:

@@ -25,7 +25,6 @@ from twistedp2p.core.limits import CappedTable, TokenBucket
 from twistedp2p.core.lines import Ok
 from twistedp2p.core.names import clean_name, offer_id
 from twistedp2p.disk.parts import PartFile
-from twistedp2p.net.fetch import WrongOwner
 from twistedp2p.net.pump import InThread
 from twistedp2p.node.progress import Courses
 
@@ -78,7 +77,7 @@ class Order:
         """The offer's id and the stretched password; fails when it is another owner."""
         if self.required and owner_key != self.required:
             return fail(
-                WrongOwner(
+                ShareError(
                     N_("Another node answers at the owner's address: {name} was not taken."),
                     Exit.DENIED,
                     name=self.name,
