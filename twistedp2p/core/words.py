@@ -11,7 +11,6 @@ words: `drop-down`, `felt-tip` and `t-shirt` lose theirs, and `yo-yo`, which wou
 from __future__ import annotations
 
 import functools
-import math
 import secrets
 from collections.abc import Callable
 
@@ -19,10 +18,7 @@ LIST_SIZE = 7776
 """Words: five throws of a die."""
 
 WORDS = 3
-"""Of a password."""
-
-GENERATED_BITS = WORDS * math.log2(LIST_SIZE)
-"""The entropy of a generated password: 38.77 bits."""
+"""Of a password: 38.77 bits."""
 
 
 def three_words(choose: Callable[[int], int] = secrets.randbelow) -> str:
