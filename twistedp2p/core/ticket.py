@@ -23,6 +23,7 @@ import unicodedata
 
 import attrs
 
+from twistedp2p.core.errors import N_
 from twistedp2p.core.names import clean_name
 
 TEXT_CHARACTERS = 4096
@@ -70,43 +71,43 @@ def _host(text: str) -> str:
         return _ipv4(text)
     if len(text) <= HOST_CHARACTERS and all(_LABEL.fullmatch(label) for label in labels):
         return text
-    raise TicketError("The first value is neither an IP address nor a host name.")
+    raise TicketError(N_("The first value is neither an IP address nor a host name."))
 
 
 def _ipv4(text: str) -> str:
     try:
         return str(ipaddress.IPv4Address(text))
     except ValueError:
-        raise TicketError("The IP address is four numbers from 0 to 255.") from None
+        raise TicketError(N_("The IP address is four numbers from 0 to 255.")) from None
 
 
 def _ipv6(text: str) -> str:
     address, percent, scope = text.partition("%")
     if percent and not _SCOPE.fullmatch(scope):
-        raise TicketError("What follows the % of the IP address is no interface.")
+        raise TicketError(N_("What follows the % of the IP address is no interface."))
     try:
         return str(ipaddress.IPv6Address(address)) + percent + scope
     except ValueError:
-        raise TicketError("The IPv6 address is malformed.") from None
+        raise TicketError(N_("The IPv6 address is malformed.")) from None
 
 
 def _port(number: int) -> int:
     if not 1 <= number <= 65535:
-        raise TicketError("The port is a number from 1 to 65535.")
+        raise TicketError(N_("The port is a number from 1 to 65535."))
     return number
 
 
 def _password(text: str) -> str:
     if not 1 <= len(text) <= PASSWORD_CHARACTERS:
-        raise TicketError(f"The password has 1 to {PASSWORD_CHARACTERS} characters.")
+        raise TicketError(N_("The password has 1 to 256 characters."))
     if any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
-        raise TicketError("The password has a control character in it.")
+        raise TicketError(N_("The password has a control character in it."))
     return text
 
 
 def _name(text: str) -> str:
     if not text.strip():
-        raise TicketError("The name of the file is missing.")
+        raise TicketError(N_("The name of the file is missing."))
     return clean_name(text)
 
 
@@ -157,7 +158,7 @@ def find_tickets(text: str, most: int = 8) -> list[Ticket]:
 def _scan(text: str, most: int) -> tuple[list[Ticket], TicketError]:
     """The tickets, and what is wrong with the first candidate that is none."""
     if len(text) > TEXT_CHARACTERS:
-        raise TicketError(f"A text of more than {TEXT_CHARACTERS} characters is not read.")
+        raise TicketError(N_("A text of more than 4096 characters is not read."))
     found: list[Ticket] = []
     why_not = None
     position = 0
@@ -169,7 +170,7 @@ def _scan(text: str, most: int) -> tuple[list[Ticket], TicketError]:
             position = start.end()
         else:
             found.append(ticket)
-    looks = 'A ticket looks like ("192.168.1.7",9000),("password","file.jpg").'
+    looks = N_('A ticket looks like ("192.168.1.7",9000),("password","file.jpg").')
     return found, why_not or TicketError(looks)
 
 
@@ -196,17 +197,26 @@ class _Scanner:
     closes: dict[str, str]
 
     def ticket(self) -> Ticket:
-        self._expect(_OPEN, "An opening parenthesis is missing.")
-        host = self._quoted("the IP address").strip()
-        self._expect(_COMMA, "A comma is missing between IP address and port.")
+        self._expect(_OPEN, N_("An opening parenthesis is missing."))
+        host = self._quoted(
+            N_("Quotes are missing around the IP address."),
+            N_("The closing quote is missing after the IP address."),
+        ).strip()
+        self._expect(_COMMA, N_("A comma is missing between IP address and port."))
         port = self._number()
-        self._expect(_CLOSE, "A closing parenthesis is missing after the port.")
+        self._expect(_CLOSE, N_("A closing parenthesis is missing after the port."))
         self._next_is(_COMMA)
-        self._expect(_OPEN, 'After IP address and port, ("password","file") is missing.')
-        password = self._quoted("the password")
-        self._expect(_COMMA, "A comma is missing between password and file.")
-        name = self._quoted("the file")
-        self._expect(_CLOSE, "A closing parenthesis is missing after the file.")
+        self._expect(_OPEN, N_('After IP address and port, ("password","file") is missing.'))
+        password = self._quoted(
+            N_("Quotes are missing around the password."),
+            N_("The closing quote is missing after the password."),
+        )
+        self._expect(_COMMA, N_("A comma is missing between password and file."))
+        name = self._quoted(
+            N_("Quotes are missing around the file."),
+            N_("The closing quote is missing after the file."),
+        )
+        self._expect(_CLOSE, N_("A closing parenthesis is missing after the file."))
         return Ticket(host, port, password, name)
 
     def _next_is(self, marks: str) -> bool:
@@ -222,14 +232,14 @@ class _Scanner:
         if not self._next_is(marks):
             raise TicketError(or_else)
 
-    def _quoted(self, what: str) -> str:
+    def _quoted(self, or_unquoted: str, or_unclosed: str) -> str:
         self._skip_blanks()
         opening = self.text[self.position : self.position + 1]
         if opening not in self.closes:
-            raise TicketError(f"Quotes are missing around {what}.")
+            raise TicketError(or_unquoted)
         found = _quotation(self.closes[opening]).match(self.text, self.position + 1)
         if found is None:
-            raise TicketError(f"The closing quote is missing after {what}.")
+            raise TicketError(or_unclosed)
         self.position = found.end()
         value = _ESCAPED.sub(r"\1", found[1])
         return value.strip() if opening in _SPACED_INSIDE else value
@@ -239,9 +249,14 @@ class _Scanner:
         bare = _DIGITS.match(self.text, self.position)
         if bare:
             self.position = bare.end()
-        digits = bare[0] if bare else self._quoted("the port").strip()
+            digits = bare[0]
+        else:
+            digits = self._quoted(
+                N_("Quotes are missing around the port."),
+                N_("The closing quote is missing after the port."),
+            ).strip()
         if not _DIGITS.fullmatch(digits) or len(digits) > 5:
-            raise TicketError("The port is a number from 1 to 65535.")
+            raise TicketError(N_("The port is a number from 1 to 65535."))
         return int(digits)
 
     def _skip_blanks(self) -> None:

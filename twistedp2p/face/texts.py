@@ -10,7 +10,6 @@ from pathlib import Path
 
 from prompt_toolkit.utils import get_cwidth
 
-from twistedp2p.core.errors import N_
 from twistedp2p.core.names import clean_line
 
 LOCALE_FOLDER = Path(__file__).resolve().parent.parent / "locale"
@@ -19,34 +18,6 @@ MIN_COLUMNS = 16  # cells: on a narrower terminal nothing can be read anyway
 INDENT = "    "  # of what a long line goes on with
 SENTENCES = ("reason", "why")  # values of failures that are sentences themselves
 Translate = Callable[[str], str]
-
-# What core.ticket says of a text that is no ticket, word by word: stands here to be translated.
-TICKET_SENTENCES = (
-    N_("The first value is neither an IP address nor a host name."),
-    N_("The IP address is four numbers from 0 to 255."),
-    N_("What follows the % of the IP address is no interface."),
-    N_("The IPv6 address is malformed."),
-    N_("The port is a number from 1 to 65535."),
-    N_("The password has 1 to 256 characters."),
-    N_("The password has a control character in it."),
-    N_("The name of the file is missing."),
-    N_("A text of more than 4096 characters is not read."),
-    N_('A ticket looks like ("192.168.1.7",9000),("password","file.jpg").'),
-    N_("An opening parenthesis is missing."),
-    N_("A comma is missing between IP address and port."),
-    N_("A closing parenthesis is missing after the port."),
-    N_('After IP address and port, ("password","file") is missing.'),
-    N_("A comma is missing between password and file."),
-    N_("A closing parenthesis is missing after the file."),
-    N_("Quotes are missing around the IP address."),
-    N_("Quotes are missing around the port."),
-    N_("Quotes are missing around the password."),
-    N_("Quotes are missing around the file."),
-    N_("The closing quote is missing after the IP address."),
-    N_("The closing quote is missing after the port."),
-    N_("The closing quote is missing after the password."),
-    N_("The closing quote is missing after the file."),
-)
 
 
 def translations(environment: Mapping[str, str] = os.environ) -> Translate:
