@@ -13,19 +13,22 @@ import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TWISTED_FLOOR = "24.11.0"
 
 
-def run(*command: str, cwd: Path = ROOT, feed: str | None = None) -> str:
+def run(
+    *command: str, cwd: Path = ROOT, feed: str | None = None, env: Mapping[str, str] = os.environ
+) -> str:
     """Run a command, show what it prints, and return it; a failure ends everything."""
     print("$", *command, flush=True)
     process = subprocess.Popen(
         command,
         cwd=cwd,
+        env=env,
         text=True,
         stdin=subprocess.PIPE if feed is not None else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -93,9 +96,9 @@ def wheel(folder: Path) -> None:
     run(sys.executable, "-m", "build", "-q", "--wheel", "--outdir", str(folder / "dist"))
     (built,) = (folder / "dist").glob("*.whl")
     programs = environment(folder / "empty", str(built))
-    os.environ["XDG_STATE_HOME"] = str(folder / "state")
+    env = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
     command = (str(programs / "twistd"), "-n", "p2pshare", "--interface", "127.0.0.1")
-    said = run(*command, "--menu", "plain", cwd=folder, feed="6\n3\n")
+    said = run(*command, "--menu", "plain", cwd=folder, feed="6\n3\n", env=env)
     if "239.0.0.1" not in said:
         sys.exit("the node from the wheel did not greet")
 
