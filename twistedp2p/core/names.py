@@ -1,7 +1,7 @@
 """Names: of files, of people, of offers and keys; and what may be shown on a terminal.
 
-Everything that a stranger names passes here before it touches a disk or a screen (docs/security.md,
-"Names and text from the network"). The cleaners are applied until nothing changes, so a cleaned
+Everything that a stranger names passes here before it touches a disk or a screen (docs/protocol.md,
+section 1). The cleaners are applied until nothing changes, so a cleaned
 text is its own cleaning: whoever cleans once more, on whatever node, finds the same.
 """
 
