@@ -120,6 +120,15 @@ class MessageTests(MenuCase):
         self.assert_at_top()
 
 
+    def test_what_nobody_foresaw_is_logged_and_the_menu_goes_on(self):
+        self.desk.say = lambda text: 1 // 0
+        self.type("1", "text")
+        (line,) = self.screen.take()
+        self.assertIn("A defect of this program", line)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assert_at_top()
+
+
 class TicketTests(MenuCase):
     def assert_fetched(self, ticket=READ):
         self.assertEqual(self.desk.done, [("ticket", ticket)])
@@ -508,6 +517,21 @@ class LeaveTests(MenuCase):
         self.assertFalse(self.left)
         self.menu.leave()
         self.assertEqual(self.left, 1)
+
+    def test_one_can_quit_though_the_memory_of_the_node_fails(self):
+        def fail_():
+            raise ShareError("The memory cannot be used.")
+
+        self.desk.status = fail_
+        self.menu.event(Progress(1, "serve", "f", 1, 2, 0.0))
+        self.type("3")
+        self.assertIn("1", self.screen.question)
+        self.type("y")
+        self.menu.end_of_input()
+        self.menu.event(Progress(1, "serve", "f", 2, 2, 0.0, ended=True))
+        self.assertEqual(self.left, 2)
+        self.menu.leave()
+        self.assertEqual(self.left, 3)
 
     def test_ctrl_d_at_any_question_quits(self):
         self.type("1")

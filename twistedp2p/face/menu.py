@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twistedp2p.core.catalogue import Listing, Offer
 from twistedp2p.core.errors import N_, ShareError
@@ -159,8 +160,8 @@ class Menu:
         step, self._step = self._step, self._top
         try:
             step(text[:MAX_LINE] if self._as_typed else clean_line(text, MAX_LINE).strip())
-        except ShareError as error:
-            self._error(error)
+        except Exception:  # without an open question nothing could be typed any more
+            self._failed(Failure())
             self._ask_top()
 
     def event(self, event: Event) -> None:
@@ -215,8 +216,16 @@ class Menu:
         self._error(error)
 
     def _leave_when_done(self) -> None:
-        if self._leaving and not self._pending and not self._desk.status().transfers:
+        if self._leaving and not self._pending and not self._under_way():
             self._end()
+
+    def _under_way(self) -> int:
+        """The transfers that an end would break off. One can quit though the node's memory fails:
+        then it is those that were seen to move."""
+        try:
+            return int(self._desk.status().transfers)
+        except ShareError:
+            return len(self._news.courses())
 
     def _end(self) -> None:
         self._screen.close()
@@ -391,7 +400,7 @@ class Menu:
     # -- 3 quit
 
     def _leave(self, _rest: str) -> None:
-        under_way = self._desk.status().transfers
+        under_way = self._under_way()
         if not self._screen.interactive:
             self.end_of_input()
         elif under_way:
