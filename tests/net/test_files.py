@@ -586,6 +586,21 @@ class BodyTests(FilesTestCase):
         self.assertTrue(order.file.discarded)
         self.assertFalse(order.file.finished)
 
+    def test_an_owner_that_drips_is_not_listened_to_for_ever(self) -> None:
+        """Attack 41: a byte now and then does not put the end off."""
+        bench, order = Bench(bytes(3 * FRAME)), FakeOrder(OFFER, SECRET)
+        client, wire = bench.connect(order)
+        while client._tcp is None:
+            wire.step()
+        wire.client_end.paused = True
+        for _ in range(40):
+            bench.clock.advance(1)
+            if not client.done.called:
+                wire.client.dataReceived(b"x")
+        self.assertEqual(Exit.TIMEOUT, self.failure(client).code)
+        wire.client_end.paused = False
+        wire.run()
+
     def test_a_slow_disk_of_ours_is_not_blamed_on_the_owner(self) -> None:
         bench, order = Bench(bytes(40 * FRAME)), FakeOrder(OFFER, SECRET)
         bench.in_thread = thread = SlowThread()

@@ -218,9 +218,11 @@ class FileClient(LineReceiver):
         if self._pump is None or len(data) > self._left:
             self._fail(_nonsense())
             return
+        frames = self._left // FRAME
         self._left -= len(data)
         self._pump.write(data)
-        self._deadline.moved()
+        if self._left // FRAME != frames:  # a byte now and then is no progress
+            self._deadline.moved()
         self._order.progress(max(0, self._length - self._left), self._length)
         if not self._left and not self._ended:
             self._deadline.set(CLOSE_DEADLINE)  # bytes after the last one are a failure, too
