@@ -80,6 +80,7 @@ class Desk:
         self.here = [peer("anna", ANNA), peer("bob", BOB)]
         self.transfers = []
         self.serving = 0
+        self.drops = {}
         self.offering = Deferred()
         self.searching = None  # a Deferred, to make a search wait
 
@@ -135,6 +136,9 @@ class Desk:
     def set_nick(self, nick):
         self.nick = nick
         return nick
+
+    def dropped(self):
+        return dict(self.drops)
 
     def status(self):
         return SimpleNamespace(

@@ -17,7 +17,14 @@ from twistedp2p.core.events import (
     Said,
 )
 from twistedp2p.core.ticket import Ticket
-from twistedp2p.face.menu import LIST_ROWS, TICKET_PROMPT, WHO_ROWS, Menu, looks_like_ticket
+from twistedp2p.face.menu import (
+    LIST_ROWS,
+    REASONS,
+    TICKET_PROMPT,
+    WHO_ROWS,
+    Menu,
+    looks_like_ticket,
+)
 from twistedp2p.face.texts import translations
 
 TICKET = '("192.168.1.7",9000),("monpass","monImage.jpg")'
@@ -462,6 +469,26 @@ class ListTests(MenuCase):
         self.type("6")
         self.assertEqual(len(self.screen.shown), WHO_ROWS + 2)
         self.assertEqual(self.screen.shown[-1], "* … and more: 7")
+
+
+class DroppedTests(MenuCase):
+    def test_who_is_here_ends_with_the_datagrams_that_were_dropped_and_why(self):
+        self.desk.drops = {"a wrong signature": 2, "address over its limit": 10}
+        self.type("6")
+        self.assertEqual(
+            self.screen.shown[-1],
+            "* datagrams dropped: 12 (address over its limit: 10, a wrong signature: 2)",
+        )
+
+    def test_the_most_frequent_reasons_are_enough(self):
+        self.desk.drops = {f"reason {number}": number for number in range(1, 9)}
+        self.type("6")
+        self.assertEqual(self.screen.shown[-1].count("reason"), REASONS)
+        self.assertIn("36 (reason 8: 8, ", self.screen.shown[-1])
+
+    def test_where_none_was_there_is_no_such_line(self):
+        self.type("6")
+        self.assertFalse([line for line in self.screen.shown if "dropped" in line])
 
 
 class WithdrawTests(MenuCase):

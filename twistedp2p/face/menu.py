@@ -28,6 +28,7 @@ COMPLETIONS = 200  # names that a typed word is completed to
 LAST_LINES = 20  # lines of chat
 LIST_ROWS = 30  # rows shown of a list of files
 WHO_ROWS = 100  # nodes shown of those that are here
+REASONS = 5  # shown, for which datagrams were dropped
 FOR_EVERYBODY = "*"  # typed for a password
 TICKET_PROMPT = '("IP",port),("password","file")?'
 Step = Callable[[str], None]
@@ -88,6 +89,8 @@ class Desk(Protocol):
     def set_nick(self, nick: str) -> str: ...
 
     def status(self) -> Any: ...
+
+    def dropped(self) -> dict[str, int]: ...
 
 
 class Menu:
@@ -519,7 +522,18 @@ class Menu:
             self._screen.show(f"  {nick}  {fingerprint(peer.key)}  {peer.addresses[0][0]}", "list")
         if len(meant) > WHO_ROWS:
             self._system(self._("… and more: {count}"), count=len(meant) - WHO_ROWS)
+        self._who_was_not_heard()
         self._ask_top()
+
+    def _who_was_not_heard(self) -> None:
+        dropped = self._desk.dropped()
+        if dropped:
+            often = sorted(dropped.items(), key=lambda each: each[1], reverse=True)[:REASONS]
+            self._system(
+                self._("datagrams dropped: {count} ({reasons})"),
+                count=sum(dropped.values()),
+                reasons=", ".join(f"{self._(reason)}: {count}" for reason, count in often),
+            )
 
     # -- 7 withdraw
 
