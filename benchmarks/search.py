@@ -240,7 +240,7 @@ async def measure(reactor: Any, options: argparse.Namespace) -> None:
     """The whole benchmark; prints its tables."""
     with tempfile.TemporaryDirectory(dir=options.directory, prefix="p2pshare-benchmark-") as folder:
         path = Path(folder) / "node.db"
-        store = Store(path)
+        store = Store(path, b"")
         try:
             put = await ingest(reactor, store, options.offers, options.owners)
             megabytes = path.stat().st_size / 1e6

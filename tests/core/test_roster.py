@@ -19,10 +19,14 @@ from twistedp2p.core.roster import (
     MAX_PEERS,
     MAX_PINS,
     PIN_AFTER,
+    PINS_BURST,
+    SEEN_EVERY,
     SILENCE,
+    WELL_KNOWN,
     WINDOW,
     Arrival,
     Beacon,
+    Pin,
     ReplayWindow,
     Roster,
     beacon_interval,
@@ -36,6 +40,14 @@ GOOD = {"every": 5, "files": 9393, "chat": [1, 12], "offers": [1, 3]}
 
 def message(key: bytes = ANN, number: int = 1, *, epoch: int = 1, nick: str = "ann") -> Signed:
     return Signed("beacon", key, epoch, number, 0, nick, BEACON.write(), b"")
+
+
+def pins(**nicks: str) -> dict[bytes, Pin]:
+    """Well-known keys, by the letter that they are made of."""
+    return {
+        letter.encode() * 32: Pin(nick, -2 * WELL_KNOWN, -60.0, -60.0)
+        for letter, nick in nicks.items()
+    }
 
 
 def stranger(n: int) -> bytes:
@@ -171,22 +183,23 @@ class Freshness(SynchronousTestCase):
 
     def test_throw_away_keys_do_not_make_a_pinned_one_forgotten(self) -> None:
         """Attack 37: throw-away keys, then replay of a pinned key."""
-        roster = Roster(OWN, [(ANN, "ann")])
+        roster = Roster(OWN, pins(A="ann"))
         self.assertTrue(roster.fresh(message(ANN, 7)))
         for n in range(2 * MAX_PEERS):
             self.assertTrue(roster.fresh(message(stranger(n))))
         self.assertFalse(roster.fresh(message(ANN, 7)))
         self.assertLessEqual(len(roster._windows), MAX_PEERS)
 
-    def test_a_key_pinned_in_this_run_is_protected_too(self) -> None:
+    def test_a_key_that_has_stayed_in_this_run_is_protected_too(self) -> None:
         """Attack 37."""
         roster = Roster(OWN)
         roster.fresh(message(ANN, 7))
         peer = roster.heard(message(ANN, 7), BEACON, HERE, 0.0).peer
         self.assertTrue(roster.pin_due(peer, PIN_AFTER))
+        roster.heard(message(ANN, 8), BEACON, HERE, WELL_KNOWN)
         for n in range(2 * MAX_PEERS):
             roster.fresh(message(stranger(n)))
-            roster.heard(message(stranger(n)), BEACON, HERE, 1.0)
+            roster.heard(message(stranger(n)), BEACON, HERE, WELL_KNOWN)
         self.assertFalse(roster.fresh(message(ANN, 7)))
         self.assertIs(roster.peer(ANN), peer)
 
@@ -236,19 +249,26 @@ class WhoIsHere(SynchronousTestCase):
 
     def test_a_flood_of_strangers_is_bounded_and_leaves_the_pinned_alone(self) -> None:
         """Attacks 37 and 40."""
-        self.roster = Roster(OWN, [(ANN, "ann")])
+        self.roster = Roster(OWN, pins(A="ann"))
         self.heard()
         for n in range(2 * MAX_PEERS):
             self.heard(stranger(n), f"nick{n}")
         self.assertEqual(len(self.roster), MAX_PEERS)
         self.assertIsNotNone(self.roster.peer(ANN))
 
-    def test_with_nobody_but_pinned_ones_a_stranger_finds_no_room(self) -> None:
-        """Attack 37."""
-        self.roster = Roster(OWN, [(stranger(n), "") for n in range(MAX_PINS)])
+    def test_a_newcomer_is_heard_however_many_are_well_known(self) -> None:
+        """Attack 37: keys that somebody made by the thousand and had pinned close no door."""
+        known = {stranger(n): Pin("", -1e6, 0.0, 0.0) for n in range(MAX_PINS)}
+        self.roster = Roster(OWN, known)
         for n in range(MAX_PINS):
+            self.roster.fresh(message(stranger(n)))
             self.heard(stranger(n))
-        self.assertIsNone(self.heard(ANN))
+        self.assertTrue(self.roster.fresh(message(ANN)))
+        self.assertTrue(self.heard(ANN).joined)
+        self.assertTrue(self.roster.fresh(message(BOB)))
+        self.assertTrue(self.heard(BOB).joined)
+        self.assertFalse(self.roster.fresh(message(ANN)))
+        self.assertIsNotNone(self.roster.peer(ANN))
         self.assertEqual(len(self.roster), MAX_PEERS)
 
     def test_who_was_crowded_out_is_told_as_gone(self) -> None:
@@ -260,34 +280,99 @@ class WhoIsHere(SynchronousTestCase):
 
 
 class Pins(SynchronousTestCase):
+    def stays(self, roster: Roster, key: bytes, host: str, since: float, until: float) -> bool:
+        """Be here from then to then; whether the key is pinned at the end."""
+        peer = roster.heard(message(key), BEACON, (host, 1), since).peer
+        roster.heard(message(key), BEACON, (host, 1), until)
+        roster.pin_due(peer, until)
+        return key in roster.pins
+
+    def full(self, since: float = -90.0, last: float = 0.0) -> Roster:
+        """All pins are those of throw-away keys."""
+        self.unpinned: list[bytes] = []
+        known = {stranger(n): Pin("", since, last, last) for n in range(MAX_PINS - 1)}
+        return Roster(OWN, {**known, **pins(A="ann")}, self.unpinned.append)
+
     def test_who_stays_is_pinned_once(self) -> None:
         roster = Roster(OWN)
         peer = roster.heard(message(), BEACON, HERE, 100.0).peer
         self.assertFalse(roster.pin_due(peer, 100.0 + PIN_AFTER - 1))
         self.assertTrue(roster.pin_due(peer, 100.0 + PIN_AFTER))
         self.assertFalse(roster.pin_due(peer, 200.0))
-        self.assertEqual(roster.pins, {ANN: "ann"})
+        self.assertEqual({key: pin.nick for key, pin in roster.pins.items()}, {ANN: "ann"})
 
     def test_a_pinned_key_is_pinned_anew_under_another_nick(self) -> None:
-        roster = Roster(OWN, [(ANN, "ann")])
+        roster = Roster(OWN, pins(A="ann"))
         peer = roster.heard(message(nick="anna"), BEACON, HERE, 0.0).peer
         self.assertTrue(roster.pin_due(peer, 0.0))
-        self.assertEqual(roster.pins, {ANN: "anna"})
+        self.assertEqual(roster.pins[ANN].nick, "anna")
+
+    def test_that_a_pinned_key_is_here_is_noted_now_and_then(self) -> None:
+        roster = Roster(OWN, pins(A="ann"))
+        peer = roster.heard(message(), BEACON, HERE, 0.0).peer
+        due = [roster.pin_due(peer, float(at)) for at in range(0, int(2.2 * SEEN_EVERY), 60)]
+        self.assertEqual(due.count(True), 2)
 
     def test_pins_are_bounded(self) -> None:
         """Attack 40: of this run and of a memory of hostile size."""
-        roster = Roster(OWN, [(stranger(n), "") for n in range(2 * MAX_PINS)])
+        many = {stranger(n): Pin("", -90.0, 0.0, 0.0) for n in range(2 * MAX_PINS)}
+        roster = Roster(OWN, many)
         self.assertEqual(len(roster.pins), MAX_PINS)
-        peer = roster.heard(message(), BEACON, HERE, 0.0).peer
-        self.assertFalse(roster.pin_due(peer, PIN_AFTER))
+        self.assertTrue(self.stays(roster, ANN, "10.0.0.1", 0.0, 100.0))
         self.assertEqual(len(roster.pins), MAX_PINS)
+
+    def test_an_honest_newcomer_takes_the_pin_of_a_throw_away_key(self) -> None:
+        """Attack 37: pins that were earned by staying a moment do not close the table."""
+        roster = self.full()
+        self.assertFalse(self.stays(roster, BOB, "10.0.0.1", 0.0, PIN_AFTER - 1))
+        self.assertTrue(self.stays(roster, BOB, "10.0.0.1", 0.0, 61.0))
+        self.assertEqual(len(self.unpinned), 1)
+        self.assertIn(ANN, roster.pins)
+        self.assertIsNone(roster._pinned_nicks._look.get(self.unpinned[0]))
+
+    def test_one_who_is_here_for_longer_goes_before_one_who_came_later(self) -> None:
+        """Attack 37: keys kept here for an hour are worth more than a minute, less than a day."""
+        roster = self.full(-3600.0, 100.0)
+        self.assertFalse(self.stays(roster, BOB, "10.0.0.1", 0.0, 100.0))
+        self.assertTrue(self.stays(roster, b"C" * 32, "10.0.0.1", -86_400.0, 100.0))
+
+    def test_throw_away_keys_never_take_the_pin_of_one_that_is_known_for_long(self) -> None:
+        """Attack 37: though he is away over night."""
+        night = 12 * 3600.0
+        known = {stranger(n): Pin("", -30 * 86_400.0, -night, -night) for n in range(MAX_PINS)}
+        roster = Roster(OWN, known)
+        for n in range(100):
+            key, host = stranger(MAX_PINS + n), f"10.0.0.{n}"
+            self.assertFalse(self.stays(roster, key, host, 0.0, 3600.0))
+        self.assertEqual(roster.pins.keys(), known.keys())
+
+    def test_one_who_is_long_gone_makes_room(self) -> None:
+        roster = self.full(-86_400.0, 0.0)
+        self.assertTrue(self.stays(roster, BOB, "10.0.0.1", 2 * 86_400.0, 2 * 86_400.0 + 60))
+
+    def test_one_address_earns_few_pins(self) -> None:
+        """Attack 37: throw-away keys of one host."""
+        roster = Roster(OWN)
+        earned = [self.stays(roster, stranger(n), "10.0.0.9", 0.0, 100.0) for n in range(100)]
+        self.assertEqual(earned.count(True), PINS_BURST)
+        self.assertTrue(self.stays(roster, ANN, "10.0.0.1", 0.0, 100.0))
+
+    def test_a_key_that_finds_no_room_tries_again_but_not_with_each_beacon(self) -> None:
+        """Attack 40: looking for room costs a look at every pin."""
+        roster, looks = self.full(-3600.0, 0.0), []
+        worth = Pin.worth
+        self.patch(Pin, "worth", lambda pin, now: (looks.append(pin), worth(pin, now))[1])
+        peer = roster.heard(message(BOB), BEACON, HERE, 0.0).peer
+        for at in range(0, 95, 5):
+            roster.pin_due(peer, float(at))
+        self.assertLessEqual(len(looks), 3 * (MAX_PINS + 2))
 
 
 class LookAlikes(SynchronousTestCase):
     """Attack 35: the same or a look-alike nick from another key."""
 
     def setUp(self) -> None:
-        self.roster = Roster(OWN, [(ANN, "Alice")])
+        self.roster = Roster(OWN, pins(A="Alice"))
 
     def looks_like(self, key: bytes, nick: str) -> bytes | None:
         return self.roster.heard(message(key, nick=nick), BEACON, HERE, 0.0).looks_like

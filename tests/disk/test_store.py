@@ -26,6 +26,12 @@ MOST = 20  # seconds to wait for a thread
 SHARE = Share("a.jpg", "/home/me/a.jpg", b"p" * 32, True, False, 5, 6, 7, 8, DIGEST)
 
 
+def well_known(store, key):
+    """Have the store know that key for two hours."""
+    store.pin(key, "", 0)
+    store.pin(key, "", 7_200_000)
+
+
 class StoreTests(SynchronousTestCase):
     """Opens a store at `path`, and anew."""
 
@@ -179,7 +185,7 @@ class FeedTests(StoreTests):
 class CapTests(StoreTests):
     def pinned(self, number, **more):
         origin = Origin(self.store, number, **more)
-        self.store.pin(origin.key, origin.nick, 0)
+        well_known(self.store, origin.key)
         return origin
 
     def feeds_here(self, *origins):
@@ -196,6 +202,30 @@ class CapTests(StoreTests):
         self.assertEqual(newcomer.start(2), [])
         self.assertEqual(Origin(self.store, 5).start(2), [])
         self.assertEqual(self.feeds_here(here, late), [True, False])
+
+    def test_keys_pinned_a_moment_ago_are_strangers_still(self):
+        """Attack 37: throw-away keys that stay until they are pinned take no room for ever."""
+        self.patch(store_module, "MAX_FEEDS", 2)
+        away = [Origin(self.store, number, present=False) for number in (1, 2)]
+        for origin in away:
+            self.store.pin(origin.key, "", 0)
+            self.store.pin(origin.key, "", 60_000)
+        newcomers = [Origin(self.store, number) for number in (3, 4)]
+        self.assertEqual(self.feeds_here(*away, *newcomers), [False, False, True, True])
+
+    def test_well_known_keys_keep_half_of_the_room_and_no_more(self):
+        """Attack 37: keys that were kept here for hours, so many that they would fill it."""
+        self.patch(store_module, "MAX_FEEDS", 4096)
+        self.store._db.run(
+            "WITH n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 4096)"
+            " INSERT INTO pins SELECT CAST(i AS BLOB), '', 0, 4000000 + i FROM n"
+        )
+        self.store._db.run(
+            "INSERT INTO feeds(origin, epoch, present, heard, kept, live, chat, offers)"
+            " SELECT key, 1, 1, 0, 0, 0, '[]', '[]' FROM pins"
+        )
+        newcomers = [Origin(self.store, number) for number in range(1, 50)]
+        self.assertTrue(all(self.feeds_here(*newcomers)))
 
     def test_the_feeds_dropped_to_make_room_are_told(self):
         self.patch(store_module, "MAX_FEEDS", 1)
@@ -327,7 +357,7 @@ class ChatTests(StoreTests):
         self.patch(store_module, "CHAT_IN_ALL", 20)
         self.patch(store_module, "TRIM_EVERY", 7)
         pinned, own = Origin(self.store, 1), Origin(self.store, 2)
-        self.store.pin(pinned.key, "p", 0)
+        well_known(self.store, pinned.key)
         self.store._own_key = own.key
         for n in range(6):
             pinned.say("pinned", stamp=n)
@@ -578,14 +608,17 @@ class PinAndShareTests(StoreTests):
         self.store.pin(b"a" * 32, "anna", 1)
         self.store.pin(b"b" * 32, "bob", 2)
         self.store.pin(b"a" * 32, "Anna", 3)
-        self.assertEqual(self.reopen().pins(), [(b"a" * 32, "Anna"), (b"b" * 32, "bob")])
+        expected = [(b"a" * 32, "Anna", 1, 3), (b"b" * 32, "bob", 2, 2)]
+        self.assertEqual(self.reopen().pins(), expected)
+        self.store.unpin(b"a" * 32)
+        self.assertEqual(self.store.pins(), expected[1:])
 
     def test_no_more_pins_are_read_than_are_used(self):
         """Attack 40: the table in memory is capped."""
         self.patch(store_module, "MAX_PINS", 2)
         for n in range(4):
             self.store.pin(bytes([n]) * 32, "n", n)
-        self.assertEqual([key[0] for key, _ in self.store.pins()], [3, 2])
+        self.assertEqual([key[0] for key, *_ in self.store.pins()], [3, 2])
 
     def test_a_share_survives_reopening(self):
         self.store.put_share(SHARE)
@@ -624,7 +657,7 @@ class PinAndShareTests(StoreTests):
 
 class FailureTests(StoreTests):
     def refuses(self, path, code=Exit.NO_FOLDER):
-        error = self.assertRaises(ShareError, Store, path)
+        error = self.assertRaises(ShareError, Store, path, b"")
         self.assertEqual(error.code, code)
         self.assertIn(str(path), str(error))
         self.assertNotIn("\n", str(error))
@@ -688,6 +721,7 @@ class FailureTests(StoreTests):
             lambda: store.counter("new"),
             lambda: store.set_counter("boot", 1),
             lambda: store.pin(b"p" * 32, "n", 0),
+            lambda: store.unpin(b"p" * 32),
             lambda: store.put_share(SHARE),
             lambda: store.save_guesses("a.jpg", {"tokens": 1.0}),
             lambda: store.drop_share("a.jpg"),
@@ -762,7 +796,7 @@ from pathlib import Path
 from tests.disk.fakes import Origin
 from twistedp2p.disk.store import Store
 
-store = Store(Path(sys.argv[1]))
+store = Store(Path(sys.argv[1]), b"")
 origin = Origin(store)
 for number in range(1, 1_000_000):
     origin.offer(f"{number}.jpg")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -21,8 +22,9 @@ V = TypeVar("V")
 class CappedTable(Generic[K, V]):
     """A dictionary of at most `cap` rows that forgets the least recently used one.
 
-    `keep` names rows that are never forgotten for the sake of others (pinned keys): when every
-    row is kept, a new row is refused. `forgotten` is told of each row that made room.
+    `keep` names rows that are not forgotten for the sake of others (keys known for long), as long
+    as they are the lesser half: there is always room for a newcomer. `forgotten` is told of each
+    row that made room.
     """
 
     def __init__(
@@ -53,13 +55,12 @@ class CappedTable(Generic[K, V]):
         """The row of `key` without counting as a use, or None."""
         return self._rows.get(key)
 
-    def put(self, key: K, row: V) -> bool:
-        """Store `row`; False when the table is full of rows that must be kept."""
-        if key not in self._rows and len(self._rows) >= self._cap and not self._make_room():
-            return False
+    def put(self, key: K, row: V) -> None:
+        """Store `row`, which becomes the most recently used."""
+        if key not in self._rows and len(self._rows) >= self._cap:
+            self._make_room()
         self._rows[key] = row
         self._rows.move_to_end(key)
-        return True
 
     def pop(self, key: K) -> V | None:
         """Remove and return the row of `key`, or None."""
@@ -73,12 +74,10 @@ class CappedTable(Generic[K, V]):
         """A copy of all values, least recently used first."""
         return list(self._rows.values())
 
-    def _make_room(self) -> bool:
-        key = next((key for key in self._rows if not self._keep(key)), None)
-        if key is None:
-            return False
+    def _make_room(self) -> None:
+        oldest = islice(self._rows, self._cap // 2 + 1)
+        key = next((key for key in oldest if not self._keep(key)), next(iter(self._rows)))
         self._forgotten(self._rows.pop(key))
-        return True
 
 
 ROUNDING = 1e-3  # tokens: who waited as long as `wait` said finds his token, however coarse `now`

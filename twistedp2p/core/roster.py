@@ -7,12 +7,19 @@ A node tells that it is here by a beacon (or a hello, which asks the others for 
     every    seconds to its next beacon; it is taken as gone after 3.5 of them in silence
     files    TCP port of its file service, 0 for none
     chat, offers    lowest number worth asking for, highest there is
+
+A key that stays is pinned: remembered with its nick, in later runs too. Pins are capped, and keys
+cost nothing, so a pin is worth as many seconds as its key has been known, less those that it has
+been away since; one that is worth less gives way to one that is worth more. Few pins are earned
+from one address, and only keys that have been known for an hour are kept in the tables when
+strangers crowd in.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
+from itertools import islice
 
 import attrs
 
@@ -20,7 +27,7 @@ from twistedp2p.core import body
 from twistedp2p.core.body import BadBody, Range
 from twistedp2p.core.datagram import MAX_NUMBER, Signed
 from twistedp2p.core.feed import LOG_NAMES, Heads
-from twistedp2p.core.limits import CappedTable
+from twistedp2p.core.limits import Buckets, CappedTable
 from twistedp2p.core.names import look_alike
 
 MAX_PEERS = 4096
@@ -29,7 +36,10 @@ MAX_ADDRESSES = 4  # of one key, the latest heard first
 EVERY_LEAST, EVERY_MOST = 5, 120  # seconds between beacons of one node
 NODES_PER_SECOND = 10  # nodes of the group that send a beacon in one second, in a large group
 SILENCE = 3.5  # beacon intervals
-PIN_AFTER = 30.0  # seconds that a key must have been here before it is pinned
+PIN_AFTER = 30.0  # seconds that a key must have been here before it is pinned; between two tries
+PINS_RATE, PINS_BURST = 16 / 3600, 16.0  # pins earned from one address: a host has a few nodes
+SEEN_EVERY = 3600.0  # seconds between two notes that a pinned key is still here
+WELL_KNOWN = 3600.0  # seconds that a key must have been known before it is kept when it is crowded
 WINDOW = 64  # message numbers
 
 Address = tuple[str, int]  # IP address, UDP port
@@ -104,15 +114,29 @@ class Peer:
 
     key: bytes
     nick: str
-    epoch: int
     files: int  # TCP port, 0 for none
     addresses: list[Address]
     first_heard: float  # seconds
     expires: float  # seconds
+    pin_tried: float  # seconds
 
     def heard_from(self, address: Address) -> None:
         """The latest address comes first; at most `MAX_ADDRESSES` are kept."""
         self.addresses = [address, *(a for a in self.addresses if a != address)][:MAX_ADDRESSES]
+
+
+@attrs.define
+class Pin:
+    """A key that is remembered. Times are of the clock of every `now`, also of earlier runs."""
+
+    nick: str
+    first: float  # seconds
+    last: float  # seconds
+    noted: float  # seconds: when it was last told to be kept
+
+    def worth(self, now: float) -> float:
+        """Seconds that the key has been known, less those that it has been away since."""
+        return self.last - self.first - (now - self.last)
 
 
 @attrs.frozen
@@ -154,25 +178,30 @@ class Bearers:
 
 
 class Roster:
-    """The peers that are here, and the pinned keys with their nicks.
+    """The peers that are here, and the pinned keys.
 
-    `pins` are those of earlier runs. Keys that are not pinned never make room by evicting a
-    pinned one.
+    `pins` are those of earlier runs; `unpinned` is told of each key whose pin gave way. Everybody
+    is heard; strangers evict no key that is well known, unless these are half of all.
     """
 
-    def __init__(self, own_key: bytes, pins: Iterable[tuple[bytes, str]] = ()) -> None:
+    def __init__(
+        self,
+        own_key: bytes,
+        pins: Mapping[bytes, Pin] | None = None,
+        unpinned: Callable[[bytes], object] = lambda _: None,
+    ) -> None:
         self._own_key = own_key
-        self.pins: dict[bytes, str] = dict(list(pins)[:MAX_PINS])
+        self._unpinned = unpinned
+        self.pins: dict[bytes, Pin] = dict(islice((pins or {}).items(), MAX_PINS))
+        self._pins_earned: Buckets[str] = Buckets(PINS_RATE, PINS_BURST)
         self._crowded_out: deque[Peer] = deque(maxlen=MAX_PEERS)
         self._peers: CappedTable[bytes, Peer] = CappedTable(
-            MAX_PEERS, self.pins.__contains__, self._crowd_out
+            MAX_PEERS, self._well_known, self._crowd_out
         )
-        self._windows: CappedTable[bytes, ReplayWindow] = CappedTable(
-            MAX_PEERS, self.pins.__contains__
-        )
+        self._windows: CappedTable[bytes, ReplayWindow] = CappedTable(MAX_PEERS, self._well_known)
         self._pinned_nicks, self._nicks = Bearers(), Bearers()
-        for key, nick in self.pins.items():
-            self._pinned_nicks.bears(key, nick)
+        for key, pin in self.pins.items():
+            self._pinned_nicks.bears(key, pin.nick)
 
     def __len__(self) -> int:
         return len(self._peers)
@@ -190,24 +219,22 @@ class Roster:
         window = self._windows.get(message.key)
         if window is None:
             window = ReplayWindow()
-            if not self._windows.put(message.key, window):
-                return False
+            self._windows.put(message.key, window)
         return window.fresh(message.epoch, message.number)
 
-    def heard(
-        self, message: Signed, beacon: Beacon, address: Address, now: float
-    ) -> Arrival | None:
-        """Take in a verified, fresh beacon; None when there is no room for another stranger."""
+    def heard(self, message: Signed, beacon: Beacon, address: Address, now: float) -> Arrival:
+        """Take in a verified, fresh beacon."""
         expires = now + SILENCE * beacon.every
+        if message.key in self.pins:
+            self.pins[message.key].last = now
         peer = self._peers.get(message.key)
         if peer is None:
-            peer = Peer(message.key, message.nick, message.epoch, beacon.files, [], now, expires)
-            if not self._peers.put(message.key, peer):
-                return None
+            peer = Peer(message.key, message.nick, beacon.files, [], now, expires, now)
+            self._peers.put(message.key, peer)
             peer.heard_from(address)
             return Arrival(peer, True, looks_like=self._named(peer))
         old_nick, peer.nick = peer.nick, message.nick
-        peer.epoch, peer.files, peer.expires = message.epoch, beacon.files, expires
+        peer.files, peer.expires = beacon.files, expires
         peer.heard_from(address)
         if old_nick == peer.nick:
             return Arrival(peer, False)
@@ -225,14 +252,43 @@ class Roster:
         self._crowded_out.append(peer)
 
     def pin_due(self, peer: Peer, now: float) -> bool:
-        """Pin a key that has stayed; True when the pin is new or its nick has changed."""
-        known = self.pins.get(peer.key)
-        if known is None and (now - peer.first_heard < PIN_AFTER or len(self.pins) >= MAX_PINS):
+        """Pin a key that has stayed; True when the pin is to be noted in the node's memory.
+
+        That is when it is new, has another nick, or was noted long ago.
+        """
+        pin = self.pins.get(peer.key)
+        if pin is None:
+            pin = self._earned(peer, now)
+            if pin is None:
+                return False
+            self.pins[peer.key] = pin
+        elif pin.nick == peer.nick and now - pin.noted < SEEN_EVERY:
             return False
-        if known != peer.nick:
-            self.pins[peer.key] = peer.nick
-            self._pinned_nicks.bears(peer.key, peer.nick)
-        return known != peer.nick
+        pin.nick, pin.noted = peer.nick, now
+        self._pinned_nicks.bears(peer.key, peer.nick)
+        return True
+
+    def _earned(self, peer: Peer, now: float) -> Pin | None:
+        """A pin for a key that has stayed, when there is or can be made room for it."""
+        if now - peer.pin_tried < PIN_AFTER:
+            return None
+        peer.pin_tried = now
+        pin, least = Pin(peer.nick, peer.first_heard, now, now), None
+        if len(self.pins) >= MAX_PINS:
+            least = min(self.pins, key=lambda key: self.pins[key].worth(now))
+            if self.pins[least].worth(now) >= pin.worth(now):
+                return None
+        if not self._pins_earned.take(peer.addresses[0][0], now):
+            return None
+        if least is not None:
+            del self.pins[least]
+            self._pinned_nicks.drop(least)
+            self._unpinned(least)
+        return pin
+
+    def _well_known(self, key: bytes) -> bool:
+        pin = self.pins.get(key)
+        return pin is not None and pin.last - pin.first >= WELL_KNOWN
 
     def left(self, key: bytes) -> Peer | None:
         """That node said goodbye; the peer it was, or None."""

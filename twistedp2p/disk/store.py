@@ -27,7 +27,7 @@ from twistedp2p.core.catalogue import (
 from twistedp2p.core.datagram import Signed
 from twistedp2p.core.errors import N_, ShareError
 from twistedp2p.core.feed import LOG_NAMES, Feed, Heads, Ranges
-from twistedp2p.core.roster import MAX_PINS
+from twistedp2p.core.roster import MAX_PINS, WELL_KNOWN
 from twistedp2p.disk.database import Database
 from twistedp2p.disk.search import COLUMNS, find, folded_name
 
@@ -39,7 +39,12 @@ SEARCH_POOL = 500  # rows that are ranked
 SWEEP = 50  # rows removed at once: a few milliseconds, in which nothing else is written
 SWEEP_PAUSE = 0.01  # seconds in between
 
-_STRANGER = "origin IS NOT NULL AND origin IS NOT ? AND origin NOT IN (SELECT key FROM pins)"
+# As in the roster's tables: keys known for long are kept, but half the room is anybody's.
+_STRANGER = (
+    "origin IS NOT NULL AND origin IS NOT ? AND origin NOT IN (SELECT key FROM pins"  # noqa: S608
+    f" WHERE seen - first >= {WELL_KNOWN * 1000:.0f} ORDER BY seen - first DESC"
+    f" LIMIT {MAX_PINS // 2})"
+)
 
 
 @attrs.frozen
@@ -61,10 +66,10 @@ class Share:
 class Store:
     """The node's memory in the file `path`; raises `ShareError` when it cannot be used.
 
-    Neither `own_key` nor a pinned key loses anything to make room for others.
+    Neither `own_key` nor a well-known key loses anything to make room for others.
     """
 
-    def __init__(self, path: Path, own_key: bytes = b"") -> None:
+    def __init__(self, path: Path, own_key: bytes) -> None:
         self._path = path
         self._own_key = own_key
         self._search_lock = threading.Lock()
@@ -389,13 +394,28 @@ class Store:
 
     # -- pins
 
-    def pins(self) -> list[tuple[bytes, str]]:
-        """The pinned keys and their nicks, latest seen first."""
-        return self._db.run("SELECT key, nick FROM pins ORDER BY seen DESC LIMIT ?", MAX_PINS)
+    def pins(self) -> list[tuple[bytes, str, int, int]]:
+        """The pinned keys, their nicks, and when they were first and last seen, latest first.
+
+        Times are in milliseconds since 1970.
+        """
+        return self._db.run(
+            "SELECT key, nick, first, seen FROM pins ORDER BY seen DESC LIMIT ?", MAX_PINS
+        )
 
     def pin(self, key: bytes, nick: str, now_ms: int) -> None:
         """Pin a key with its nick, or note that it was seen again."""
-        self._db.run("INSERT OR REPLACE INTO pins VALUES (?, ?, ?)", key, nick, now_ms)
+        self._db.run(
+            "INSERT INTO pins VALUES (?1, ?2, ?3, ?3) ON CONFLICT (key) DO UPDATE"
+            " SET nick = ?2, seen = ?3",
+            key,
+            nick,
+            now_ms,
+        )
+
+    def unpin(self, key: bytes) -> None:
+        """Remember that key no more."""
+        self._db.run("DELETE FROM pins WHERE key = ?", key)
 
     # -- own shares
 

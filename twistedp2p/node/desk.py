@@ -37,7 +37,7 @@ from twistedp2p.core.events import (
 )
 from twistedp2p.core.limits import CappedTable, TokenBucket
 from twistedp2p.core.names import clean_line, clean_name, clean_nick, fingerprint, look_alike
-from twistedp2p.core.roster import MAX_PEERS, Address, Arrival, Peer, Roster
+from twistedp2p.core.roster import MAX_PEERS, Address, Arrival, Peer, Pin, Roster
 from twistedp2p.core.ticket import Ticket
 from twistedp2p.disk.instance import Instance
 from twistedp2p.disk.store import Store
@@ -166,7 +166,11 @@ class Node:
     def _assemble(self) -> None:
         reactor, config = self._reactor, self.config
         self._courses = Courses(reactor.seconds, self._emit)
-        self._roster = Roster(self.key, self._store.pins())
+        self._roster = Roster(
+            self.key,
+            self._pins_of_earlier_runs(),
+            lambda key: self._notes.note(self._store.unpin, key),
+        )
         group = group_name(config.group, config.port)
         self._feeds = Feeds(
             self._store,
@@ -177,7 +181,6 @@ class Node:
             wall=self._wall,
             random=random.random,
             nick=config.nick,
-            is_pinned=self.is_pinned,
             address_of=self._address_of,
         )
         self._presence = Presence(
@@ -210,6 +213,15 @@ class Node:
             in_thread=self._in_thread,
             folder=config.download_folder,
         )
+
+    def _pins_of_earlier_runs(self) -> dict[bytes, Pin]:
+        """Those pins as of the reactor's clock, which jumps less than the time of day."""
+        now, wall = self._reactor.seconds(), self._wall()
+        pins = {}
+        for key, nick, first, seen in self._store.pins():
+            last = now - max(0.0, wall - seen / 1000)
+            pins[key] = Pin(nick, last - max(0, seen - first) / 1000, last, last)
+        return pins
 
     # -- life
 
@@ -300,7 +312,11 @@ class Node:
 
     def _nick_heard(self, key: bytes) -> str:
         peer = self._roster.peer(key)
-        return peer.nick if peer is not None else self._roster.pins.get(key, "")
+        return peer.nick if peer is not None else self._pinned_nick(key) or ""
+
+    def _pinned_nick(self, key: bytes) -> str | None:
+        pin = self._roster.pins.get(key)
+        return pin.nick if pin is not None else None
 
     def _shown(self, key: bytes, nick: str) -> str:
         if nick and nick == self._nick_heard(key) and key not in self._clashes:
@@ -309,7 +325,7 @@ class Node:
 
     def is_known(self, key: bytes, nick: str) -> bool:
         """Whether that nick on a line of that key can go without its fingerprint."""
-        return key not in self._clashes and self._roster.pins.get(key) == nick
+        return key not in self._clashes and self._pinned_nick(key) == nick
 
     def say(self, text: str) -> None:
         """Say `text` (at most `MAX_TEXT` characters) to the group; raises `ShareError`."""
@@ -433,9 +449,8 @@ class Node:
     def _message_heard(self, message: Signed, address: Address) -> None:
         if message.kind in ("beacon", "hello"):
             beacon = self._presence.heard(message, address)
-            if beacon is not None:
-                self._feeds.heard_heads(message, beacon.heads)
-                self._note_present(message.key, True, message.nick)
+            self._feeds.heard_heads(message, beacon.heads)
+            self._note_present(message.key, True, message.nick)
         elif message.kind == "bye":
             self._presence.heard_bye(message)
         elif message.kind == "ask":

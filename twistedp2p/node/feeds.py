@@ -72,7 +72,6 @@ class Feeds:
         wall: Callable[[], float],
         random: Callable[[], float],
         nick: str,
-        is_pinned: Callable[[bytes], bool],
         address_of: Callable[[bytes], Address | None],
     ) -> None:
         self._store = store
@@ -84,7 +83,7 @@ class Feeds:
         self._random = random
         self.nick = nick
         self._address_of = address_of
-        self._feeds: CappedTable[bytes, Feed] = CappedTable(MAX_PEERS, is_pinned)
+        self._feeds: CappedTable[bytes, Feed] = CappedTable(MAX_PEERS)  # the store has all
         self._asking: set[bytes] = set()
         self._asked_at = clock.seconds() - ASKS_EVERY
         self._ask_call: IDelayedCall | None = None
@@ -219,7 +218,8 @@ class Feeds:
                 self._feeds.pop(origin)
         elif feed.epoch > message.epoch:
             return None
-        return feed if self._feeds.put(message.key, feed) else None
+        self._feeds.put(message.key, feed)
+        return feed
 
     def heard_heads(self, message: Signed, heads: Heads) -> None:
         """A fresh beacon told how far its feed goes."""

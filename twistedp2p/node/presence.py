@@ -97,16 +97,11 @@ class Presence:
         for peer in self.roster.expire(self._clock.seconds()):
             self._told.departed(peer, False)
 
-    def heard(self, message: Signed, address: Address) -> Beacon | None:
-        """A fresh beacon or hello came; the beacon, or None when there is no room for it.
-
-        Raises `BadBody`.
-        """
+    def heard(self, message: Signed, address: Address) -> Beacon:
+        """A fresh beacon or hello came; raises `BadBody`."""
         beacon = Beacon.read(message.body)
         now = self._clock.seconds()
         arrival = self.roster.heard(message, beacon, address, now)
-        if arrival is None:
-            return None
         self._told.arrived(arrival, address)
         if self.roster.pin_due(arrival.peer, now):
             self._told.pinned(arrival.peer)
