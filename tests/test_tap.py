@@ -16,7 +16,7 @@ from twisted.plugin import IPlugin, getPlugins
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p import tap
+from twistedp2p import service, tap
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.tap import Options
 
@@ -202,8 +202,8 @@ class SentenceTests(OptionsTestCase):
     def test_a_sentence_and_the_words_in_it_are_translated(self) -> None:
         error = ShareError("{path}: {why}", Exit.NO_INPUT, path=Path("/a"), why="gone")
         french = {"{path}: {why}": "{why} : {path}", "gone": "parti"}
-        with mock.patch.object(tap, "translations", return_value=french.get):
-            stop = self.assertRaises(SystemExit, tap.fail, error)
+        with mock.patch.object(service, "translations", return_value=french.get):
+            stop = self.assertRaises(SystemExit, service.fail, error)
         self.assertEqual((stop.code, self.errors.getvalue()), (66, "p2pshare: parti : /a\n"))
 
 
