@@ -1,7 +1,10 @@
 """The files on offer: known once, served only while they are the same."""
 
+import errno
 import os
+import socket
 import threading
+from unittest import mock
 
 from blake3 import blake3
 from hypothesis import given, settings
@@ -165,6 +168,25 @@ class UnchangedTests(ShelfTests):
     def test_a_file_that_went_is_not_served(self):
         self.path.unlink()
         self.changed("the file is not there any more")
+
+    def test_a_socket_in_its_place_or_a_file_in_that_of_its_folder_is_a_change(self):
+        self.path.unlink()
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(self.path))
+            self.changed("the file cannot be read any more")
+        self.path = self.path / "a.bin"
+        self.changed("the file cannot be read any more")
+
+    def test_what_the_system_cannot_do_now_is_no_change(self):
+        """Too many open files, no memory, a disk or server that is away: they pass."""
+        path = str(self.path)
+        for number in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE):
+            for name in ("open", "fstat"):
+                failing = mock.Mock(side_effect=OSError(number, os.strerror(number)))
+                patched = self.patch(os, name, failing)
+                self.assertRaises(OSError, open_unchanged, path, self.identity)
+                self.assertEqual(check(path, self.identity), "")
+                patched.restore()
 
     def test_a_link_put_in_its_place_is_not_followed(self):
         """Attack 28: even where it leads to the very file."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -412,6 +414,14 @@ class ServingTests(SharesTestCase):
         self.publishing.refuses = True
         self.path.unlink()
         self.assertRaises(Refusal, self.shares.open, self.served, 0, 7)
+
+    def test_a_file_that_cannot_be_opened_now_is_refused_and_stays_on_offer(self) -> None:
+        error = OSError(errno.EMFILE, "too many open files")
+        self.patch(shares_module, "open_unchanged", mock.Mock(side_effect=error))
+        refusal = self.assertRaises(Refusal, self.shares.open, self.served, 0, 7)
+        self.assertEqual(refusal.line.code, 500)
+        self.assertEqual(self.names(), ["a.jpg"])
+        self.assertEqual(self.told(OfferGone), [])
 
     def test_an_unknown_offer_and_one_after_the_end_are_not_found(self) -> None:
         refusal = self.assertRaises(Refusal, self.shares.find, offer_id(ME, "b.jpg"))

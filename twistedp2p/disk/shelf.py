@@ -6,6 +6,7 @@ not what was offered and is not served. A reader never gives more bytes than wer
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from blake3 import blake3
 from twistedp2p.core.errors import N_, Exit, ShareError
 
 HASH_CHUNK = 1 << 20  # bytes
+# What says that a path leads to another file now, or that we may not read it any more. Whatever
+# else fails (too many open files, a server that is away) passes, and says nothing of the file.
+_UNREADABLE = (errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO)
 
 
 @attrs.frozen
@@ -95,7 +99,7 @@ def read_whole(
 
 
 def open_unchanged(path: str, identity: Identity) -> int:
-    """Open an offered file if it is still the same; raises `Changed`.
+    """Open an offered file if it is still the same; raises `Changed`, or OSError: not now.
 
     A link put in its place is not followed, nor does one in its folder lead anywhere else: what
     is opened must be the very file that was offered.
@@ -104,20 +108,27 @@ def open_unchanged(path: str, identity: Identity) -> int:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         raise Changed(N_("the file is not there any more")) from None
-    except OSError:
+    except OSError as error:
+        if error.errno not in _UNREADABLE:
+            raise
         raise Changed(N_("the file cannot be read any more")) from None
-    if Identity.of(descriptor) != identity:
+    try:
+        if Identity.of(descriptor) != identity:
+            raise Changed(N_("the file has changed"))
+    except BaseException:
         os.close(descriptor)
-        raise Changed(N_("the file has changed"))
+        raise
     return descriptor
 
 
 def check(path: str, identity: Identity) -> str:
-    """An empty text while an offered file is unchanged, else the reason."""
+    """The reason why an offered file is another now; empty where that is not known."""
     try:
         os.close(open_unchanged(path, identity))
     except Changed as change:
         return str(change)
+    except OSError:
+        pass
     return ""
 
 

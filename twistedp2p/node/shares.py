@@ -303,6 +303,9 @@ class Shares:
         except Changed as change:
             self._withdraw_changed(served, str(change))
             raise Refusal(409) from None
+        except OSError as error:
+            _log.error("{path}: {error}", path=served.path, error=str(error))
+            raise Refusal(500) from None
         return BoundedReader(descriptor, identity, offset, length)
 
     def progress(self, served: Share, connection: object, sent: int, length: int) -> None:
