@@ -473,6 +473,11 @@ class ServingTests(SharesTestCase):
         self.restart()
         self.guess()
 
+    def test_no_guess_is_granted_while_the_count_cannot_be_read(self) -> None:
+        self.restart()
+        self.patch(self.store, "guesses", mock.Mock(side_effect=ShareError("the disk fails")))
+        self.assertEqual(self.assertRaises(Refusal, self.guess).line.code, 500)
+
     def test_public_offers_are_not_limited(self) -> None:
         self.served = self.shares.find(self.offer(self.file("p"), public=True).offer.id)
         for _ in range(100):

@@ -265,7 +265,11 @@ class Shares:
             limiter = GuessLimiter(
                 generated=share.generated, now=self._wall(), choose=secrets.randbelow
             )
-            saved = self._store.guesses(share.name)
+            try:
+                saved = self._store.guesses(share.name)
+            except ShareError as error:  # a limiter that has forgotten would be no limiter
+                _log.error("{name}: {error}", name=share.name, error=str(error))
+                raise Refusal(500) from None
             if saved is not None:
                 try:
                     limiter.restore(saved)
