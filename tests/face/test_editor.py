@@ -102,6 +102,15 @@ class WaitingLineTests(SynchronousTestCase):
         editor.set_bottom(["1 get \x1b[2Jx"], {})
         self.assertEqual(editor._toolbar, "1 get [2Jx")
 
+    def test_a_bottom_that_changes_just_when_the_prompt_ends_is_kept_for_the_next(self):
+        def invalidate():
+            raise RuntimeError("Event loop is closed")
+
+        editor = Editor(None, {})
+        editor._running = SimpleNamespace(app=SimpleNamespace(invalidate=invalidate))
+        editor.set_bottom(["1 get"], {})
+        self.assertEqual(editor._toolbar, "1 get")
+
     def test_colours_unless_nobody_wants_them(self):
         self.assertEqual(Editor(None, {})._painted("x", "error"), "\x1b[1;31mx\x1b[0m\r\n")
         self.assertEqual(Editor(None, {"NO_COLOR": "1"})._painted("x", "error"), "x\r\n")

@@ -179,7 +179,8 @@ class Editor:
             self._toolbar = toolbar
             running = self._running
             if running is not None:
-                running.app.invalidate()
+                with contextlib.suppress(RuntimeError):  # as in `_in_prompt`
+                    running.app.invalidate()
 
     def _in_prompt(self, call: Callable[[PromptSession[str]], object]) -> None:
         """Have `call` run in the menu's thread, if a prompt is open there; else nothing."""
