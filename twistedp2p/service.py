@@ -200,7 +200,10 @@ class P2PShare(Service):
         """Draw only where something happened: a quiet node costs nothing."""
         if self._bottom_is_old and self._editor is not None and self._menu is not None:
             self._bottom_is_old = False
-            self._editor.set_bottom(*self._menu.bottom(node.status()))
+            try:
+                self._editor.set_bottom(*self._menu.bottom(node.status()))
+            except Exception:  # the memory may be locked, or its disk full, for a while
+                _log.failure("what stands below the question could not be drawn")
 
     def _offer_all(self, node: Node) -> None:
         for path in self._options["offers"]:
@@ -231,11 +234,12 @@ class P2PShare(Service):
             self._toolbar.stop()
         if self._screen is not None:
             self._screen.close()  # the menu must not ask a node that is gone
-        if self._editor is not None:
-            self._editor.join()
         self._remove_pid_file()
         node, self._node = self._node, None
-        return None if node is None else Deferred.fromCoroutine(node.stop())
+        stopped = None if node is None else Deferred.fromCoroutine(node.stop())
+        if self._editor is not None:
+            self._editor.join()  # may take its time: the goodbye is out
+        return stopped
 
     def _remove_pid_file(self) -> None:
         """Before twistd does: once the slot is free, the file may be the next node's."""
