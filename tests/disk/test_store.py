@@ -779,6 +779,27 @@ class FailureTests(StoreTests):
         self.assertEqual(self.store.feed(origin.key).have["offers"].runs(), [])
         self.assertEqual(self.store.count_offers(), 0)
 
+    def test_what_is_kept_together_is_kept_whole_or_not_at_all(self):
+        """And what waits for it to be kept is called then, or never."""
+        origin, called = Origin(self.store), []
+
+        def both(fails):
+            with self.store.together():
+                self.store.put_share(SHARE)
+                origin.offer("a.jpg")
+                self.store.once_kept(lambda: called.append(fails))
+                self.assertEqual(called, [])
+                if fails:
+                    raise ShareError("the disk is full")
+
+        self.assertRaises(ShareError, both, True)
+        self.assertEqual((self.store.shares(), origin.names()), ([], []))
+        both(False)
+        self.assertEqual((self.store.shares(), origin.names()), ([SHARE], ["a.jpg"]))
+        self.assertEqual(called, [False])
+        self.store.once_kept(lambda: called.append("at once"))
+        self.assertEqual(called, [False, "at once"])
+
     def test_after_closing_every_call_is_refused_and_closing_again_is_not(self):
         origin = Origin(self.store)
         found(self.store, "a")

@@ -124,7 +124,11 @@ class SharesTestCase(SynchronousTestCase):
         return error  # type: ignore[no-any-return]
 
     def names(self) -> list[str]:
-        return [share.name for share in self.shares.own()]
+        """What is on offer: in memory and on disk the same."""
+        served = sorted(self.shares._shares)
+        self.assertEqual([share.name for share in self.store.shares()], served)
+        self.assertEqual(sorted(self.shares._names.values()), served)
+        return served
 
     def told(self, kind: type) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -274,6 +278,33 @@ class OfferingTests(SharesTestCase):
         self.assertEqual(self.names(), ["a.jpg"])
         self.assertEqual(self.shares.find(offered.offer.id).digest, offered.offer.digest)
 
+    def test_what_cannot_be_published_is_not_offered_and_an_earlier_offer_stays(self) -> None:
+        """All or nothing, in memory and on disk."""
+        self.publishing.refuses = True
+        path = self.file()
+        self.refused(path)
+        self.assertEqual(self.names(), [])
+        self.publishing.refuses = False
+        offered = self.offer(path)
+        path.write_bytes(b"something else")
+        self.publishing.refuses = True
+        self.refused(path, "other")
+        self.assertEqual(self.shares.find(offered.offer.id).size, 7)
+        self.restart()
+        self.assertEqual(self.shares.find(offered.offer.id).size, 7)
+        self.assertEqual(len(self.told(OfferAdded)), 1)
+
+    def test_what_cannot_be_withdrawn_stays_on_offer(self) -> None:
+        self.offer(self.file())
+        self.publishing.refuses = True
+        self.assertRaises(ShareError, self.shares.withdraw, "a.jpg")
+        self.assertEqual(self.names(), ["a.jpg"])
+        self.publishing.refuses = False
+        self.patch(self.store, "drop_share", mock.Mock(side_effect=ShareError("the disk is full")))
+        self.assertRaises(ShareError, self.shares.withdraw, "a.jpg")
+        self.assertEqual(self.names(), ["a.jpg"])
+        self.assertEqual(self.told(OfferGone), [])
+
     def test_withdrawing_ends_it(self) -> None:
         offered = self.offer(self.file())
         self.shares.withdraw("a.jpg")
@@ -358,7 +389,8 @@ class WatchingTests(SharesTestCase):
         self.publishing.refuses = True
         self.shares.start()
         self.clock.run_for(0.1)
-        self.assertEqual(self.names(), [])
+        self.assertEqual(self.names(), ["a", "b"])
+        self.assertEqual(self.told(OfferGone), [])
         self.publishing.refuses = False
         self.offer(self.file("c")), (self.folder / "c").unlink()
         self.clock.run_for(WATCH_EVERY + 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._once_kept: list[Callable[[], object]] | None = None  # inside `together` only
         try:
             self._db = sqlite3.connect(
                 path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
@@ -102,8 +103,13 @@ class Database:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """All that is run inside is kept, or none of it."""
+        """All that is run inside is kept, or none of it. One inside another is part of it."""
+        if self._once_kept is not None:
+            yield
+            return
         self.run("BEGIN IMMEDIATE")
+        calls: list[Callable[[], object]] = []
+        self._once_kept = calls
         try:
             yield
             self.run("COMMIT")
@@ -111,6 +117,17 @@ class Database:
             if self._db.in_transaction:  # a full disk ends the transaction by itself
                 self.run("ROLLBACK")
             raise
+        finally:
+            self._once_kept = None
+        for call in calls:
+            call()
+
+    def once_kept(self, call: Callable[[], object]) -> None:
+        """Call when what is being written is kept, if it is: at once outside `together`."""
+        if self._once_kept is None:
+            call()
+        else:
+            self._once_kept.append(call)
 
     def interrupt(self) -> None:
         """Have what another thread runs here end at once, with a `ShareError`."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,14 @@ class Store:
         except ShareError:
             self._db.close()
             raise
+
+    def together(self) -> AbstractContextManager[None]:
+        """All that is written inside is kept, or none of it."""
+        return self._db.together()
+
+    def once_kept(self, call: Callable[[], object]) -> None:
+        """Call when what is being written is kept, if it is: at once outside `together`."""
+        self._db.once_kept(call)
 
     def close(self) -> None:
         """Write everything out and let go of the file; may be called twice."""

@@ -148,14 +148,14 @@ class Feeds:
         """Tell the group of an offer."""
         entry = self._entry("offer", offer.write())
         self._store.put_offer(entry, self._own.feed, offer)
-        self._sending.tell(entry.raw)
+        self._store.once_kept(lambda: self._sending.tell(entry.raw))
         return entry
 
     def publish_withdraw(self, name: str, body: str) -> Signed:
         """Tell the group that an offer is no more."""
         entry = self._entry("withdraw", body)
         self._store.put_withdraw(entry, self._own.feed, name)
-        self._sending.tell(entry.raw)
+        self._store.once_kept(lambda: self._sending.tell(entry.raw))
         return entry
 
     def _entry(self, kind: str, body: str) -> Signed:

@@ -107,10 +107,6 @@ class Shares:
         if self._watch is not None and self._watch.active():
             self._watch.cancel()
 
-    def own(self) -> list[Share]:
-        """What is on offer here, by name."""
-        return sorted(self._shares.values(), key=lambda share: share.name)
-
     # -- offering
 
     async def offer(self, path: str, password: str, public: bool) -> Offered:
@@ -189,16 +185,18 @@ class Shares:
             raise ShareError(N_("A password has 1 to 256 characters."), Exit.USAGE) from None
 
     def _make_known(self, share: Share) -> Offer:
+        """Keep and publish an offer, or neither; raises `ShareError`."""
         before = self._shares.get(share.name)
-        self._store.put_share(share)
-        if before is not None and before.prs != share.prs:
-            self._forget_exempt(share.name)
+        stamp = int(self._wall() * 1000)
+        offer = Offer(self._own_key, share.name, share.size, share.digest, share.public, stamp)
+        with self._store.together():
+            self._store.put_share(share)
+            if before is not None and before.prs != share.prs:
+                self._forget_exempt(share.name)
+            self._publishing.publish_offer(offer)
         self._shares[share.name] = share
         self._names[offer_id(self._own_key, share.name)] = share.name
         self._limiters.pop(share.name, None)
-        stamp = int(self._wall() * 1000)
-        offer = Offer(self._own_key, share.name, share.size, share.digest, share.public, stamp)
-        self._publishing.publish_offer(offer)
         self._emit(OfferAdded(offer, self._nick(), own=True))
         return offer
 
@@ -209,14 +207,18 @@ class Shares:
             self._store.save_guesses(name, {**state, "exempt": []})
 
     def withdraw(self, name: str, why: str = "") -> None:
-        """Offer a file no more; raises `ShareError` when it was not on offer here."""
-        share = self._shares.pop(name, None)
-        if share is None:
+        """Offer a file no more; raises `ShareError` when it was not on offer here.
+
+        Where that cannot be kept it raises too, and the file is on offer as before.
+        """
+        if name not in self._shares:
             raise ShareError(N_("You do not offer {name}."), Exit.NOT_FOUND, name=name)
+        with self._store.together():
+            self._store.drop_share(name)
+            self._publishing.publish_withdraw(name, write_withdraw(name))
+        del self._shares[name]
         self._names.pop(offer_id(self._own_key, name), None)
         self._limiters.pop(name, None)
-        self._store.drop_share(name)
-        self._publishing.publish_withdraw(name, write_withdraw(name))
         self._emit(OfferGone(name, self._own_key, self._nick(), own=True, why=why))
 
     # -- watching
@@ -245,10 +247,7 @@ class Shares:
 
     def _withdraw_changed(self, share: Share, why: str) -> None:
         if self._shares.get(share.name) is share:
-            try:
-                self.withdraw(share.name, why)
-            except ShareError as error:
-                _log.error("{name}: {error}", name=share.name, error=str(error))
+            self._notes.note(self.withdraw, share.name, why)  # else at the next look
 
     # -- serving (net.serve.Shelf)
 
