@@ -423,6 +423,21 @@ class CatalogueTests(StoreTests):
         two.withdraw("a.jpg")
         self.assertEqual(self.store.offer(one.key, "a.jpg").size, 1)
 
+    def test_the_first_offers_of_a_node_are_found_without_reading_the_others(self):
+        """Attack 40: it is asked in the loop, and a node may have a hundred thousand."""
+        origin = Origin(self.store)
+        for name in ("c.jpg", "a.jpg", "d.jpg", "b.jpg"):
+            origin.offer(name)
+        origin.withdraw("a.jpg")
+        found = self.store.offers_of(origin.key, 2)
+        self.assertEqual([offer.name for offer in found], ["b.jpg", "c.jpg"])
+        statements = []
+        run = self.store._db.run
+        self.patch(self.store._db, "run", lambda *a: (statements.append(a), run(*a))[1])
+        self.store.offers_of(origin.key, 2)
+        plan = run("EXPLAIN QUERY PLAN " + statements[0][0], *statements[0][1:])
+        self.assertFalse([row for row in plan if "B-TREE" in row[-1]], plan)
+
     def test_offers_of_those_who_are_not_here_are_kept_but_not_counted_nor_found(self):
         origin = Origin(self.store)
         origin.offer("a.jpg")

@@ -212,6 +212,12 @@ class OfferTests(DeskTestCase):
         self.assertTrue(carried)
         self.assertNotIn(b"correct horse", b"".join(carried))
 
+    def test_as_many_of_our_offers_as_are_asked_for_are_told(self) -> None:
+        for name in "cab":
+            self.alice.publish_offer(Offer(self.alice.key, name, 1, DIGEST, False))
+        self.assertEqual([offer.name for offer in self.alice.own_offers()], ["a", "b", "c"])
+        self.assertEqual([offer.name for offer in self.alice.own_offers(most=2)], ["a", "b"])
+
     def test_a_ticket_is_what_a_person_pastes(self) -> None:
         self.offer(password="secret")
         ticket = self.alice.ticket("a.jpg", "secret")

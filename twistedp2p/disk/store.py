@@ -376,12 +376,13 @@ class Store:
         )
         return _offer(rows[0]) if rows else None
 
-    def offers_of(self, owner: bytes) -> list[Offer]:
-        """All live offers of one node."""
+    def offers_of(self, owner: bytes, most: int = MAX_OFFERS_PER_NODE) -> list[Offer]:
+        """The first `most` live offers of one node, by name."""
         rows = self._db.run(
             f"SELECT {COLUMNS} FROM feeds AS f JOIN offers AS o ON o.feed = f.id"  # noqa: S608
-            " WHERE f.origin = ? AND o.live ORDER BY o.name",
+            " WHERE f.origin = ? AND o.live ORDER BY o.name LIMIT ?",
             owner,
+            most,
         )
         return [_offer(row) for row in rows]
 

@@ -352,9 +352,9 @@ class Node:
         """Offer a file no more; raises `ShareError`."""
         self._shares.withdraw(name)
 
-    def own_offers(self) -> list[Offer]:
-        """What this node offers, by name."""
-        return self._store.offers_of(self.key)
+    def own_offers(self, most: int = 200) -> list[Offer]:
+        """The first `most` of what this node offers, by name."""
+        return self._store.offers_of(self.key, most)
 
     def ticket(self, name: str, password: str) -> Ticket:
         """What somebody pastes to fetch an own offer."""
