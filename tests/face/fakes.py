@@ -75,6 +75,7 @@ class Desk:
         self.nick = "me"
         self.done = []
         self.own = []
+        self.own_asked = []  # how many of them at most, each time
         self.found = []
         self.said = []
         self.here = [peer("anna", ANNA), peer("bob", BOB)]
@@ -99,8 +100,9 @@ class Desk:
             raise ShareError("You do not offer {name}.", Exit.NOT_FOUND, name=name)
         self.done.append(("withdraw", name))
 
-    def own_offers(self):
-        return list(self.own)
+    def own_offers(self, most=200):
+        self.own_asked.append(most)
+        return self.own[:most]
 
     def ticket(self, name, password):
         return Ticket("192.168.1.7", 9393, password, name)

@@ -18,6 +18,7 @@ from twistedp2p.core.events import (
 )
 from twistedp2p.core.ticket import Ticket
 from twistedp2p.face.menu import (
+    COMPLETIONS,
     LIST_ROWS,
     REASONS,
     TICKET_PROMPT,
@@ -125,7 +126,6 @@ class MessageTests(MenuCase):
         self.type("1 text")
         self.assertEqual(self.screen.take(), ["! No way."])
         self.assert_at_top()
-
 
     def test_what_nobody_foresaw_is_logged_and_the_menu_goes_on(self):
         self.desk.say = lambda text: 1 // 0
@@ -504,6 +504,19 @@ class WithdrawTests(MenuCase):
         self.assertEqual(self.screen.questions[-1][2], "own")
         self.type("2", "/withdraw a.txt")
         self.assertEqual(self.desk.done, [("withdraw", "b.txt"), ("withdraw", "a.txt")])
+
+    def test_of_many_own_offers_a_few_are_read_and_any_can_be_withdrawn(self):
+        self.desk.own = [offer(f"{number:05}.txt", OWN_KEY) for number in range(20_000)]
+        self.menu.start()
+        self.screen.take()
+        self.type("7")
+        self.assertEqual(len(self.screen.shown), LIST_ROWS + 1)
+        self.assertIn("… and more", self.screen.shown[-1])
+        self.type("19999.txt", "7 00300.txt")
+        self.assertEqual(self.desk.done, [("withdraw", "19999.txt"), ("withdraw", "00300.txt")])
+        words = self.menu.bottom(self.desk.status())[1]
+        self.assertEqual(len(words["own"]), COMPLETIONS)
+        self.assertEqual(self.desk.own_asked[-3:], [COMPLETIONS, LIST_ROWS + 1, LIST_ROWS + 1])
 
     def test_the_number_of_another_owner_withdraws_nothing(self):
         self.menu.event(OfferAdded(offer("a.txt"), "anna"))

@@ -70,7 +70,7 @@ class Desk(Protocol):
 
     def withdraw(self, name: str) -> None: ...
 
-    def own_offers(self) -> list[Offer]: ...
+    def own_offers(self, most: int = 200) -> list[Offer]: ...
 
     def ticket(self, name: str, password: str) -> Ticket: ...
 
@@ -148,7 +148,7 @@ class Menu:
     def start(self) -> None:
         """Greet, and ask the first question."""
         config = self._desk.config
-        self._own = dict.fromkeys(offer.name for offer in self._desk.own_offers())
+        self._own = dict.fromkeys(offer.name for offer in self._desk.own_offers(COMPLETIONS))
         self._system(
             self._("{nick} ({fingerprint}) in the group {group}, port {port}"),
             nick=self._desk.nick,
@@ -538,7 +538,7 @@ class Menu:
     # -- 7 withdraw
 
     def _withdraw(self, rest: str) -> None:
-        own = self._desk.own_offers()
+        own = self._desk.own_offers(LIST_ROWS + 1)
         if not own:
             self._system(self._("You offer nothing."))
             self._ask_top()
