@@ -26,7 +26,14 @@ from twistedp2p.disk.store import Store
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.node import shares as shares_module
 from twistedp2p.node.progress import Courses
-from twistedp2p.node.shares import GONE_AT_ONCE, READING_AT_ONCE, WATCH_EVERY, Offered, Shares
+from twistedp2p.node.shares import (
+    GONE_AT_ONCE,
+    READING_AT_ONCE,
+    SAVE_AFTER,
+    WATCH_EVERY,
+    Offered,
+    Shares,
+)
 
 ME, PEER = b"m" * 32, b"p" * 32
 
@@ -477,6 +484,27 @@ class ServingTests(SharesTestCase):
         self.clock.advance(61)
         self.guess("10.0.2.1")
 
+    def test_the_count_of_guesses_is_written_once_a_second(self) -> None:
+        """Attack 13: a guess costs no writing of all that others guessed."""
+        with mock.patch.object(self.store, "save_guesses") as save:
+            for number in range(8):
+                self.guess(f"10.0.1.{number}")
+            self.assertEqual(save.call_count, 0)
+            self.clock.advance(SAVE_AFTER)
+            self.assertEqual(save.call_count, 1)
+            self.clock.advance(5)
+            self.guess("10.0.1.9")
+            self.shares.stop()
+            self.assertEqual(save.call_count, 2)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_guess_that_ends_after_the_stop_is_written_at_once(self) -> None:
+        self.shares.stop()
+        with mock.patch.object(self.store, "save_guesses") as save:
+            self.guess()
+        self.assertEqual(save.call_count, 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_who_was_right_once_is_not_limited_even_after_a_restart(self) -> None:
         self.guess(right=True)
         self.restart()
@@ -519,6 +547,7 @@ class ServingTests(SharesTestCase):
     def test_a_count_that_cannot_be_kept_does_not_hinder_serving(self) -> None:
         self.store._db._db.execute("PRAGMA query_only = 1")
         self.guess()
+        self.clock.advance(SAVE_AFTER)
         self.assertEqual(len(self.told(WrongPassword)), 1)
 
     def test_what_is_sent_is_told_as_one_transfer(self) -> None:

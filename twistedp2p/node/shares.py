@@ -40,6 +40,7 @@ from twistedp2p.node.progress import Courses
 WATCH_EVERY = 60.0  # seconds between looks at the offered files
 LOOK_AT_ONCE, LOOK_PAUSE = 200, 0.02  # files looked at in one go: a few ms; seconds in between
 READING_AT_ONCE = 2  # files whose digest is being computed
+SAVE_AFTER = 1.0  # seconds from a guess until its count is written
 GONE_AT_ONCE, GONE_EVERY = 10, 0.2  # files withdrawn in one go; seconds: 50 datagrams a second
 
 _log = Logger()
@@ -90,6 +91,8 @@ class Shares:
         self._shares = {share.name: share for share in store.shares()}
         self._names = {offer_id(own_key, name): name for name in self._shares}
         self._limiters: dict[str, GuessLimiter] = {}
+        self._unsaved: set[str] = set()  # names of those whose count of guesses has changed
+        self._saving: IDelayedCall | None = None
         self._serving: dict[object, int] = {}
         self._reading: dict[str, str] = {}  # name -> path
         self._reading_places = DeferredSemaphore(READING_AT_ONCE)
@@ -106,6 +109,7 @@ class Shares:
         self._stopped = True
         if self._watch is not None and self._watch.active():
             self._watch.cancel()
+        self._save_guesses()
 
     # -- offering
 
@@ -186,6 +190,7 @@ class Shares:
 
     def _make_known(self, share: Share) -> Offer:
         """Keep and publish an offer, or neither; raises `ShareError`."""
+        self._save_guesses()
         before = self._shares.get(share.name)
         stamp = int(self._wall() * 1000)
         offer = Offer(self._own_key, share.name, share.size, share.digest, share.public, stamp)
@@ -295,8 +300,21 @@ class Shares:
             limiter.right(address, key)
         else:
             self._emit(WrongPassword(served.name, address, key))
-        state = limiter.state(self._wall())
-        self._notes.note(self._store.save_guesses, served.name, state)
+        self._unsaved.add(served.name)
+        if self._stopped:
+            self._save_guesses()
+        elif self._saving is None:
+            self._saving = self._clock.callLater(SAVE_AFTER, self._save_guesses)
+
+    def _save_guesses(self) -> None:
+        """Write the counts that have changed: thousands of rows each, where many have guessed."""
+        if self._saving is not None and self._saving.active():
+            self._saving.cancel()
+        self._saving = None
+        for name in self._unsaved & self._limiters.keys():
+            state = self._limiters[name].state(self._wall())
+            self._notes.note(self._store.save_guesses, name, state)
+        self._unsaved.clear()
 
     def open(self, served: Share, offset: int, length: int) -> BoundedReader:
         """The bytes to send; raises `Refusal` where the file is not what was offered."""
