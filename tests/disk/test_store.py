@@ -635,6 +635,23 @@ class PinAndShareTests(StoreTests):
             self.store.pin(bytes([n]) * 32, "n", n)
         self.assertEqual([key[0] for key, *_ in self.store.pins()], [3, 2])
 
+    def test_the_owner_that_answered_at_an_address_is_remembered(self):
+        def changed(key, port=9393):
+            return self.store.owner_changed("10.0.0.9", port, key * 32, 0)
+
+        self.assertEqual([changed(b"a"), changed(b"a"), changed(b"b", 1)], [False] * 3)
+        self.reopen()
+        self.assertEqual([changed(b"b"), changed(b"b"), changed(b"a")], [True, False, True])
+
+    def test_the_owners_of_few_addresses_are_remembered_the_latest(self):
+        """Attack 40."""
+        self.patch(store_module, "MAX_OWNERS", 2)
+        for n in (1, 2, 3):
+            self.store.owner_changed("10.0.0.9", n, b"a" * 32, n)
+        changed = [self.store.owner_changed("10.0.0.9", n, b"b" * 32, 9) for n in (1, 3)]
+        self.assertEqual(changed, [False, True])
+        self.assertEqual(self.rows("owners"), 2)
+
     def test_a_share_survives_reopening(self):
         self.store.put_share(SHARE)
         self.assertEqual(self.reopen().shares(), [SHARE])
@@ -737,6 +754,7 @@ class FailureTests(StoreTests):
             lambda: store.set_counter("boot", 1),
             lambda: store.pin(b"p" * 32, "n", 0),
             lambda: store.unpin(b"p" * 32),
+            lambda: store.owner_changed("10.0.0.9", 1, b"p" * 32, 0),
             lambda: store.put_share(SHARE),
             lambda: store.save_guesses("a.jpg", {"tokens": 1.0}),
             lambda: store.drop_share("a.jpg"),

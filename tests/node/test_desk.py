@@ -263,6 +263,16 @@ class OfferTests(DeskTestCase):
         _, _, addresses, offer, _ = self.asked(lambda: self.alice.get_ticket(ticket))
         self.assertEqual((addresses, offer), ([("10.0.0.7", 9393)], None))
 
+    def test_the_owner_of_a_ticket_is_remembered_in_the_next_run(self) -> None:
+        """Attack 4, and a memory that refuses is no failure of the get."""
+        self.assertFalse(self.alice._owner_changed("10.0.0.7", 9393, b"a" * 32))
+        self.lan.stop(self.alice)
+        self.alice = self.lan.node("alice")
+        changed = self.alice._transfers._owner_changed
+        self.assertTrue(changed("10.0.0.7", 9393, b"b" * 32))
+        self.alice._store._db._db.execute("PRAGMA query_only = 1")
+        self.assertFalse(changed("10.0.0.7", 9393, b"c" * 32))
+
     def test_the_folder_asked_for_is_the_one_used(self) -> None:
         offer = Offer(b"o" * 32, "a.jpg", 1, DIGEST, False)
         folder = self.asked(lambda: self.alice.get(offer, "secret", self.folder))[-1]

@@ -150,6 +150,17 @@ class BelievingTests(TransfersTestCase):
         fetched = self.successResultOf(transfer.done)
         self.assertEqual((fetched.owner, fetched.owner_known), (OTHER, False))
 
+    def test_another_key_at_the_address_of_an_earlier_ticket_is_told(self) -> None:
+        """Attack 4: the key of a ticket's owner is remembered, and only that of a ticket's."""
+        asked: list[tuple[str, int, bytes]] = []
+        self.transfers._owner_changed = lambda *asking: bool(asked.append(asking)) or len(asked) > 1
+        for get in (self.get, self.get_unknown, self.get_unknown):
+            get()
+            self.successResultOf(self.order().stretched(OWNER))
+            self.end(self.folder / "a.jpg")
+        self.assertEqual([each.owner_changed for each in self.told(Fetched)], [False, False, True])
+        self.assertEqual(asked, 2 * [("10.0.0.9", 9393, OWNER)])
+
     def test_no_password_shows_in_a_representation(self) -> None:
         """Attack 46."""
         transfer = self.get()

@@ -103,6 +103,7 @@ class Fetched:
     seconds: float
     owner: bytes
     owner_known: bool  # False: a ticket's owner, of whom only the password is proof
+    owner_changed: bool = False  # another key answered a ticket of that address before
 
 
 @attrs.frozen

@@ -10,7 +10,7 @@ from typing import Any
 
 from twistedp2p.core.errors import N_, Exit, ShareError
 
-LAYOUT = 2  # of the tables; kept in the file as `user_version`
+LAYOUT = 3  # of the tables; kept in the file as `user_version`
 BUSY_TIMEOUT = 5.0  # seconds
 CHECKPOINT = 4000  # pages of 4 KiB: what may be written between two calls of `Store.tidy`
 
@@ -32,6 +32,7 @@ CREATE INDEX withdrawn ON offers(feed, number) WHERE NOT live;
 CREATE VIRTUAL TABLE names USING fts5(
     folded, content = 'offers', content_rowid = 'id', columnsize = 0, tokenize = 'trigram');
 CREATE TABLE pins(key BLOB PRIMARY KEY, nick TEXT, first INTEGER, seen INTEGER);
+CREATE TABLE owners(host TEXT, port INTEGER, key BLOB, seen INTEGER, PRIMARY KEY(host, port));
 CREATE TABLE shares(
     name TEXT PRIMARY KEY, path BLOB, prs BLOB, generated INTEGER, public INTEGER,
     identity TEXT, guesses TEXT);

@@ -34,6 +34,7 @@ from twistedp2p.disk.database import Database
 from twistedp2p.disk.search import COLUMNS, find, folded_name
 
 MAX_FEEDS = 4096
+MAX_OWNERS = 4096  # addresses of tickets
 CHAT_PER_ORIGIN = 500  # entries
 CHAT_IN_ALL = 10_000  # entries
 TRIM_EVERY = 100  # chat entries
@@ -427,6 +428,22 @@ class Store:
     def unpin(self, key: bytes) -> None:
         """Remember that key no more."""
         self._db.run("DELETE FROM pins WHERE key = ?", key)
+
+    # -- owners of tickets
+
+    def owner_changed(self, host: str, port: int, key: bytes, now_ms: int) -> bool:
+        """Note whose key answered a ticket of that address; whether it was another's before."""
+        known = self._db.run("SELECT key FROM owners WHERE host = ? AND port = ?", host, port)
+        with self._db.together():
+            self._db.run(
+                "INSERT OR REPLACE INTO owners VALUES (?, ?, ?, ?)", host, port, key, now_ms
+            )
+            self._db.run(
+                "DELETE FROM owners WHERE (host, port) IN"
+                " (SELECT host, port FROM owners ORDER BY seen DESC LIMIT -1 OFFSET ?)",
+                MAX_OWNERS,
+            )
+        return bool(known) and known[0][0] != key
 
     # -- own shares
 

@@ -212,6 +212,7 @@ class Node:
             clock=reactor,
             in_thread=self._in_thread,
             folder=config.download_folder,
+            owner_changed=self._owner_changed,
         )
 
     def _pins_of_earlier_runs(self) -> dict[bytes, Pin]:
@@ -381,6 +382,10 @@ class Node:
                     return self.get(offer, ticket.password, folder)
         address = [(ticket.host, ticket.port)]
         return self._transfers.get(name, ticket.password, address, None, folder)
+
+    def _owner_changed(self, host: str, port: int, key: bytes) -> bool:
+        now_ms = int(self._wall() * 1000)
+        return bool(self._notes.note(self._store.owner_changed, host, port, key, now_ms))
 
     def get_running(self) -> list[Transfer]:
         """The gets that are under way."""

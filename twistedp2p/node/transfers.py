@@ -2,7 +2,8 @@
 
 A get from the catalogue requires the key that signed the offer. A ticket names an address only;
 when that address and name are in the catalogue the key is required all the same, else the
-password alone authenticates both ends.
+password alone authenticates both ends, and the key is remembered: another one at the same address
+is told as such.
 """
 
 from __future__ import annotations
@@ -165,7 +166,9 @@ class Transfers:
         clock: Any,
         in_thread: InThread,
         folder: Path,
+        owner_changed: Callable[[str, int, bytes], bool] = lambda _host, _port, _key: False,
     ) -> None:
+        self._owner_changed = owner_changed
         self._fetching = fetching
         self._courses = courses
         self._emit = emit
@@ -210,7 +213,10 @@ class Transfers:
         self._courses.begin(number, "get", order.name, offer.size if offer else 0)
         work = Deferred.fromCoroutine(self._run(order, addresses))
         work.addCallbacks(
-            self._fetched, self._failed, callbackArgs=(order, number), errbackArgs=(order, number)
+            self._fetched,
+            self._failed,
+            callbackArgs=(order, number, addresses),
+            errbackArgs=(order, number),
         )
         transfer.begin(work)
         return transfer
@@ -237,11 +243,20 @@ class Transfers:
         finally:
             each.release()
 
-    def _fetched(self, path: Path, order: Order, number: int) -> Fetched:
+    def _fetched(
+        self, path: Path, order: Order, number: int, addresses: Sequence[tuple[str, int]]
+    ) -> Fetched:
         self._running.pop(number, None)
-        seconds = self._courses.end(number)
+        known = bool(order.required)
         fetched = Fetched(
-            number, order.name, str(path), order.size, seconds, order.owner, bool(order.required)
+            number,
+            order.name,
+            str(path),
+            order.size,
+            self._courses.end(number),
+            order.owner,
+            known,
+            not known and self._owner_changed(*addresses[0], order.owner),
         )
         self._emit(fetched)
         return fetched
