@@ -258,6 +258,17 @@ class OfferTests(DeskTestCase):
         self.assertEqual((name, password, addresses), ("a.jpg", "secret", [("10.0.0.7", 9393)]))
         self.assertEqual(offer.owner, bob.key)
 
+    def test_a_ticket_that_two_could_have_made_requires_no_key_of_either(self) -> None:
+        """Somebody who claims an address with an offer of that name does not lock its owner out."""
+        for nick in ("bob", "mallory"):
+            peer = Stranger(self.lan, "10.0.0.7", nick)
+            peer.beacon()
+            peer.offer(1)
+        self.lan.run_for(1)
+        ticket = parse_ticket('("10.0.0.7",9393),("secret","a.jpg")')
+        _, _, addresses, offer, _ = self.asked(lambda: self.alice.get_ticket(ticket))
+        self.assertEqual((addresses, offer), ([("10.0.0.7", 9393)], None))
+
     def test_a_ticket_of_one_who_is_not_here_goes_by_its_address(self) -> None:
         ticket = parse_ticket('("10.0.0.7",9393),("secret","a.jpg")')
         _, _, addresses, offer, _ = self.asked(lambda: self.alice.get_ticket(ticket))

@@ -373,13 +373,16 @@ class Node:
         )
 
     def get_ticket(self, ticket: Ticket, folder: Path | None = None) -> Transfer:
-        """Fetch by ticket; where its address is known, its owner's key is required too."""
+        """Fetch by ticket; where one node alone can be meant, its key is required too."""
         name = clean_name(ticket.name)
-        for peer in self._roster.peers():
-            if peer.files == ticket.port and any(a[0] == ticket.host for a in peer.addresses):
-                offer = self._store.offer(peer.key, name)
-                if offer is not None:
-                    return self.get(offer, ticket.password, folder)
+        offers = [
+            offer
+            for peer in self._roster.peers()
+            if peer.files == ticket.port and any(a[0] == ticket.host for a in peer.addresses)
+            if (offer := self._store.offer(peer.key, name)) is not None
+        ]
+        if len(offers) == 1:
+            return self.get(offers[0], ticket.password, folder)
         address = [(ticket.host, ticket.port)]
         return self._transfers.get(name, ticket.password, address, None, folder)
 
