@@ -263,6 +263,15 @@ class TransferTests(NewsCase):
             " vouches.",
         )
 
+    def test_another_owner_than_last_time_is_warned_of(self):
+        fetched = events.Fetched(
+            1, "a.txt", "/tmp/a.txt", 3, 0.0, ANNA, owner_known=False, owner_changed=True
+        )
+        self.assertEqual(
+            self.tell(fetched)[2:],
+            ["! CAREFUL: another key than last time answered at that address."],
+        )
+
     def test_what_failed_is_one_sentence(self):
         failed = events.FetchFailed(1, "a.txt", "Refused: {reason}.", {"reason": "wrong password"})
         self.assertEqual(self.tell(failed), ["! a.txt: Refused: wrong password."])

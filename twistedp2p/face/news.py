@@ -238,6 +238,11 @@ class News:
                 name=fetched.name,
                 key=fingerprint(fetched.owner),
             )
+        if fetched.owner_changed:
+            self._line(
+                "warning",
+                self._("CAREFUL: another key than last time answered at that address."),
+            )
 
     def _fetch_failed(self, failed: events.FetchFailed) -> None:
         why = self.failure(failed.sentence, failed.values)
