@@ -401,6 +401,20 @@ class SendingTests(GroupTestCase):
         self.assertEqual(len(self.port_of(WIRELESS).sent), 1)
         self.assertEqual(self.port_of(LO).sent, [])
 
+    def test_near_is_who_is_on_a_network_of_ours(self) -> None:
+        """Attack 40: sources are forged, and what we answer must not go to the world."""
+        self.start()
+        self.group._ttl = 1
+        hosts = ["192.168.1.99", "10.1.200.1", "127.0.0.9", "192.168.2.1", "8.8.8.8"]
+        self.assertEqual([self.group.is_near(host) for host in hosts], 3 * [True] + 2 * [False])
+        self.interfaces.remove(WIRED)
+        self.reactor.advance(WATCH_EVERY)
+        self.assertFalse(self.group.is_near("192.168.1.99"))
+
+    def test_where_routers_are_allowed_every_host_can_be_near(self) -> None:
+        self.start()
+        self.assertTrue(self.group.is_near("192.168.2.1"))
+
     def test_addresses_of_a_network_come_before_the_loopback(self) -> None:
         self.interfaces.reverse()
         self.group = Group(self.reactor, GROUP, PORT, lambda: self.interfaces, ttl=3)

@@ -96,6 +96,9 @@ class FakeGroup:
             self.lan.groups.remove(self)
         return succeed(None)
 
+    def is_near(self, host: str) -> bool:
+        return host.startswith("10.")
+
     def addresses(self) -> list[str]:
         return [self.address[0]]
 

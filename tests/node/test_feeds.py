@@ -252,6 +252,22 @@ class HostileTests(SynchronousTestCase):
         self.lan.run_for(6)
         self.assertGreater(len(self.lan.lines(carol)), 10)
 
+    def test_an_ask_from_another_network_is_not_answered_but_counted(self) -> None:
+        """Attack 40: one forged datagram must not bring hundreds upon somebody else."""
+        self.alice.say("hello")
+        self.lan.run_for(1)
+        since, sent = self.lan.reactor.seconds(), group_of(self.alice)
+        ask = Ask(self.alice.key, self.alice._feeds._own.feed.epoch, {"chat": [(1, 1)]}).write()
+        self.mallory.address = "8.8.8.8", 53
+        self.mallory.send("ask", ask)
+        self.lan.run_for(1)
+        self.assertEqual(sent.count("say", since), 0)
+        self.assertEqual(self.alice.dropped()["an ask from elsewhere"], 1)
+        self.mallory.address = "10.0.9.9", 53
+        self.mallory.send("ask", ask)
+        self.lan.run_for(1)
+        self.assertEqual(sent.count("say", since), 1)
+
     def test_an_ask_for_what_never_was_costs_no_answer(self) -> None:
         since = self.lan.reactor.seconds()
         epoch = self.alice._feeds._own.feed.epoch

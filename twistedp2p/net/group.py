@@ -224,6 +224,14 @@ class Group:
         senders = sorted(self._senders, key=lambda sender: not sender.reaches(host))
         return any(sender.write(data, address) for sender in senders)
 
+    def is_near(self, host: str) -> bool:
+        """Whether a node of the group can be at `host`: on our networks, or behind a router.
+
+        Sources are easily forged; that keeps our answers where the forger is, too.
+        """
+        address = ipaddress.IPv4Address(host)
+        return self._ttl > 1 or any(sender.reaches(address) for sender in self._senders)
+
     # -- in
 
     def _heard(self, data: bytes, address: Address) -> None:

@@ -461,6 +461,8 @@ class Node:
             self._note_present(message.key, True, message.nick)
         elif message.kind == "bye":
             self._presence.heard_bye(message)
+        elif message.kind == "ask" and not self._group.is_near(address[0]):
+            self._group.dropped["an ask from elsewhere"] += 1
         elif message.kind == "ask":
             self._feeds.heard_ask(message, address)
         else:
