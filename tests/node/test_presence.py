@@ -167,6 +167,17 @@ class TimingTests(SynchronousTestCase):
         self.assertEqual(len(self.told.departures), 1)
         self.assertGreater(self.times("beacon")[-1], 35)
 
+    def test_the_silent_go_even_where_our_own_heads_cannot_be_read(self) -> None:
+        self.presence.start()
+        self.hear(b"a" * 32)
+        self.presence._heads = lambda: 1 / 0
+        for _ in range(800):
+            try:
+                self.clock.advance(0.05)
+            except ZeroDivisionError:
+                continue
+        self.assertEqual(self.told.departures, [(b"a" * 32, False)])
+
     def test_a_goodbye_is_told_once_and_ours_ends_all_timers(self) -> None:
         self.presence.start()
         self.hear(b"a" * 32)

@@ -77,8 +77,10 @@ class Presence:
         self._sent_at = self._clock.seconds()
         # First of all: whatever fails below, the next beacon goes out.
         self._beacon_in(every * (0.5 + self._random()), later=True)
-        self._tell(kind, Beacon(every, self._files, self._heads()).write())
-        self._expire()
+        try:
+            self._tell(kind, Beacon(every, self._files, self._heads()).write())
+        finally:
+            self._expire()
 
     def _beacon_in(self, seconds: float, *, later: bool = False) -> None:
         """Set the next beacon; without `later` it is only ever brought forward."""
