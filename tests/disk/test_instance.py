@@ -73,6 +73,14 @@ class SlotTests(InstanceTests):
         self.addCleanup(again.release)
         self.assertEqual((again.folder, public(again)), (one.folder, public(one)))
 
+    def test_releasing_twice_closes_nothing_of_others(self):
+        instance = self.hold()
+        instance.release()
+        another = os.open(os.devnull, os.O_RDONLY)  # takes the number that became free
+        self.addCleanup(os.close, another)
+        instance.release()
+        os.fstat(another)
+
     def test_a_killed_process_frees_its_slot(self):
         with subprocess.Popen(
             [sys.executable, "-c", HOLDER, str(self.state)],

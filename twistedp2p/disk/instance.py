@@ -33,13 +33,13 @@ from twistedp2p.core.errors import N_, Exit, ShareError
 MAX_SLOTS = 100  # nodes of one user on one host
 
 
-@attrs.frozen
+@attrs.define
 class Instance:
     """A claimed slot. The lock goes with the process, or with `release`."""
 
     folder: Path
     private_key: Ed25519PrivateKey = attrs.field(repr=False)
-    _lock: int  # file descriptor
+    _lock: int  # file descriptor, -1 once released
 
     @property
     def database(self) -> Path:
@@ -52,8 +52,10 @@ class Instance:
         return self.folder / "node.log"
 
     def release(self) -> None:
-        """Let another node take the slot."""
-        os.close(self._lock)
+        """Let another node take the slot; may be called twice."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
 
 def default_state_folder(environment: Mapping[str, str]) -> Path:
