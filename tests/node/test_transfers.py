@@ -262,6 +262,16 @@ class PacingTests(TransfersTestCase):
         self.clock.run_for(60)
         self.assertEqual(self.asked(), AT_ONCE)
 
+    def test_the_time_that_a_get_took_is_without_that_in_the_queue(self) -> None:
+        for _ in range(AT_ONCE_EACH):
+            self.get()
+        transfer = self.get()
+        self.clock.run_for(100)
+        self.end(self.folder / "a", 0)
+        self.clock.run_for(2)
+        self.end(self.folder / "a.jpg")
+        self.assertEqual(self.successResultOf(transfer.done).seconds, 2)
+
     def test_all_come_in_the_end_and_in_their_order(self) -> None:
         for number in range(50):
             self.get(f"{number}.jpg")

@@ -48,6 +48,12 @@ class Courses:
         now = self._seconds()
         self._courses[number] = _Course(kind, name, size, now, now)
 
+    def starts(self, number: int) -> None:
+        """It has waited for its turn until now."""
+        course = self._courses.get(number)
+        if course is not None:
+            course.at = course.told_at = self._seconds()
+
     def moved(self, number: int, done: int, size: int | None = None) -> None:
         """It has come to `done` bytes."""
         course = self._courses.get(number)

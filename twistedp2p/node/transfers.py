@@ -211,7 +211,7 @@ class Transfers:
         transfer = Transfer(number, order.name)
         self._running[number] = transfer
         self._courses.begin(number, "get", order.name, offer.size if offer else 0)
-        work = Deferred.fromCoroutine(self._run(order, addresses))
+        work = Deferred.fromCoroutine(self._run(order, number, addresses))
         work.addCallbacks(
             self._fetched,
             self._failed,
@@ -221,7 +221,7 @@ class Transfers:
         transfer.begin(work)
         return transfer
 
-    async def _run(self, order: Order, addresses: Sequence[tuple[str, int]]) -> Any:
+    async def _run(self, order: Order, number: int, addresses: Sequence[tuple[str, int]]) -> Any:
         host = addresses[0][0] if addresses else ""
         row = self._each.get(host)
         if row is None:
@@ -236,6 +236,7 @@ class Transfers:
                 while not bucket.take(self._clock.seconds()):
                     wait = bucket.wait(self._clock.seconds())
                     await deferLater(self._clock, wait)
+                self._courses.starts(number)
                 await order.prepare()
                 return await self._fetching.fetch(order, addresses)
             finally:
