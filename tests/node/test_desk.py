@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import DIGEST, GROUP, PORT, FakePort, FakeReactor, Lan, Stranger, group_of
@@ -218,6 +218,13 @@ class OfferTests(DeskTestCase):
         self.assertEqual([offer.name for offer in self.alice.own_offers()], ["a", "b", "c"])
         self.assertEqual([offer.name for offer in self.alice.own_offers(most=2)], ["a", "b"])
 
+    def test_own_offers_are_found_under_the_nick_that_we_bear_now(self) -> None:
+        self.offer(password="secret")
+        self.alice.set_nick("zoe")
+        for text, expected in (("@zoe", ["a.jpg"]), ("@alice", [])):
+            found = self.successResultOf(self.alice.search(text))
+            self.assertEqual([listing.offer.name for listing in found], expected)
+
     def test_a_ticket_is_what_a_person_pastes(self) -> None:
         self.offer(password="secret")
         ticket = self.alice.ticket("a.jpg", "secret")
@@ -346,6 +353,23 @@ class LifeTests(DeskTestCase):
         hanging.callback(None)
         self.lan.run_for(0.1)
         self.successResultOf(done)
+
+    def test_stopping_waits_for_a_thread_whose_caller_has_given_up(self) -> None:
+        hanging: Deferred[None] = Deferred()
+        self.alice._to_thread = lambda *_: hanging
+        waiting = self.alice._in_thread(print)
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        done = Deferred.fromCoroutine(self.alice.stop())
+        self.lan.nodes.remove(self.alice)
+        self.lan.run_for(1)
+        self.assertNoResult(done)
+        hanging.errback(ZeroDivisionError())
+        self.lan.run_for(0.1)
+        self.successResultOf(done)
+
+    def test_a_thread_that_fails_fails_its_caller(self) -> None:
+        self.failureResultOf(self.alice._in_thread(lambda: 1 / 0), ZeroDivisionError)
 
     def test_stopping_does_not_wait_for_a_thread_that_hangs(self) -> None:
         self.alice._to_thread = lambda *_: Deferred()

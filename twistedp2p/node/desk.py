@@ -148,12 +148,18 @@ class Node:
             raise ShareError("{why}", Exit.PORT_TAKEN, why=error) from error
 
     def _in_thread(self, call: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        """Run in a thread. Cancelling ends the waiting; the thread runs on, and counts as such."""
         self._in_threads += 1
-        return self._to_thread(call, *arguments).addBoth(self._thread_ended)
+        running = self._to_thread(call, *arguments)
+        waiting: Deferred[Any] = Deferred()
 
-    def _thread_ended(self, result: Any) -> Any:
-        self._in_threads -= 1
-        return result
+        def ended(result: Any) -> None:
+            self._in_threads -= 1
+            if not waiting.called:
+                waiting.callback(result)  # a Failure makes it fail
+
+        running.addBoth(ended)
+        return waiting
 
     def _interfaces(self) -> list[Interface]:
         try:
@@ -294,6 +300,7 @@ class Node:
     def set_nick(self, nick: str) -> str:
         """Bear another nick from the next beacon on; returns it as cleaned."""
         self._feeds.nick = clean_nick(nick)
+        self._note_present(self.key, True, self._feeds.nick)
         self._presence.entry_sent()
         return self.nick
 
