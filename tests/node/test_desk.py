@@ -298,6 +298,17 @@ class OfferTests(DeskTestCase):
 
 
 class LifeTests(DeskTestCase):
+    def test_what_a_killed_node_left_unfinished_goes_at_the_start(self) -> None:
+        folder = self.alice.config.download_folder
+        left, own = folder / f".{'0' * 16}.part", folder / "precious.part"
+        for path in (left, own):
+            path.write_bytes(b"")
+            os.utime(path, (self.lan.wall(), self.lan.wall()))
+        self.lan.run_for(2 * 86_400)
+        self.lan.stop(self.alice)
+        self.alice = self.lan.node("alice")
+        self.assertEqual((left.exists(), own.exists()), (False, True))
+
     def test_a_stranger_s_datagrams_are_limited_and_who_is_known_is_not(self) -> None:
         """Attack 40."""
         bob = Stranger(self.lan, nick="bob")

@@ -40,6 +40,7 @@ from twistedp2p.core.names import clean_line, clean_name, clean_nick, fingerprin
 from twistedp2p.core.roster import MAX_PEERS, Address, Arrival, Peer, Pin, Roster
 from twistedp2p.core.ticket import Ticket
 from twistedp2p.disk.instance import Instance
+from twistedp2p.disk.parts import remove_left
 from twistedp2p.disk.store import Store
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.group import Group
@@ -244,6 +245,7 @@ class Node:
         self._group.start(self)
         self._presence.start()
         self._shares.start()
+        self._in_thread(remove_left, self.config.download_folder, self._wall())
         self._tidy_later()
 
     def _tidy_later(self, _: object = None) -> None:
