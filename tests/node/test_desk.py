@@ -18,7 +18,7 @@ from tests.node.fakes import DIGEST, GROUP, PORT, FakePort, FakeReactor, Lan, St
 from tests.node.test_shares import quick_stretch
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.errors import Exit, ShareError
-from twistedp2p.core.events import FetchFailed, Joined, OfferAdded, Renamed, Said
+from twistedp2p.core.events import FetchFailed, Joined, OfferAdded, OfferGone, Renamed, Said
 from twistedp2p.core.names import fingerprint
 from twistedp2p.core.ticket import parse_ticket
 from twistedp2p.disk.instance import claim
@@ -211,6 +211,41 @@ class OfferTests(DeskTestCase):
         self.assertEqual(self.lan.catalogue(bob), ["a.jpg"])
         self.assertTrue(carried)
         self.assertNotIn(b"correct horse", b"".join(carried))
+
+    def test_an_offer_is_told_once_its_owner_is_here_and_can_then_be_found(self) -> None:
+        bob = Stranger(self.lan, nick="bob")
+        for number, name in enumerate(("a.jpg", "b.jpg", "c.jpg")):
+            bob.offer(number + 1, name=name)
+        bob.send("withdraw", '{"name":"b.jpg"}', 4)
+        self.lan.run_for(1)
+        self.assertEqual(self.lan.events(self.alice, OfferAdded), [])
+        found: list[list[str]] = []
+        self.alice.subscribe(
+            lambda event: (
+                isinstance(event, OfferAdded)
+                and found.append((event.nick, *self.lan.catalogue(self.alice)))
+            )
+        )
+        for _ in range(2):
+            bob.beacon()
+            self.lan.run_for(1)
+        added = self.lan.events(self.alice, OfferAdded)
+        self.assertEqual([event.offer.name for event in added], ["a.jpg", "c.jpg"])
+        self.assertEqual(found, 2 * [("bob", "a.jpg", "c.jpg")])
+        self.assertEqual(self.lan.events(self.alice, OfferGone), [])
+
+    def test_few_offers_wait_for_their_owners(self) -> None:
+        """Attack 40: offers of keys that never come."""
+        self.patch(desk, "MAX_EARLY", 3)
+        alice = self.lan.node("another")
+        mallory = Stranger(self.lan)
+        for number in range(5):
+            mallory.offer(number + 1, name=str(number))
+        self.lan.run_for(1)
+        mallory.beacon()
+        self.lan.run_for(1)
+        names = [event.offer.name for event in self.lan.events(alice, OfferAdded)]
+        self.assertEqual(names, ["2", "3", "4"])
 
     def test_as_many_of_our_offers_as_are_asked_for_are_told(self) -> None:
         for name in "cab":

@@ -60,6 +60,7 @@ LATE = 30.0  # seconds: a line older than that is shown as said before
 MAX_TEXT = 20_000  # characters said at once: some twenty datagrams
 # A thousand nodes answer a newcomer at 50 a second; each new key costs a millisecond to take in.
 STRANGERS_RATE, STRANGERS_BURST = 50.0, 500.0  # datagrams of keys that we know nothing of
+MAX_EARLY = 1000  # offers heard before the first beacon of their owners
 TIDY_EVERY = 10.0  # seconds
 REST_PATIENCE, REST_LOOK = 5.0, 0.02  # seconds to wait for threads at the end; between two looks
 
@@ -120,6 +121,7 @@ class Node:
         self._stopped = False
         self._notes = Notes()
         self._clashes: CappedTable[bytes, bool] = CappedTable(MAX_PEERS)
+        self._early: CappedTable[tuple[bytes, str], tuple[Signed, Offer]] = CappedTable(MAX_EARLY)
         self._strangers = TokenBucket.full(STRANGERS_RATE, STRANGERS_BURST, reactor.seconds())
         self._faces: list[Callable[[Event], None]] = []
         self._started = wall()
@@ -465,9 +467,12 @@ class Node:
 
     def _message_heard(self, message: Signed, address: Address) -> None:
         if message.kind in ("beacon", "hello"):
+            came = self._roster.peer(message.key) is None
             beacon = self._presence.heard(message, address)
             self._feeds.heard_heads(message, beacon.heads)
             self._note_present(message.key, True, message.nick)
+            if came:
+                self._tell_early(message.key)
         elif message.kind == "bye":
             self._presence.heard_bye(message)
         elif message.kind == "ask" and not self._group.is_near(address[0]):
@@ -538,8 +543,18 @@ class Node:
 
     def offered(self, entry: Signed, offer: Offer) -> None:
         """An offer of another node, for the first time."""
-        self._emit(OfferAdded(offer, self._shown(entry.key, entry.nick)))
+        if self._roster.peer(entry.key) is not None:
+            self._emit(OfferAdded(offer, self._shown(entry.key, entry.nick)))
+        else:  # whoever is told can search and get it: not before its owner is known to be here
+            self._early.put((entry.key, offer.name), (entry, offer))
+
+    def _tell_early(self, owner: bytes) -> None:
+        for key, early in self._early.items():
+            if key[0] == owner:
+                self._early.pop(key)
+                self.offered(*early)
 
     def withdrawn(self, entry: Signed, name: str) -> None:
         """An offer of another node is no more."""
-        self._emit(OfferGone(name, entry.key, self._shown(entry.key, entry.nick)))
+        if self._early.pop((entry.key, name)) is None:
+            self._emit(OfferGone(name, entry.key, self._shown(entry.key, entry.nick)))
