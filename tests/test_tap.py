@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p import service, tap
 from twistedp2p.core.errors import Exit, ShareError
+from twistedp2p.disk.instance import claim
 from twistedp2p.tap import Options
 
 # What makes a process slow to start, or puts a reactor in place before twistd chooses one.
@@ -62,6 +63,16 @@ class DefaultsTests(OptionsTestCase):
     def test_two_sets_of_options_share_no_list(self) -> None:
         self.options("-i", "lo")
         self.assertEqual(self.options()["interfaces"], [])
+
+
+class PlaceTests(OptionsTestCase):
+    def test_a_state_folder_that_takes_no_pid_file_is_refused_in_a_sentence(self) -> None:
+        instance = claim(self.folder)
+        self.addCleanup(instance.release)
+        service.pid_file(instance).mkdir()
+        stop = self.assertRaises(SystemExit, tap._own_pid_file, instance)
+        self.assertEqual(stop.code, Exit.NO_FOLDER)
+        self.assertIn("cannot be used: Is a directory.", self.errors.getvalue())
 
 
 class ValuesTests(OptionsTestCase):

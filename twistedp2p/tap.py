@@ -257,11 +257,29 @@ def makeService(options: Options) -> P2PShare:
     twistd: Any = options.parent
     service = P2PShare(the_reactor, options, {} if twistd is None else twistd, instance, mode)
     if twistd is not None:
-        twistd["pidfile"] = twistd.get("pidfile") or str(pid_file(instance))
+        twistd["pidfile"] = twistd.get("pidfile") or _own_pid_file(instance)
         if not twistd.get("nodaemon"):
             rehearse(options, instance)
             _say_where(twistd["pidfile"], service)
     return service
+
+
+def _own_pid_file(instance: Instance) -> str:
+    """Where twistd may write the process id: tried here, for twistd would end in a traceback."""
+    path = pid_file(instance)
+    try:
+        path.write_text(str(os.getpid()))
+        path.unlink()
+    except OSError as error:
+        fail(
+            ShareError(
+                N_("The folder {folder} cannot be used: {why}. Choose another with --state-dir."),
+                Exit.NO_FOLDER,
+                folder=instance.folder,
+                why=error.strerror,
+            )
+        )
+    return str(path)
 
 
 def _say_where(pidfile: str, service: P2PShare) -> None:

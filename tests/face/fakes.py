@@ -78,6 +78,7 @@ class Desk:
         self.own_asked = []  # how many of them at most, each time
         self.found = []
         self.said = []
+        self.unreadable = []
         self.here = [peer("anna", ANNA), peer("bob", BOB)]
         self.transfers = []
         self.serving = 0
@@ -94,6 +95,10 @@ class Desk:
     def offer(self, path, password="", public=False):
         self.done.append(("offer", path, password, public))
         return self.offering
+
+    def check_file(self, path):
+        if path in self.unreadable:
+            raise ShareError("{path} cannot be read: {why}.", path=path, why="No such file")
 
     def withdraw(self, name):
         if name not in [each.name for each in self.own]:

@@ -454,6 +454,12 @@ class ListTests(MenuCase):
         self.assertRegex(self.screen.shown[1], r"^\d\d:\d\d .* :> hello$")
         self.assertTrue(self.screen.shown[2].endswith(":> me too"))
 
+    def test_a_file_that_cannot_be_read_is_told_before_anything_else_is_asked(self):
+        self.desk.unreadable = ["gone.txt"]
+        self.type("4", "gone.txt")
+        self.assertEqual(self.screen.shown, ["! gone.txt cannot be read: No such file."])
+        self.assertEqual(self.desk.done, [])
+
     def test_6_shows_who_is_here(self):
         self.type("6")
         self.assertTrue(self.screen.shown[0].endswith("  you"))

@@ -10,9 +10,10 @@ from typing import Any
 
 from twistedp2p.core.errors import N_, Exit, ShareError
 
-LAYOUT = 3  # of the tables; kept in the file as `user_version`
+LAYOUT = 4  # of the tables; kept in the file as `user_version`
 BUSY_TIMEOUT = 5.0  # seconds
 CHECKPOINT = 4000  # pages of 4 KiB: what may be written between two calls of `Store.tidy`
+LOG_KEPT = 4 * 2**20  # bytes of the write-ahead log that stay on disk after a flood
 
 # A feed without origin has been dropped: what it held is not seen, and goes by and by.
 _TABLES = """
@@ -27,7 +28,7 @@ CREATE INDEX chat_by_age ON entries(stamp) WHERE log = 'chat';
 CREATE TABLE offers(
     id INTEGER PRIMARY KEY, feed INTEGER, name TEXT, folded TEXT, size INTEGER, digest TEXT,
     public INTEGER, stamp INTEGER, number INTEGER, live INTEGER, UNIQUE(feed, name));
-CREATE INDEX offers_by_age ON offers(stamp) WHERE live;
+CREATE INDEX latest_offers ON offers(feed, id) WHERE live;
 CREATE INDEX withdrawn ON offers(feed, number) WHERE NOT live;
 CREATE VIRTUAL TABLE names USING fts5(
     folded, content = 'offers', content_rowid = 'id', columnsize = 0, tokenize = 'trigram');
@@ -58,6 +59,7 @@ class Database:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
+            self._db.execute(f"PRAGMA journal_size_limit = {LOG_KEPT}")
             self._lay_out()
         except sqlite3.Error as error:
             self._db.close()

@@ -35,13 +35,14 @@ def folded_name(name: str) -> str:
 def find(db: Database, query: Query, most: int) -> list[tuple[Any, ...]]:
     """At most `most` live offers of nodes that are here: `COLUMNS` and the nick.
 
-    Those that the first word begins come first where there are more; without words the latest.
+    Those that the first word begins come first where there are more. Without words the latest
+    come first, as they were heard of, one of each owner in turn: nobody fills the list.
     """
     owners = _owners(db, query) if query.owners else None
     words = [word for word in map(folded, query.words) if word]
     found: dict[int, tuple[Any, ...]] = {}
     if not query.words:
-        found = _rows(db, [], owners, most)
+        found = _latest(db, owners, most)
     elif words:
         first = words[0]
         for anchored in (f"{EDGE}{first}{EDGE}", f"{EDGE}{first}.", f"{EDGE}{first}", first):
@@ -55,7 +56,7 @@ def _rows(
 ) -> dict[int, tuple[Any, ...]]:
     where: list[str] = ["o.live", "f.present"]
     values: list[object] = []
-    source, order = "offers AS o", "" if words else " ORDER BY o.stamp DESC"
+    source = "offers AS o"
     if indexed := [word for word in words if len(word) >= INDEXED]:
         source = "names CROSS JOIN offers AS o ON o.id = names.rowid"
         where.append("names MATCH ?")
@@ -68,10 +69,27 @@ def _rows(
         values += owners
     rows = db.run(
         f"SELECT o.id, {COLUMNS}, f.nick FROM {source} CROSS JOIN feeds AS f ON f.id = o.feed"  # noqa: S608
-        f" WHERE {' AND '.join(where)}{order} LIMIT {most}",
+        f" WHERE {' AND '.join(where)} LIMIT {most}",
         *values,
     )
     return {row[0]: row[1:] for row in rows}
+
+
+def _latest(db: Database, owners: list[int] | None, most: int) -> dict[int, tuple[Any, ...]]:
+    """The latest offers of each owner, the owners in turn, whoever was heard of last first."""
+    if owners is None:
+        owners = [feed for (feed,) in db.run("SELECT id FROM feeds WHERE present")]
+    turns: list[tuple[int, int, tuple[Any, ...]]] = []
+    each = max(1, min(most, 2 * most // max(1, len(owners))))
+    for owner in owners:
+        rows = db.run(
+            f"SELECT o.id, {COLUMNS}, f.nick FROM offers AS o"  # noqa: S608
+            " CROSS JOIN feeds AS f ON f.id = o.feed"
+            f" WHERE o.feed = ? AND o.live ORDER BY o.id DESC LIMIT {each}",
+            owner,
+        )
+        turns += [(turn, -row[0], row[1:]) for turn, row in enumerate(rows)]
+    return {-number: row for _, number, row in sorted(turns)[:most]}
 
 
 def _owners(db: Database, query: Query) -> list[int]:

@@ -68,6 +68,8 @@ class Desk(Protocol):
 
     def offer(self, path: str, password: str = "", public: bool = False) -> Any: ...
 
+    def check_file(self, path: str) -> None: ...
+
     def withdraw(self, name: str) -> None: ...
 
     def own_offers(self, most: int = 200) -> list[Offer]: ...
@@ -440,6 +442,13 @@ class Menu:
         if not path:
             self._ask_top()
             return
+        if self._screen.interactive:  # a script has its answers ready for every question
+            try:
+                self._desk.check_file(path)
+            except ShareError as error:
+                self._error(error)
+                self._ask_top()
+                return
         self._ask(
             self._("Password (empty: three words are made; *: none, for everybody)?"),
             lambda password: self._offer_password(path, password),

@@ -7,6 +7,7 @@ twistd: `tap` and `api` both open it.
 from __future__ import annotations
 
 import getpass
+import os
 import random
 import socket as socket_module
 import time
@@ -41,6 +42,7 @@ from twistedp2p.core.roster import MAX_PEERS, Address, Arrival, Peer, Pin, Roste
 from twistedp2p.core.ticket import Ticket
 from twistedp2p.disk.instance import Instance
 from twistedp2p.disk.parts import remove_left
+from twistedp2p.disk.shelf import open_file
 from twistedp2p.disk.store import Store
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.group import Group
@@ -359,6 +361,10 @@ class Node:
     def offer(self, path: str, password: str = "", public: bool = False) -> Deferred[Offered]:
         """Offer a file; fires when the group has been told, or fails with `ShareError`."""
         return Deferred.fromCoroutine(self._shares.offer(path, password, public))
+
+    def check_file(self, path: str) -> None:
+        """Raise `ShareError` where that file could not be offered."""
+        os.close(open_file(os.path.expanduser(path)))
 
     def withdraw(self, name: str) -> None:
         """Offer a file no more; raises `ShareError`."""
