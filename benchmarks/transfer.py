@@ -1,9 +1,10 @@
 """One file over loopback, from disk to disk: p2pshare beside scp, nginx with curl, magic-wormhole.
 
 Every peer is a `Peer`: its server is started once on a free port of 127.0.0.1, with throw-away
-keys in a temporary folder; then the peers fetch in turns, one at a time, so that whatever else the
-machine does meets all of them alike. The source is in the page cache, the destination is a new
-file, and the disk is synchronised before each fetch.
+keys in a temporary folder; then one peer after the other fetches the file several times, with one
+fetch before that does not count. (In turns, on a virtual machine, each would pay for the memory
+that the one before gave back to the host.) The source is in the page cache, the destination is a
+new file, and the disk is synchronised before each fetch.
 
 CPU time is that of all descendants of this process, living or ended, before and after a fetch:
 each process's own time and that of the children it has waited for, from /proc/PID/stat. Only one
@@ -16,7 +17,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import hashlib
-import mmap
 import os
 import platform
 import re
@@ -75,15 +75,11 @@ def sha256(path: Path) -> bytes:
     return digest.digest()
 
 
-def touch_memory(size: int) -> None:
-    """Use and free that much memory, so that no peer pays for pages the host has to bring.
-
-    A virtual machine gives freed memory back to its host; to touch a page again then costs more
-    than to copy it, for whoever comes first.
-    """
-    with mmap.mmap(-1, size) as memory:
-        for page in range(0, size, mmap.PAGESIZE):
-            memory[page] = 1
+def read_through(path: Path) -> None:
+    """Bring a file back into the page cache, where the host has taken it out of it meanwhile."""
+    with path.open("rb") as file:
+        while file.read(BLOCK):
+            pass
 
 
 def measure(peer: Peer, source: Path, expected: bytes | None = None) -> Sample:
@@ -92,7 +88,7 @@ def measure(peer: Peer, source: Path, expected: bytes | None = None) -> Sample:
     with tempfile.TemporaryDirectory(dir=peer.folder, prefix="arrived-") as folder:
         destination = Path(folder) / source.name
         os.sync()
-        touch_memory(source.stat().st_size * 2 + BLOCK)
+        read_through(source)
         cpu = cpu_seconds()
         begun = time.perf_counter()
         inside = peer.fetch(destination)
@@ -127,18 +123,23 @@ def failure_noted(result: Result) -> Iterator[None]:
         result.failed = str(error).strip().rpartition("\n")[2]
 
 
-def fetch_in_turns(
+def fetch_often(
     results: Sequence[Result], source: Path, digest: bytes, turns: int
 ) -> dict[str, list[Sample]]:
-    """Each peer that has not failed fetches `source`, `turns` times; the first is checked."""
+    """Each peer that has not failed fetches `source`, `turns` times and once before.
+
+    That one is checked and does not count: it brings programs, and the memory that the fetches of
+    this peer will use, to where they are at hand.
+    """
     samples: dict[str, list[Sample]] = {result.peer.name: [] for result in results}
-    for turn in range(turns):
-        for result in results:
+    for result in results:
+        for turn in range(turns + 1):
             if result.failed is None:
                 with failure_noted(result):
                     sample = measure(result.peer, source, None if turn else digest)
-                    samples[result.peer.name].append(sample)
-                    tell(f"{source.name} {turn + 1}/{turns} {result.peer.name}: {sample}")
+                    if turn:
+                        samples[result.peer.name].append(sample)
+                    tell(f"{source.name} {turn}/{turns} {result.peer.name}: {sample}")
     return samples
 
 
@@ -157,10 +158,10 @@ def compare(peers: Sequence[Peer], folder: Path, size: int, runs: int) -> list[R
             stack.callback(result.peer.teardown)
             with failure_noted(result):
                 result.peer.setup(home, (large, small))
-        small_samples = fetch_in_turns(results, small, digests[1], 1 + SMALL_RUNS * runs)
-        large_samples = fetch_in_turns(results, large, digests[0], runs)
+        small_samples = fetch_often(results, small, digests[1], SMALL_RUNS * runs)
+        large_samples = fetch_often(results, large, digests[0], runs)
     for result in results:
-        result.small = small_samples[result.peer.name][1:]  # the first brought programs into memory
+        result.small = small_samples[result.peer.name]
         result.large = large_samples[result.peer.name]
     return results
 
