@@ -22,6 +22,9 @@ from twistedp2p.core.names import EXTENSION_BYTES, FILE_NAME_BYTES, clean_name
 
 RESERVE = 256 * 2**20  # bytes of the disk that a download leaves free
 MAX_TWINS = 1000  # files of one name in a folder
+# The kernel gives a larger write larger pieces of memory, which a virtual machine's host must often
+# bring first: up to three seconds for a GiB, against 0.2 for the additional calls.
+WRITE = 16_384  # bytes
 NEW_FILE = 0o644  # never executable; the user's umask applies
 SYNC_MOST = 16 * 2**20  # bytes: a larger file is not waited for until it is on the disk
 LEFT_AFTER = 86_400.0  # seconds without a write after which a part file is nobody's
@@ -96,7 +99,7 @@ class PartFile:
         try:
             view = memoryview(data)
             while view:
-                view = view[os.write(self._file, view) :]
+                view = view[os.write(self._file, view[:WRITE]) :]
         except OSError as error:
             raise self._failure(error) from error
         self._hash.update(data)
