@@ -126,7 +126,6 @@ class Node:
         self._early: CappedTable[tuple[bytes, str], tuple[Signed, Offer]] = CappedTable(MAX_EARLY)
         self._strangers = TokenBucket.full(STRANGERS_RATE, STRANGERS_BURST, reactor.seconds())
         self._faces: list[Callable[[Event], None]] = []
-        self._started = wall()
         self._instance = instance
         self._ports: list[Any] = []
         self._store = Store(instance.database, self.key)
