@@ -146,6 +146,7 @@ class WholeFileTests(FilesTestCase):
             self.failureResultOf(client.done)
             self.assertFalse(order.file.finished)
             self.assertEqual(order.ok is not None, order.file.discarded)
+            self.assertLessEqual(order.file.discards, 1)
             self.assertEqual([], bench.clock.getDelayedCalls())
         else:
             self.fail("the transfer never ended")

@@ -129,6 +129,7 @@ class MemoryFile:
     def __init__(self) -> None:
         self.data = bytearray()
         self.discarded = self.finished = False
+        self.discards = 0
         self.fail_at: int | None = None
 
     def write(self, data: bytes) -> None:
@@ -142,6 +143,7 @@ class MemoryFile:
 
     def discard(self) -> None:
         self.discarded = True
+        self.discards += 1
 
 
 class FakeOrder:

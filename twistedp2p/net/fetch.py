@@ -266,9 +266,9 @@ class FileClient(LineReceiver):
 
     def cancel(self) -> None:
         """Stop now; nothing is left on disk."""
+        if self._ended and self._pump is not None:
+            self._pump.abandon()  # the last byte had come, but it is not finished yet
         self._fail(ShareError(N_("Stopped.")))
-        if self._pump is not None:
-            self._pump.discard()  # also where the last byte had come
 
     def connectionLost(self, reason: Failure = ...) -> None:  # type: ignore[assignment]
         """The end, whoever made it."""

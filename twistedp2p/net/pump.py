@@ -156,7 +156,11 @@ class Pump:
         self._file.discard()
         return self._failure or Failure(CancelledError())
 
+    def abandon(self) -> None:
+        """Have a `finish` that is under way discard the file, if it is not too late for that."""
+        self._broken = True
+
     def discard(self) -> Deferred[Any]:
-        """Drop what waits, then discard the file in the thread, even one about to be finished."""
+        """Drop what waits, then discard the file in the thread."""
         self._broken = True
         return self._when_idle().addCallback(lambda _: self._in_thread(self._file.discard))
