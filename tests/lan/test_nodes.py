@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 from twisted.trial.unittest import TestCase
@@ -67,8 +68,13 @@ class NodesTestCase(NodesMixin, LanMixin, TestCase):
         until(some, f"{node.name} gets something")
 
     def nothing_is_left(self, node: NodeProcess, *there: str) -> None:
-        """The folder of a node holds these files and no more."""
-        names = {path.name for path in node.folder.iterdir() if path.suffix != ".stderr"}
+        """The folder of a node holds these files and no more, once its thread has removed them."""
+        until = time.monotonic() + 5
+        while True:
+            names = {path.name for path in node.folder.iterdir() if path.suffix != ".stderr"}
+            if names - {".local"} == set(there) or time.monotonic() > until:
+                break
+            time.sleep(0.01)
         self.assertEqual(names - {".local"}, set(there))
 
 
