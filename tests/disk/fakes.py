@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p.core.catalogue import Offer, Query, write_withdraw
 from twistedp2p.core.datagram import Signer
 from twistedp2p.core.feed import Feed
+from twistedp2p.disk.shares import Share
 from twistedp2p.disk.store import Store
 
 DIGEST = "blake3:" + "0" * 64
+SHARE = Share("a.jpg", "/home/me/a.jpg", b"p" * 32, True, False, 5, 6, 7, 8, DIGEST)
 
 
 def new_folder(test):
@@ -91,3 +95,38 @@ def open_store(test, path=None, own_key=b""):
 def found(store, text, most=200):
     """The names that a search brings."""
     return [listing.offer.name for listing in store.search(Query.parse(text), b"", most)]
+
+
+class StoreTests(SynchronousTestCase):
+    """Opens a store at `path`, and anew."""
+
+    def setUp(self):
+        """Called by the test runner."""
+        self.path = new_folder(self) / "node.db"
+        self.own_key = b"o" * 32
+        self.store = open_store(self, self.path, self.own_key)
+
+    def reopen(self):
+        """The store as a restarted node has it."""
+        self.store.close()
+        self.store = open_store(self, self.path, self.own_key)
+        return self.store
+
+    def rows(self, table):
+        """How many a table has in the file."""
+        db = sqlite3.connect(self.path)
+        try:
+            return db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        finally:
+            db.close()
+
+    def well_known(self, key):
+        """Have the store know that key for two hours."""
+        self.store.pin(key, "", 0)
+        self.store.pin(key, "", 7_200_000)
+
+    def pinned(self, number, **more):
+        """A node that is known for long."""
+        origin = Origin(self.store, number, **more)
+        self.well_known(origin.key)
+        return origin

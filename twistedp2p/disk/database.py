@@ -139,3 +139,11 @@ class Database:
     def close(self) -> None:
         """Let go of the file; may be called twice."""
         self._db.close()
+
+
+class Tables:
+    """Some of the tables of a node's memory. All share one connection, thus one transaction."""
+
+    def __init__(self, db: Database, own_key: bytes) -> None:
+        self._db = db
+        self._own_key = own_key

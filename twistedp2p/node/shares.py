@@ -24,6 +24,7 @@ from twistedp2p.core.limits import GuessLimiter
 from twistedp2p.core.names import clean_name, offer_id
 from twistedp2p.core.words import looks_generated, three_words
 from twistedp2p.disk.parts import numbered
+from twistedp2p.disk.shares import Share
 from twistedp2p.disk.shelf import (
     BoundedReader,
     Changed,
@@ -32,7 +33,7 @@ from twistedp2p.disk.shelf import (
     open_unchanged,
     read_whole,
 )
-from twistedp2p.disk.store import Share, Store
+from twistedp2p.disk.store import Store
 from twistedp2p.net.pump import InThread
 from twistedp2p.node.memory import Notes
 from twistedp2p.node.progress import Courses

@@ -1,0 +1,187 @@
+"""What is remembered of feeds and chat, and who makes room for whom."""
+
+from tests.disk.fakes import Origin, StoreTests, found
+from twistedp2p.disk import entries as entries_module
+
+
+class FeedTests(StoreTests):
+    def test_a_feed_survives_reopening(self):
+        origin = Origin(self.store)
+        said = [origin.say("one"), origin.say("four", number=4)]
+        origin.offer("a.jpg")
+        store = self.reopen()
+        feed = store.feed(origin.key)
+        self.assertEqual(feed.epoch, 1)
+        self.assertEqual(feed.have["chat"].runs(), [(1, 1), (4, 4)])
+        self.assertEqual(feed.have["offers"].runs(), [(1, 1)])
+        self.assertEqual((feed.heads.chat, feed.heads.offers), ((1, 4), (1, 1)))
+        self.assertEqual(
+            store.entries(origin.key, "chat", 1, 9), [(1, said[0].raw), (4, said[1].raw)]
+        )
+        self.assertEqual([offer.name for offer in store.offers_of(origin.key)], ["a.jpg"])
+
+    def test_an_unknown_feed_is_none_and_has_nothing(self):
+        self.assertIsNone(self.store.feed(b"x" * 32))
+        self.assertEqual(self.store.entries(b"x" * 32, "chat", 1, 9), [])
+        self.assertEqual(self.store.lowest(b"x" * 32, "chat"), 1)
+        self.assertIsNone(self.store.offer(b"x" * 32, "a.jpg"))
+
+    def test_a_later_epoch_drops_what_the_earlier_one_held(self):
+        origin, other = Origin(self.store), Origin(self.store, 2)
+        origin.say("old")
+        origin.offer("old.jpg")
+        other.offer("other.jpg")
+        origin.start(2)
+        self.assertEqual(self.store.feed(origin.key).have["chat"].runs(), [])
+        self.assertEqual(origin.numbers_kept("chat") + origin.numbers_kept("offers"), [])
+        self.assertEqual(self.store.history(9), [])
+        self.assertIsNone(self.store.offer(origin.key, "old.jpg"))
+        self.assertEqual(found(self.store, ""), ["other.jpg"])
+        self.assertEqual(found(self.store, "old"), [])
+        self.assertEqual(self.store.count_offers(), 1)
+        self.assertTrue(origin.offer("old.jpg"))
+        self.assertEqual(found(self.store, "old"), ["old.jpg"])
+
+    def test_an_entry_of_a_feed_that_is_not_here_is_not_kept(self):
+        origin = Origin(self.store)
+        origin.feed.epoch = 7
+        self.assertFalse(origin.offer("a.jpg"))
+        origin.say("line")
+        self.assertEqual((self.rows("offers"), self.rows("entries")), (0, 0))
+
+    def test_what_was_superseded_is_noted(self):
+        origin = Origin(self.store)
+        origin.feed.have["offers"].add(1, 7)
+        self.store.save_ranges(origin.feed)
+        self.assertEqual(self.reopen().feed(origin.key).have["offers"].runs(), [(1, 7)])
+
+    def test_the_lowest_number_kept_of_a_log_is_told(self):
+        origin = Origin(self.store)
+        origin.offer("a.jpg")
+        origin.offer("b.jpg")
+        origin.withdraw("a.jpg")
+        origin.say("line", number=9)
+        self.assertEqual(self.store.lowest(origin.key, "offers"), 2)
+        self.assertEqual(self.store.lowest(origin.key, "chat"), 9)
+
+
+class FeedCapTests(StoreTests):
+    def feeds_here(self, *origins):
+        return [self.store.feed(origin.key) is not None for origin in origins]
+
+    def test_the_strangers_who_are_away_longest_make_room_for_a_feed(self):
+        """Attack 40: feeds are capped."""
+        self.patch(entries_module, "MAX_FEEDS", 3)
+        here = Origin(self.store, 1, heard=1)
+        late = Origin(self.store, 2, present=False, heard=9)
+        early = Origin(self.store, 3, present=False, heard=5)
+        newcomer = Origin(self.store, 4, heard=10)
+        self.assertEqual(self.feeds_here(here, late, early, newcomer), [True, True, False, True])
+        self.assertEqual(newcomer.start(2), [])
+        self.assertEqual(Origin(self.store, 5).start(2), [])
+        self.assertEqual(self.feeds_here(here, late), [True, False])
+
+    def test_keys_pinned_a_moment_ago_are_strangers_still(self):
+        """Attack 37: throw-away keys that stay until they are pinned take no room for ever."""
+        self.patch(entries_module, "MAX_FEEDS", 2)
+        away = [Origin(self.store, number, present=False) for number in (1, 2)]
+        for origin in away:
+            self.store.pin(origin.key, "", 0)
+            self.store.pin(origin.key, "", 60_000)
+        newcomers = [Origin(self.store, number) for number in (3, 4)]
+        self.assertEqual(self.feeds_here(*away, *newcomers), [False, False, True, True])
+
+    def test_well_known_keys_keep_half_of_the_room_and_no_more(self):
+        """Attack 37: keys that were kept here for hours, so many that they would fill it."""
+        self.patch(entries_module, "MAX_FEEDS", 4096)
+        self.store._db.run(
+            "WITH n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 4096)"
+            " INSERT INTO pins SELECT CAST(i AS BLOB), '', 0, 4000000 + i FROM n"
+        )
+        self.store._db.run(
+            "INSERT INTO feeds(origin, epoch, present, heard, kept, live, chat, offers)"
+            " SELECT key, 1, 1, 0, 0, 0, '[]', '[]' FROM pins"
+        )
+        newcomers = [Origin(self.store, number) for number in range(1, 50)]
+        self.assertTrue(all(self.feeds_here(*newcomers)))
+
+    def test_the_feeds_dropped_to_make_room_are_told(self):
+        self.patch(entries_module, "MAX_FEEDS", 1)
+        first, second = Origin(self.store, 1), Origin(self.store, 2)
+        self.assertEqual(first.start(1), [second.key])
+
+    def test_throw_away_keys_never_evict_pinned_feeds_nor_our_own(self):
+        """Attack 40: pinned nodes that are away, and we, stay, however many strangers come."""
+        self.patch(entries_module, "MAX_FEEDS", 3)
+        pinned = [self.pinned(number, present=False) for number in (1, 2, 3)]
+        for origin in pinned:
+            origin.offer("kept.jpg")
+        own = Origin(self.store, 4)
+        self.store._own_key = own.key
+        own.offer("own.jpg")
+        for number in range(5, 25):
+            stranger = Origin(self.store, number, heard=99)
+            stranger.offer("stranger.jpg")
+        self.assertEqual(self.feeds_here(*pinned, own), [True] * 4)
+        self.assertEqual([origin.names() for origin in pinned], [["kept.jpg"]] * 3)
+        self.assertEqual(own.names(), ["own.jpg"])
+        self.store._closed.clear()
+        self.store.tidy()
+        self.assertLessEqual(self.rows("feeds"), 5)
+
+
+class ChatTests(StoreTests):
+    def test_history_is_the_last_lines_of_everybody_oldest_first(self):
+        one, two = Origin(self.store, 1), Origin(self.store, 2)
+        said = [one.say("a", stamp=1), two.say("b", stamp=2), one.say("c", stamp=3)]
+        self.assertEqual(self.store.history(9), [entry.raw for entry in said])
+        self.assertEqual(self.store.history(2), [entry.raw for entry in said[1:]])
+
+    def test_an_origin_keeps_its_last_lines(self):
+        self.patch(entries_module, "CHAT_PER_ORIGIN", 5)
+        origin, other = Origin(self.store), Origin(self.store, 2)
+        other.say("other")
+        for _ in range(12):
+            origin.say("line")
+        self.assertEqual(origin.numbers_kept("chat"), [8, 9, 10, 11, 12])
+        self.assertEqual(other.numbers_kept("chat"), [1])
+        self.assertEqual(self.store.feed(origin.key).have["chat"].runs(), [(1, 12)])
+
+    def test_500_lines_of_an_origin_and_10000_of_all_are_kept(self):
+        self.assertEqual(
+            (entries_module.CHAT_PER_ORIGIN, entries_module.CHAT_IN_ALL), (500, 10_000)
+        )
+
+    def test_of_all_lines_the_oldest_go(self):
+        self.patch(entries_module, "CHAT_IN_ALL", 20)
+        self.patch(entries_module, "TRIM_EVERY", 1)
+        origins = [Origin(self.store, number) for number in (1, 2, 3)]
+        said = [origins[n % 3].say("line", stamp=n) for n in range(50)]
+        self.assertEqual(self.store.history(99), [entry.raw for entry in said[-20:]])
+        self.assertEqual(self.rows("entries"), 20)
+
+    def test_lines_are_trimmed_now_and_then_not_at_every_one(self):
+        self.patch(entries_module, "CHAT_IN_ALL", 10)
+        origin = Origin(self.store)
+        for n in range(entries_module.TRIM_EVERY - 1):
+            origin.say("line", stamp=n)
+        self.assertEqual(self.rows("entries"), entries_module.TRIM_EVERY - 1)
+        origin.say("line", stamp=1000)
+        self.assertEqual(self.rows("entries"), 10)
+
+    def test_throw_away_keys_do_not_push_out_what_pinned_ones_said(self):
+        """Attack 40: nor what we said, whatever time the strangers' lines claim."""
+        self.patch(entries_module, "CHAT_IN_ALL", 20)
+        self.patch(entries_module, "TRIM_EVERY", 7)
+        pinned, own = Origin(self.store, 1), Origin(self.store, 2)
+        self.well_known(pinned.key)
+        self.store._own_key = own.key
+        for n in range(6):
+            pinned.say("pinned", stamp=n)
+            own.say("own", stamp=n)
+        strangers = [Origin(self.store, number) for number in range(3, 9)]
+        for n in range(100):
+            strangers[n % 6].say("flood", stamp=2**52)
+        self.assertEqual(len(pinned.numbers_kept("chat")), 6)
+        self.assertEqual(len(own.numbers_kept("chat")), 6)
+        self.assertLessEqual(self.rows("entries"), 20 + 7)

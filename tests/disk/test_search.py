@@ -1,0 +1,164 @@
+"""What a search finds, and what it may look at."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.disk.fakes import Origin, StoreTests, found
+from twistedp2p.core.catalogue import Query
+from twistedp2p.core.names import clean_name, fingerprint
+from twistedp2p.disk import store as store_module
+from twistedp2p.disk.search import folded
+
+
+class SearchTests(StoreTests):
+    def offered(self, *names):
+        origin = Origin(self.store, 1, "Anna")
+        for stamp, name in enumerate(names):
+            self.assertTrue(origin.offer(name, stamp=stamp))
+        return origin
+
+    def finds(self, expected):
+        for text, names in expected.items():
+            self.assertEqual(sorted(found(self.store, text)), sorted(names), ascii(text))
+
+    def test_every_word_is_part_of_the_name_in_any_order_and_case(self):
+        self.offered("Holiday Beach.JPG", "holiday.pdf", "STRASSE.txt")
+        self.finds({
+            "holiday": ["Holiday Beach.JPG", "holiday.pdf"], "OLIDA": ["Holiday Beach.JPG",
+            "holiday.pdf"], "beach  holiday": ["Holiday Beach.JPG"], "jpg": ["Holiday Beach.JPG"],
+            "holiday beach pdf": [], "straße": ["STRASSE.txt"], "nothing": [], "holiday.": [
+            "holiday.pdf"], "y b": ["Holiday Beach.JPG"],
+        })  # fmt: skip
+
+    def test_accents_count_neither_in_the_name_nor_in_the_word(self):
+        self.offered("Été à Orléans.jpg", "ete.txt", "漢字テスト.pdf", "한글.txt", "ACME™.gif")
+        self.finds({
+            "été": ["Été à Orléans.jpg", "ete.txt"], "ÉTÉ": ["Été à Orléans.jpg", "ete.txt"],
+            "e\u0301te\u0301": ["Été à Orléans.jpg", "ete.txt"], "orleans": ["Été à Orléans.jpg"],
+            "漢字": ["漢字テスト.pdf"], "字": ["漢字テスト.pdf"], "テスト": ["漢字テスト.pdf"],
+            "한글": ["한글.txt"], "acmetm": ["ACME™.gif"], "ORLÉANS ete": ["Été à Orléans.jpg"],
+        })  # fmt: skip
+
+    def test_operators_quotes_and_wildcards_are_plain_text(self):
+        plain = "plain note.txt"
+        odd = ["a AND b.txt", "it's (100% sure)_+.txt", "near-by.txt", "a^b{c}.txt"]
+        self.offered(plain, *odd)
+        self.finds({
+            '"': [], '"""': [], '"plain"': [], "plain*": [], "*": [], "***": [], "%": odd[1:2],
+            "___": [], "100%": odd[1:2], "pla_n": [], "p%e": [], "and": odd[:1],
+            "plain and note": [], "plain not txt": [plain], "plain or note": [], "AND": odd[:1],
+            "near": odd[2:3], "near(plain": [], "NEAR/2": [], "-note": [], "near-by": odd[2:3],
+            "folded:plain": [], "it's": odd[1:2], "(100%": odd[1:2], "sure)_+": odd[1:2],
+            "^plain": [], "a^b{c}": odd[3:], "\\": [], "+": odd[1:2],
+            "'; drop table offers; --": [],
+        })  # fmt: skip
+        self.assertEqual(len(found(self.store, "txt")), 5)
+
+    def test_one_and_two_letters_are_found(self):
+        self.offered("a.jpg", "ab.jpg", "xaby.png", "zq", "é.gif")
+        self.finds({
+            "a": ["a.jpg", "ab.jpg", "xaby.png"], "ab": ["ab.jpg", "xaby.png"], "zq": ["zq"],
+            "z": ["zq"], "é": ["é.gif"], "qz": [], "ab x": ["xaby.png"], "a png": ["xaby.png"],
+        })  # fmt: skip
+
+    def test_what_nobody_can_type_finds_nothing_and_breaks_nothing(self):
+        self.offered("a.jpg")
+        for text in ("\0", "\0\0\0", "\ud800", "\x1b[2J", "\u0301", "\u200b", "a\n.jpg", "\ufffe"):
+            self.assertNotIn(None, found(self.store, text), ascii(text))
+        for word in ("\0\0\0", "\u0301\u0301\u0301", "\ud800\ud800\ud800"):
+            self.assertEqual(self.store.search(Query((word,), ()), b""), [])
+
+    def test_without_words_the_latest_come_first(self):
+        self.offered("first.jpg", "second.jpg", "third.jpg")
+        self.assertEqual(found(self.store, ""), ["third.jpg", "second.jpg", "first.jpg"])
+        self.assertEqual(found(self.store, "", most=2), ["third.jpg", "second.jpg"])
+
+    def test_nobody_fills_the_list_however_many_and_however_stamped(self):
+        """Attack 40: many offers from the future hide nothing."""
+        quiet = Origin(self.store, 1, "Anna")
+        quiet.offer("notes.txt", stamp=5)
+        loud = Origin(self.store, 2, "Spam")
+        for number in range(50):
+            loud.offer(f"spam {number}.txt", stamp=2**53 - 1)
+        first = found(self.store, "", most=4)
+        self.assertEqual(first, ["spam 49.txt", "notes.txt", "spam 48.txt", "spam 47.txt"])
+
+    def test_owners_are_named_by_nick_and_by_fingerprint(self):
+        anna, bob = Origin(self.store, 1, "Anna"), Origin(self.store, 2, "bob")
+        anna.offer("one.jpg")
+        bob.offer("two.jpg")
+        self.finds({
+            "@anna": ["one.jpg"], "@ANN": ["one.jpg"], "@bob": ["two.jpg"], "@nobody": [],
+            f"@{fingerprint(bob.key)}": ["two.jpg"], f"@{fingerprint(bob.key)[:9]}": ["two.jpg"],
+            "@anna jpg": ["one.jpg"], "@anna two": [], "jpg @bob": ["two.jpg"], "@anna @bob": [],
+            "@": ["one.jpg", "two.jpg"], "@bob t": ["two.jpg"],
+        })  # fmt: skip
+        listing = self.store.search(Query.parse("@anna"), anna.key)[0]
+        self.assertEqual((listing.nick, listing.own), ("Anna", True))
+        listing = self.store.search(Query.parse("@bob"), anna.key)[0]
+        self.assertEqual((listing.nick, listing.own), ("bob", False))
+
+    def test_the_owner_bears_its_latest_nick(self):
+        anna = self.offered("a.jpg")
+        self.store.set_present(anna.key, True, "Annabel", 0)
+        self.assertEqual(self.store.search(Query.parse("a"), b"")[0].nick, "Annabel")
+
+    def test_the_name_that_is_the_word_comes_first_then_those_that_begin_with_it(self):
+        self.offered("my img.jpg", "img 2.jpg", "an img of mine.jpg", "img.jpg", "img")
+        self.assertEqual(
+            found(self.store, "img"),
+            ["img", "img.jpg", "img 2.jpg", "my img.jpg", "an img of mine.jpg"],
+        )
+
+    def test_the_best_match_is_found_among_more_than_can_be_ranked(self):
+        self.patch(store_module, "SEARCH_POOL", 5)
+        names = [f"old img {n}.jpg" for n in range(20)] + [f"img {n}.jpg" for n in range(20)]
+        self.offered(*names, "img", "IMG.png")
+        self.assertEqual(found(self.store, "img", most=2), ["img", "IMG.png"])
+        self.assertEqual(found(self.store, "img", most=3)[2][:4], "img ")
+        self.assertEqual(len(found(self.store, "img", most=99)), 42)
+
+    def test_no_more_are_given_than_wanted(self):
+        self.offered(*(f"{n}.jpg" for n in range(20)))
+        for text in ("", "jpg", "1", "@anna"):
+            self.assertLessEqual(len(found(self.store, text, most=7)), 7)
+        self.assertEqual(len(found(self.store, "jpg", most=7)), 7)
+
+    def test_three_letters_are_looked_up_not_looked_for(self):
+        self.offered("a.jpg")
+        found(self.store, "a")  # opens the connection
+        plans = []
+        run = self.store._search_db.run
+
+        def explained(statement, *values):
+            plans.extend(row[3] for row in run(f"EXPLAIN QUERY PLAN {statement}", *values))
+            return run(statement, *values)
+
+        self.patch(self.store._search_db, "run", explained)
+        for text in ("holiday", "holiday a", "a holiday", ""):
+            found(self.store, text)
+        scans = [plan for plan in plans if plan.startswith("SCAN")]
+        self.assertEqual(
+            {plan.partition(" VIRTUAL")[0] for plan in scans},
+            {"SCAN names", "SCAN feeds"},
+        )
+
+    @settings(deadline=None, max_examples=60)
+    @given(
+        st.lists(st.text(st.sampled_from("abÉe\u0301 .'\"*%_-漢ß"), max_size=8), max_size=6),
+        st.text(st.sampled_from("abÉe\u0301 .'\"*%_-漢ß@"), max_size=6),
+    )
+    def test_the_index_finds_what_looking_at_every_name_finds(self, names, text):
+        names = {clean_name(name) for name in names}
+        origin = Origin(self.store)
+        self.epoch = getattr(self, "epoch", 0) + 1
+        origin.start(self.epoch)
+        for name in names:
+            origin.offer(name)
+        query = Query.parse(text)
+        if not query.owners:
+            words = [folded(word) for word in query.words]
+            wanted = [name for name in names if all(word in folded(name) for word in words)]
+            if query.words and not any(words):
+                wanted = []
+            self.assertEqual(sorted(found(self.store, text)), sorted(wanted))

@@ -1,0 +1,175 @@
+"""The feeds, own and others': what is here of each, and its entries as signed bytes."""
+
+from __future__ import annotations
+
+import json
+
+from twistedp2p.core.datagram import Signed
+from twistedp2p.core.feed import LOG_NAMES, Feed, Heads, Ranges
+from twistedp2p.core.roster import MAX_PINS, WELL_KNOWN
+from twistedp2p.disk.database import Tables
+
+MAX_FEEDS = 4096
+CHAT_PER_ORIGIN = 500  # entries
+CHAT_IN_ALL = 10_000  # entries
+TRIM_EVERY = 100  # chat entries
+
+_DROP = "UPDATE feeds SET origin = NULL, present = 0 WHERE origin = ?"
+# As in the roster's tables: keys known for long are kept, but half the room is anybody's.
+STRANGER = (
+    "origin IS NOT NULL AND origin IS NOT ? AND origin NOT IN (SELECT key FROM pins"  # noqa: S608
+    f" WHERE seen - first >= {WELL_KNOWN * 1000:.0f} ORDER BY seen - first DESC"
+    f" LIMIT {MAX_PINS // 2})"
+)
+
+
+class Entries(Tables):
+    """Feeds and their entries. A call changes all that it should, or nothing."""
+
+    _chat_since_trim = 0
+
+    def feed(self, origin: bytes) -> Feed | None:
+        """What is here of the feed of `origin`."""
+        rows = self._db.run("SELECT epoch, chat, offers FROM feeds WHERE origin = ?", origin)
+        if not rows:
+            return None
+        have = {log: Ranges([(a, b) for a, b in json.loads(text)])
+                for log, text in zip(LOG_NAMES, rows[0][1:], strict=True)}  # fmt: skip
+        heads = Heads(*((1, runs.runs()[-1][1] if runs.runs() else 0) for runs in have.values()))
+        return Feed(origin, rows[0][0], have, heads)
+
+    def start_feed(self, feed: Feed, nick: str, now_ms: int) -> list[bytes]:
+        """Begin (anew) the feed of an origin; what an earlier epoch held is dropped.
+
+        Returns the origins whose feeds were dropped to make room: strangers, those away longest
+        first. What else comes of them is not kept, until they are started again.
+        """
+        with self._db.together():
+            self._db.run(_DROP, feed.origin)
+            known = self._db.run("SELECT count(*) FROM feeds WHERE origin IS NOT NULL")[0][0]
+            crowd = self._db.run(
+                f"SELECT origin FROM feeds WHERE {STRANGER} ORDER BY present, heard LIMIT ?",  # noqa: S608
+                self._own_key,
+                max(0, known - MAX_FEEDS + 1),
+            )
+            for (origin,) in crowd:
+                self._db.run(_DROP, origin)
+            self._db.run(
+                "INSERT INTO feeds(origin, epoch, nick, present, heard, kept, live, chat, offers)"
+                " VALUES (?, ?, ?, 0, ?, 0, 0, '[]', '[]')",
+                feed.origin,
+                feed.epoch,
+                nick,
+                now_ms,
+            )
+            for log in LOG_NAMES:
+                self._save_ranges(feed, log)
+        return [origin for (origin,) in crowd]
+
+    def save_ranges(self, feed: Feed) -> None:
+        """Keep what is here of a feed after a gone message."""
+        with self._db.together():
+            for log in LOG_NAMES:
+                self._save_ranges(feed, log)
+
+    def _save_ranges(self, feed: Feed, log: str) -> None:
+        self._db.run(
+            f"UPDATE feeds SET {log} = ? WHERE origin = ? AND epoch = ?",  # noqa: S608
+            json.dumps(feed.have[log].runs()),
+            feed.origin,
+            feed.epoch,
+        )
+
+    def set_present(self, origin: bytes, present: bool, nick: str, now_ms: int) -> None:
+        """Note that a node came or went: the catalogue shows offers of those who are here."""
+        self._db.run(
+            "UPDATE feeds SET present = ?, nick = ?, heard = ? WHERE origin = ?",
+            present,
+            nick,
+            now_ms,
+            origin,
+        )
+
+    def _row(self, feed: Feed) -> tuple[int, int] | None:
+        """The number of a feed's row, and how many offers are kept; None when it was dropped."""
+        rows = self._db.run(
+            "SELECT id, kept FROM feeds WHERE origin = ? AND epoch = ?", feed.origin, feed.epoch
+        )
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def put_say(self, entry: Signed, feed: Feed) -> None:
+        """Keep one line of chat."""
+        with self._db.together():
+            row = self._row(feed)
+            if row is None:
+                return
+            self._put_entry(row[0], "chat", entry)
+            self._save_ranges(feed, "chat")
+            self._db.run(
+                "DELETE FROM entries WHERE feed = ?1 AND log = 'chat' AND number <= ("
+                "SELECT max(number) FROM entries WHERE feed = ?1 AND log = 'chat') - ?2",
+                row[0],
+                CHAT_PER_ORIGIN,
+            )
+            self._chat_since_trim += 1
+            if self._chat_since_trim >= TRIM_EVERY:
+                self._chat_since_trim = 0
+                self._trim_chat()
+
+    def _put_entry(self, feed: int, log: str, entry: Signed) -> None:
+        self._db.run(
+            "INSERT OR IGNORE INTO entries VALUES (?, ?, ?, ?, ?)",
+            feed,
+            log,
+            entry.number,
+            entry.stamp,
+            entry.raw,
+        )
+
+    def _trim_chat(self) -> None:
+        """Oldest lines go first, but those of strangers before all others."""
+        kept = self._db.run("SELECT count(*) FROM entries WHERE log = 'chat'")[0][0]
+        for whose, values in ((STRANGER, [self._own_key]), ("TRUE", [])):
+            oldest = self._db.run(
+                "SELECT feed, number FROM entries CROSS JOIN feeds ON id = feed"  # noqa: S608
+                f" WHERE log = 'chat' AND {whose} ORDER BY stamp LIMIT ?",
+                *values,
+                max(0, kept - CHAT_IN_ALL),
+            )
+            for feed, number in oldest:
+                self._db.run(
+                    "DELETE FROM entries WHERE feed = ? AND log = 'chat' AND number = ?",
+                    feed,
+                    number,
+                )
+            kept -= len(oldest)
+
+    def entries(self, origin: bytes, log: str, low: int, high: int) -> list[tuple[int, bytes]]:
+        """The kept entries of a feed from `low` to `high`: (number, signed bytes)."""
+        return self._db.run(
+            "SELECT number, raw FROM feeds JOIN entries ON feed = id WHERE origin = ? AND log = ?"
+            " AND number BETWEEN ? AND ? ORDER BY number",
+            origin,
+            log,
+            low,
+            high,
+        )
+
+    def lowest(self, origin: bytes, log: str) -> int:
+        """The lowest number kept of a log, or 1."""
+        rows = self._db.run(
+            "SELECT min(number) FROM entries WHERE log = ?"
+            " AND feed = (SELECT id FROM feeds WHERE origin = ?)",
+            log,
+            origin,
+        )
+        return rows[0][0] or 1
+
+    def history(self, most: int) -> list[bytes]:
+        """The last `most` lines of chat of everybody, as signed bytes, oldest first."""
+        rows = self._db.run(
+            "SELECT raw FROM entries CROSS JOIN feeds ON id = feed"
+            " WHERE log = 'chat' AND origin IS NOT NULL ORDER BY stamp DESC LIMIT ?",
+            most,
+        )
+        return [raw for (raw,) in reversed(rows)]
