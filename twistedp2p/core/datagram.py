@@ -7,7 +7,8 @@ so that a script which prints what it receives shows the text first::
     ~p2pshare/1 SP kind SP key SP epoch SP number SP stamp SP @nick SP signature
 
     kind       say | offer | withdraw      entries of a feed, numbered 1, 2, 3 ... per log
-               beacon | hello | ask | gone | bye   messages, numbered by a running counter
+               beacon | hello | ask | gone | bye | ping | pong
+                                              messages, numbered by a running counter
     key        Ed25519 public key, 32 bytes, base64url without padding
     epoch      decimal, 1 to 2^53-1; rises when a node lost its own log
     number     decimal, 1 to 2^53-1
@@ -34,7 +35,7 @@ from twistedp2p.core.names import b64, clean_nick, unb64
 MAX_DATAGRAM = 1200  # bytes
 MAX_NUMBER = 2**53 - 1  # what every JSON reader and SQLite hold exactly
 LOGS = {"say": "chat", "offer": "offers", "withdraw": "offers"}  # entry kind -> its log
-MESSAGES = ("beacon", "hello", "ask", "gone", "bye")
+MESSAGES = ("beacon", "hello", "ask", "gone", "bye", "ping", "pong")
 _MARK = b"~p2pshare/1 "
 _JOINER = "\u200d"
 # The joiner itself, skin tones, the tags of a flag, vowels and finals of decomposed Hangul.

@@ -53,6 +53,7 @@ from twistedp2p.net.sockets import SocketError, file_listener
 from twistedp2p.net.tls import NodeTLS
 from twistedp2p.node.feeds import Feeds
 from twistedp2p.node.memory import Notes
+from twistedp2p.node.pings import Pings
 from twistedp2p.node.presence import Presence
 from twistedp2p.node.progress import Courses
 from twistedp2p.node.shares import Offered, Shares
@@ -201,6 +202,14 @@ class Node:
             files=self.file_port,
             heads=self._feeds.heads,
             tell=lambda kind, body: self._group.tell(self._feeds.message(kind, body)),
+        )
+        self._pings = Pings(
+            self.key,
+            self._group,
+            clock=reactor,
+            message=self._feeds.message,
+            files=self.file_port,
+            nodes=lambda: len(self._roster) + 1,
         )
         self._shares = Shares(
             self._store,
@@ -412,7 +421,7 @@ class Node:
 
     def dropped(self) -> dict[str, int]:
         """Datagrams that were dropped, and why."""
-        return dict(self._group.dropped + self._feeds.dropped)
+        return dict(self._group.dropped + self._feeds.dropped + self._pings.dropped)
 
     def _file_addresses(self, owner: bytes) -> list[tuple[str, int]]:
         peer = self._roster.peer(owner)
@@ -484,8 +493,10 @@ class Node:
             self._group.dropped["an ask from elsewhere"] += 1
         elif message.kind == "ask":
             self._feeds.heard_ask(message, address)
-        else:
+        elif message.kind == "gone":
             self._feeds.heard_gone(message)
+        elif message.kind == "ping":
+            self._pings.heard(message, address, False)
 
     def _note_present(self, key: bytes, present: bool, nick: str) -> None:
         self._notes.note(self._store.set_present, key, present, nick, int(self._wall() * 1000))
