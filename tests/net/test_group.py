@@ -47,6 +47,7 @@ class FakeSocket:
         self.port = port
         self.joined: list[str] = []
         self.closed = False
+        self.name = "" if interface is None else interface.name
 
     def fileno(self) -> FakeSocket:
         return self  # what is adopted is then known by its socket
@@ -98,16 +99,18 @@ class Listener:
     def __init__(self) -> None:
         self.plain: list[tuple[str, tuple[str, int]]] = []
         self.signed: list[Signed] = []
+        self.direct: list[bool] = []  # of each of `signed`
         self.pins: set[bytes] = set()
         self.fails: Exception | None = None
 
     def plain_heard(self, text: str, address: tuple[str, int]) -> None:
         self.plain.append((text, address))
 
-    def signed_heard(self, message: Signed, address: tuple[str, int]) -> None:
+    def signed_heard(self, message: Signed, address: tuple[str, int], direct: bool) -> None:
         if self.fails is not None:
             raise self.fails
         self.signed.append(message)
+        self.direct.append(direct)
 
     def is_pinned(self, key: bytes) -> bool:
         return key in self.pins
@@ -120,10 +123,18 @@ class GroupTestCase(SynchronousTestCase):
         self.sockets: list[FakeSocket] = []
         self.patch(group_module, "group_receiver", self.receiver)
         self.patch(group_module, "group_sender", self.sender)
+        self.patch(group_module, "wide_receiver", lambda port: self.socket("wide", port))
+        self.patch(group_module, "far_sender", lambda: self.socket("far"))
         self.patch(group_module, "join", self.join)
         self.reactor, self.listener = FakeReactor(), Listener()
         self.group = Group(self.reactor, GROUP, PORT, lambda: self.interfaces, ttl=3)
         self.signer = Signer(Ed25519PrivateKey.generate(), group_name(GROUP, PORT))
+
+    def socket(self, name: str, port: int = 0) -> FakeSocket:
+        sock = FakeSocket(port=port)
+        sock.name = name
+        self.sockets.append(sock)
+        return sock
 
     def receiver(self, group: str, port: int, interfaces: Any) -> FakeSocket:
         sock = FakeSocket(port=port)
@@ -158,8 +169,14 @@ class GroupTestCase(SynchronousTestCase):
             if port.sock.interface == interface and not port.stopped
         )
 
-    def hear(self, data: bytes, address: tuple[str, int] = PEER) -> None:
-        self.reactor.ports[0].protocol.datagramReceived(data, address)
+    def named(self, name: str) -> FakePort:
+        """The port of the `wide` or the `far` socket."""
+        return next(port for port in self.reactor.ports if port.sock.name == name)
+
+    def hear(
+        self, data: bytes, address: tuple[str, int] = PEER, port: FakePort | None = None
+    ) -> None:
+        (port or self.reactor.ports[0]).protocol.datagramReceived(data, address)
 
     def signed(self, number: int, signer: Signer | None = None) -> bytes:
         return (signer or self.signer).sign("say", 1, number, 0, "bob", f"line {number}").raw
@@ -182,10 +199,18 @@ class HearingTests(GroupTestCase):
         self.assertEqual([each.body for each in self.listener.signed], ["line 1"])
 
     def test_all_sockets_take_datagrams_whole(self) -> None:
-        self.assertEqual([port.most for port in self.reactor.ports], [65_536] * 5)
+        self.assertEqual([port.most for port in self.reactor.ports], [65_536] * 7)
         for port in self.reactor.ports:
             port.protocol.datagramReceived(b"hello " + str(id(port)).encode(), PEER)
-        self.assertEqual(len(self.listener.plain), 5)
+        self.assertEqual(len(self.listener.plain), 7)
+
+    def test_what_came_by_the_group_is_not_direct_and_all_else_is(self) -> None:
+        senders = [self.port_of(interface) for interface in self.interfaces]
+        for number, port in enumerate(
+            [*self.reactor.ports[:2], self.named("wide"), self.named("far"), *senders]
+        ):
+            self.hear(self.signed(number + 1), port=port)
+        self.assertEqual(self.listener.direct, [False, False, True, True, True, True, True])
 
     def test_a_flood_on_one_socket_leaves_the_others_their_turn(self) -> None:
         self.assertEqual({port.maxThroughput for port in self.reactor.ports}, {TURN})
@@ -202,7 +227,8 @@ class HearingTests(GroupTestCase):
     def test_our_own_addresses_are_not_looked_up_for_each_datagram(self) -> None:
         for _ in range(100):
             self.hear(b"hello")
-        self.assertEqual([port.asked for port in self.reactor.ports[2:]], [1, 1, 1])
+        asked = [self.port_of(interface).asked for interface in self.interfaces]
+        self.assertEqual(asked, [1, 1, 1])
 
     def test_damaged_datagrams_are_counted_and_told_to_nobody(self) -> None:
         """Attack 36: every bit of a signed datagram flipped, one at a time."""
@@ -378,8 +404,9 @@ class SendingTests(GroupTestCase):
 
     def test_what_no_interface_takes_is_told(self) -> None:
         self.start()
-        for interface in self.interfaces:
-            self.port_of(interface).refusal = OSError(errno.ENETUNREACH, "unreachable")
+        for port in [self.named("far"), *(self.port_of(each) for each in self.interfaces)]:
+            port.refusal = OSError(errno.ENETUNREACH, "unreachable")
+        self.assertFalse(self.group.broadcast(b"hello"))
         self.assertFalse(self.group.say(b"hello"))
         self.assertFalse(self.group.tell(b"hello"))
         self.assertFalse(self.group.reply(b"hello", PEER))
@@ -394,12 +421,41 @@ class SendingTests(GroupTestCase):
             self.assertTrue(self.group.reply(b"hello", (host, 7)))
             self.assertEqual(self.port_of(interface).sent, [(b"hello", (host, 7))])
 
-    def test_a_reply_that_is_refused_there_is_tried_elsewhere(self) -> None:
+    def test_a_reply_that_is_refused_there_goes_by_the_routes_and_at_last_anywhere(self) -> None:
         self.start()
         self.port_of(WIRED).refusal = OSError(errno.EPERM, "not permitted")
         self.assertTrue(self.group.reply(b"hello", PEER))
+        self.assertEqual(self.named("far").sent, [(b"hello", PEER)])
+        self.named("far").refusal = OSError(errno.ENETUNREACH, "unreachable")
+        self.assertTrue(self.group.reply(b"hello", PEER))
         self.assertEqual(len(self.port_of(WIRELESS).sent), 1)
         self.assertEqual(self.port_of(LO).sent, [])
+
+    def test_a_reply_to_a_host_on_no_network_of_ours_goes_by_the_routes(self) -> None:
+        self.start()
+        self.assertTrue(self.group.reply(b"hello", ("203.0.113.9", 7)))
+        self.assertEqual(self.named("far").sent, [(b"hello", ("203.0.113.9", 7))])
+        for interface in self.interfaces:
+            self.assertEqual(self.port_of(interface).sent, [])
+
+    def test_a_broadcast_goes_to_each_network_that_has_an_address_for_it(self) -> None:
+        tunnel = Interface("tun0", 4, "10.8.0.2", "255.255.255.255", False)
+        cable = Interface("eth1", 5, "10.9.0.2", "255.255.255.254", False)
+        self.interfaces[:0] = [tunnel, cable]
+        self.group = Group(self.reactor, GROUP, PORT, lambda: self.interfaces, ttl=3)
+        self.start()
+        self.assertTrue(self.group.broadcast(b"hello"))
+        for interface, everybody in (
+            (WIRED, ["192.168.1.255"]),
+            (WIRELESS, ["10.1.255.255"]),
+            (LO, []),
+            (tunnel, []),
+            (cable, []),
+        ):
+            sent = [(b"hello", (address, PORT + 1)) for address in everybody]
+            self.assertEqual(self.port_of(interface).sent, sent)
+        self.port_of(WIRED).refusal = OSError(errno.EPERM, "not permitted")
+        self.assertTrue(self.group.broadcast(b"hello"))
 
     def test_near_is_who_is_on_a_network_of_ours(self) -> None:
         """Attack 40: sources are forged, and what we answer must not go to the world."""
@@ -487,7 +543,7 @@ class WatchTests(GroupTestCase):
         there, self.interfaces[:] = list(self.interfaces), []
         self.look()
         self.assertFalse(self.group.say(b"hello"))
-        self.assertFalse(self.group.reply(b"hello", PEER))
+        self.assertFalse(self.group.broadcast(b"hello"))
         self.assertEqual(self.group.addresses(), [])
         self.interfaces[:] = there
         self.look()

@@ -13,11 +13,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from twistedp2p.net.interfaces import Interface, choose
 from twistedp2p.net.sockets import (
     SocketError,
+    far_sender,
     file_listener,
     group_receiver,
     group_sender,
     join,
     leave,
+    wide_receiver,
 )
 
 GROUP = "239.0.0.1"
@@ -156,6 +158,38 @@ class GroupTests(SocketTestCase):
             self.addCleanup(sock.close)
             self.assertFalse(sock.getblocking())
             self.assertRaises(BlockingIOError, sock.recv, 65536)
+
+
+class WideTests(SocketTestCase):
+    def test_it_hears_unicast_and_broadcast_but_no_group(self) -> None:
+        port = self.free_port()
+        wide, sender = self.keep(wide_receiver(port)), self.sender()
+        self.receiver(port)  # so that the host is a member of the group
+        for address in (GROUP, "127.0.0.1", "127.0.0.9", "127.255.255.255"):
+            sender.sendto(address.encode(), (address, port))
+        heard = [wide.recv(65536).decode() for _ in range(3)]
+        self.assertEqual(heard, ["127.0.0.1", "127.0.0.9", "127.255.255.255"])
+
+    def test_several_nodes_share_it_and_each_hears_a_broadcast(self) -> None:
+        port = self.free_port()
+        both = [self.keep(wide_receiver(port)) for _ in range(2)]
+        self.sender().sendto(b"all", ("127.255.255.255", port))
+        self.assertEqual([each.recv(65536) for each in both], [b"all", b"all"])
+
+    def test_the_far_sender_is_answered_at_the_address_of_the_way_taken(self) -> None:
+        port = self.free_port()
+        wide, far = self.keep(wide_receiver(port)), self.keep(far_sender())
+        far.sendto(b"hello", ("127.0.0.1", port))
+        _, address = wide.recvfrom(65536)
+        self.assertEqual(address[0], "127.0.0.1")
+        self.sender().sendto(b"answer", address)
+        self.assertEqual(far.recv(65536), b"answer")
+
+    def test_a_port_that_is_not_shared_is_told(self) -> None:
+        selfish = self.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        selfish.bind(("", 0))
+        error = self.assertRaises(SocketError, wide_receiver, selfish.getsockname()[1])
+        self.assertEqual(error.errno, errno.EADDRINUSE)
 
 
 class MembershipTests(SocketTestCase):

@@ -108,17 +108,20 @@ class FakeGroup:
     def tell(self, data: bytes) -> bool:
         return self._send(data, None)
 
+    def broadcast(self, data: bytes) -> bool:
+        return self._send(data, None, direct=True)
+
     def reply(self, data: bytes, address: Address) -> bool:
         return self._send(data, address)
 
-    def _send(self, data: bytes, to: Address | None) -> bool:
+    def _send(self, data: bytes, to: Address | None, *, direct: bool = False) -> bool:
         assert len(data) <= 1200
         if self.refuses:
             return False
         message = parse(data)
         assert isinstance(message, Signed)
         self.sent.append((self.lan.reactor.seconds(), message.kind))
-        self.lan.carry(data, self.address, to)
+        self.lan.carry(data, self.address, to, direct=direct)
         return True
 
     def count(self, kind: str, since: float = 0.0) -> int:
@@ -201,25 +204,30 @@ class Lan:
     def run_for(self, seconds: float) -> None:
         self.reactor.run_for(seconds)
 
-    def carry(self, data: bytes, source: Address, to: Address | None) -> None:
-        """Bring a datagram to everybody (the sender too: it loops back), or to `to` alone."""
+    def carry(
+        self, data: bytes, source: Address, to: Address | None, *, direct: bool = False
+    ) -> None:
+        """Bring a datagram to everybody (the sender too: it loops back), or to `to` alone.
+
+        direct: a broadcast, not the multicast group.
+        """
         for group in self.groups:
             if to is None or to == group.address:
                 copies = 1 + (self.random.random() < self.twice)
                 for _ in range(copies):
-                    self._carry_one(data, source, group)
+                    self._carry_one(data, source, group, direct or to is not None)
 
-    def _carry_one(self, data: bytes, source: Address, group: FakeGroup) -> None:
+    def _carry_one(self, data: bytes, source: Address, group: FakeGroup, direct: bool) -> None:
         parted = (source[0] in self.cut_off) != (group.address[0] in self.cut_off)
         if parted or (source != group.address and self.random.random() < self.loss):
             return
         wait = self.random.uniform(*self.delay)
-        self.reactor.callLater(wait, self._arrive, data, source, group)
+        self.reactor.callLater(wait, self._arrive, data, source, group, direct)
 
-    def _arrive(self, data: bytes, source: Address, group: FakeGroup) -> None:
+    def _arrive(self, data: bytes, source: Address, group: FakeGroup, direct: bool) -> None:
         message = parse(data)
         if isinstance(message, Signed) and group in self.groups:
-            group.listener.signed_heard(message, source)
+            group.listener.signed_heard(message, source, direct)
 
     # -- what a test asks
 

@@ -210,7 +210,11 @@ class OfferTests(DeskTestCase):
         self.lan.run_for(5)
         carried: list[bytes] = []
         carry = self.lan.carry
-        self.patch(self.lan, "carry", lambda data, *to: (carried.append(data), carry(data, *to)))
+        self.patch(
+            self.lan,
+            "carry",
+            lambda data, *to, **how: (carried.append(data), carry(data, *to, **how)),
+        )
         self.offer(password="correct horse")
         self.lan.run_for(5)
         self.assertEqual(self.lan.catalogue(bob), ["a.jpg"])

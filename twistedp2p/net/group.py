@@ -7,7 +7,8 @@
 
 Senders are bound to one interface's address and hear what is sent to them alone: the source of
 a datagram is the address to reply to. On the loopback a line goes to P only when there is no
-other interface, else to P+1: a script on this host would see it twice.
+other interface, else to P+1: a script on this host would see it twice. What did not come by the
+multicast group (to an address of ours, or by broadcast) is said to be direct.
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ from twisted.logger import Logger
 from twistedp2p.core.datagram import BadDatagram, Signed, group_name, parse, verify
 from twistedp2p.core.limits import Buckets, TokenBucket
 from twistedp2p.net.interfaces import Interface, changes
-from twistedp2p.net.sockets import SocketError, group_receiver, group_sender, join
+from twistedp2p.net.sockets import (
+    SocketError,
+    far_sender,
+    group_receiver,
+    group_sender,
+    join,
+    wide_receiver,
+)
 
 MAX_PACKET = 65_536  # bytes: Twisted cuts what is longer without a word
 TURN = 32_768  # bytes read of one socket before the others have their turn: some ms in a flood
@@ -51,8 +59,11 @@ class Listener(Protocol):
     def plain_heard(self, text: str, address: Address) -> None:
         """A plain line came."""
 
-    def signed_heard(self, message: Signed, address: Address) -> None:
-        """A signed datagram of another node came."""
+    def signed_heard(self, message: Signed, address: Address, direct: bool) -> None:
+        """A signed datagram of another node came.
+
+        direct: to an address of ours or by broadcast, not by the multicast group.
+        """
 
     def is_pinned(self, key: bytes) -> bool:
         """Whether that key is known from before."""
@@ -63,12 +74,13 @@ class _Ear(DatagramProtocol):
 
     noisy = False
 
-    def __init__(self, heard: Callable[[bytes, Address], None]) -> None:
+    def __init__(self, heard: Callable[[bytes, Address, bool], None], direct: bool) -> None:
         self._heard = heard
+        self._direct = direct
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """Called by Twisted for each datagram."""
-        self._heard(datagram, (addr[0], addr[1]))
+        self._heard(datagram, (addr[0], addr[1]), self._direct)
 
 
 @attrs.frozen
@@ -81,18 +93,20 @@ class _Sender:
 
     def write(self, data: bytes, address: Address) -> bool:
         """Send; False when the system refuses."""
-        try:
-            self.port.write(data, address)
-        except (OSError, MessageLengthError) as error:  # the latter is Twisted's EMSGSIZE
-            _log.debug("{name}: {error}", name=self.interface.name, error=error)
-            return False
-        return True
+        return _write(self.port, data, address)
 
     def reaches(self, host: ipaddress.IPv4Address) -> bool:
         """Whether `host` is on this interface's network."""
-        mask = self.interface.netmask or "255.255.255.255"
-        network = ipaddress.ip_network(f"{self.interface.address}/{mask}", strict=False)
-        return host in network
+        return host in self.interface.network
+
+
+def _write(port: Any, data: bytes, address: Address) -> bool:
+    try:
+        port.write(data, address)
+    except (OSError, MessageLengthError) as error:  # the latter is Twisted's EMSGSIZE
+        _log.debug("to {address}: {error}", address=address, error=error)
+        return False
+    return True
 
 
 class Group:
@@ -126,27 +140,33 @@ class Group:
         self._last_plain: dict[tuple[Address, str], float] = {}
         self._watch: Any = None
         self.dropped: Counter[str] = Counter()
-        with ExitStack() as opened:  # both, or none
+        with ExitStack() as opened:  # all, or none
             self._sockets = [
                 opened.enter_context(closing(group_receiver(group, each, self._interfaces)))
                 for each in (port, port + 1)
             ]
+            self._wide = opened.enter_context(closing(wide_receiver(port + 1)))
+            self._far_socket = opened.enter_context(closing(far_sender()))
             opened.pop_all()
+        self._far: Any = None
 
     def start(self, listener: Listener) -> None:
         """Begin to listen. An interface that cannot send is left out, and tried at each look."""
         self._listener = listener
         for sock in self._sockets:
-            self._receivers.append(self._adopt(sock, _Ear(self._heard)))
+            self._receivers.append(self._adopt(sock, direct=False))
+        self._far = self._adopt(self._far_socket, direct=True)
+        self._receivers += [self._adopt(self._wide, direct=True), self._far]
+        for sock in (self._far_socket, self._wide):
+            sock.close()
         for interface in self._interfaces:
             self._add_sender(interface)
         self._watch = self._reactor.callLater(WATCH_EVERY, self._look_at_interfaces)
 
-    def _adopt(self, sock: Any, ear: _Ear) -> Any:
+    def _adopt(self, sock: Any, *, direct: bool) -> Any:
+        ear = _Ear(self._heard, direct)
         port = self._reactor.adoptDatagramPort(sock.fileno(), sock.family, ear, MAX_PACKET)
         port.maxThroughput = TURN
-        if sock not in self._sockets:
-            sock.close()
         return port
 
     def _add_sender(self, interface: Interface) -> None:
@@ -155,7 +175,8 @@ class Group:
         except SocketError as error:
             _log.warn("{name}: {error}", name=interface.name, error=str(error))
             return
-        port = self._adopt(sock, _Ear(self._heard))
+        port = self._adopt(sock, direct=True)
+        sock.close()
         host = port.getHost()
         self._senders.append(_Sender(interface, (host.host, host.port), port))
         self._senders_changed()
@@ -190,7 +211,7 @@ class Group:
         if self._watch is not None and self._watch.active():
             self._watch.cancel()
         ports = [*self._receivers, *(sender.port for sender in self._senders)]
-        for sock in self._sockets:
+        for sock in (*self._sockets, self._wide, self._far_socket):
             sock.close()
         self._senders, self._receivers = [], []
         return gatherResults([maybeDeferred(port.stopListening) for port in ports])
@@ -218,11 +239,31 @@ class Group:
         taken = [sender.write(data, (self._group, port_of(sender))) for sender in self._senders]
         return any(taken)
 
+    def broadcast(self, data: bytes) -> bool:
+        """Send a message for nodes to all hosts of our networks; False when none took it.
+
+        Own broadcasts are not heard. Switches that filter multicast let them through.
+        """
+        taken = [
+            sender.write(data, (everybody, self._port + 1))
+            for sender in self._senders
+            if (everybody := sender.interface.broadcast) is not None
+        ]
+        return any(taken)
+
     def reply(self, data: bytes, address: Address) -> bool:
-        """Send to one node alone, by the interface whose network it is on."""
+        """Send to one node alone; False when no interface took it.
+
+        By the interface whose network it is on; by the routes of this host where it is on none.
+        """
         host = ipaddress.IPv4Address(address[0])
-        senders = sorted(self._senders, key=lambda sender: not sender.reaches(host))
-        return any(sender.write(data, address) for sender in senders)
+        near = [sender for sender in self._senders if sender.reaches(host)]
+        if any(sender.write(data, address) for sender in near):
+            return True
+        others = [sender for sender in self._senders if sender not in near]
+        by_route = self._far is not None and _write(self._far, data, address)
+        # A neighbour with another mask than ours is found by whoever tries on each interface.
+        return by_route or any(sender.write(data, address) for sender in others)
 
     def is_near(self, host: str) -> bool:
         """Whether a node of the group can be at `host`: on our networks, or behind a router.
@@ -234,7 +275,7 @@ class Group:
 
     # -- in
 
-    def _heard(self, data: bytes, address: Address) -> None:
+    def _heard(self, data: bytes, address: Address, direct: bool) -> None:
         if address in self._own:
             return
         now = self._reactor.seconds()
@@ -242,7 +283,7 @@ class Group:
             self.dropped["address over its limit"] += 1
             return
         try:
-            self._take(data, address, now)
+            self._take(data, address, direct, now)
         except BadDatagram as error:
             self.dropped[str(error)] += 1
         except Exception as error:
@@ -255,13 +296,13 @@ class Group:
             _log.failure("a datagram could not be taken")
         self.dropped[reason] += 1
 
-    def _take(self, data: bytes, address: Address, now: float) -> None:
+    def _take(self, data: bytes, address: Address, direct: bool, now: float) -> None:
         assert self._listener is not None
         message = parse(data)
         if isinstance(message, Signed):
             if self._may_verify(message, now):
                 if verify(message, self._name):
-                    self._listener.signed_heard(message, address)
+                    self._listener.signed_heard(message, address, direct)
                 else:
                     self.dropped["a wrong signature"] += 1
         elif self._may_show(message, address, now):

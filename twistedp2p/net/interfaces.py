@@ -6,6 +6,7 @@ IPv4 only so far; `Interface.family` is there for the day when it is not.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -46,6 +47,19 @@ class Interface:
     netmask: str | None
     loopback: bool
     family: socket.AddressFamily = socket.AF_INET
+
+    @property
+    def network(self) -> ipaddress.IPv4Network:
+        """The network that the address is on; of an address without a mask, the address alone."""
+        mask = self.netmask or "255.255.255.255"
+        return ipaddress.IPv4Network(f"{self.address}/{mask}", strict=False)
+
+    @property
+    def broadcast(self) -> str | None:
+        """The address of all hosts on that network; None where there is none."""
+        if self.loopback or self.network.prefixlen > 30:
+            return None
+        return str(self.network.broadcast_address)
 
 
 @attrs.frozen

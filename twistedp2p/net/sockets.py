@@ -5,7 +5,9 @@ takes them over by `adoptDatagramPort` or `adoptStreamPort` with `sock.fileno()`
 it duplicates the descriptor, so whoever made the socket closes it after that.
 
     group_receiver   UDP (group, port), shared with every other program that listens there
+    wide_receiver    UDP (all addresses, port): what comes to an address of ours, or by broadcast
     group_sender     UDP (address of one interface, any port): sends to the group, hears replies
+    far_sender       UDP (all addresses, any port): the kernel chooses the way, by its routes
     file_listener    TCP (all addresses, port)
 """
 
@@ -24,6 +26,7 @@ from twisted.logger import Logger
 from twistedp2p.net.interfaces import Interface
 
 _IP_MULTICAST_ALL: int = getattr(socket, "IP_MULTICAST_ALL", 49)  # linux/in.h; not in Python
+_IP_UNICAST_IF: int = getattr(socket, "IP_UNICAST_IF", 50)  # likewise
 _RECEIVER_BUFFER = 4 * 1024 * 1024  # bytes; the usual default holds 92 datagrams of 1,200 bytes
 _SENDER_BUFFER = 1024 * 1024  # bytes
 _BACKLOG = 128  # connections that wait to be accepted
@@ -60,20 +63,42 @@ def group_receiver(
         all could join.
     """
     with _opening(socket.AF_INET, socket.SOCK_DGRAM, f"listen to {group}", port) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVER_BUFFER)
-        # Linux hands over whatever any process of the host has joined, unless told otherwise.
-        sock.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
+        _share(sock)
         sock.bind((group, port))
         _join_all(sock, group, interfaces, skipped)
     return sock
 
 
-def group_sender(interface: Interface, ttl: int = 1) -> socket.socket:
-    """A non-blocking UDP socket that sends to groups through one interface, from its address.
+def wide_receiver(port: int) -> socket.socket:
+    """A non-blocking UDP socket that hears what is sent to any IPv4 address of ours, or broadcast.
 
-    Its port is any free one; replies to it arrive on it. What it sends, this host hears too.
+    Of several nodes on one host each hears a broadcast, but only one what is sent to an address.
+
+    :param port: 1 to 65,535.
+    :raises SocketError: the port is held by a program that does not share it.
+    """
+    with _opening(socket.AF_INET, socket.SOCK_DGRAM, "listen", port) as sock:
+        _share(sock)
+        sock.bind(("0.0.0.0", port))  # noqa: S104 - peers are elsewhere
+    return sock
+
+
+def far_sender() -> socket.socket:
+    """A non-blocking UDP socket for whoever is on no network of ours: the routing table decides.
+
+    :raises SocketError: the system refuses.
+    """
+    with _opening(socket.AF_INET, socket.SOCK_DGRAM, "send") as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SENDER_BUFFER)
+        sock.bind(("0.0.0.0", 0))  # noqa: S104 - answers come to the address of the way taken
+    return sock
+
+
+def group_sender(interface: Interface, ttl: int = 1) -> socket.socket:
+    """A non-blocking UDP socket that sends through one interface, from its address.
+
+    To groups, to hosts (on this interface, whatever the routing table says) and by broadcast. Its
+    port is any free one; replies to it arrive on it. What it sends to a group, this host hears too.
 
     :param ttl: how many routers a datagram may pass, plus one: 0 (this host) to 255.
     :raises SocketError: the address or the interface is not there (any more).
@@ -85,6 +110,10 @@ def group_sender(interface: Interface, ttl: int = 1) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _ip_mreqn("0.0.0.0", interface))  # noqa: S104
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        # Where two interfaces are on one network, or a neighbour's mask is not ours, the routing
+        # table would take another way, or none.
+        sock.setsockopt(socket.IPPROTO_IP, _IP_UNICAST_IF, struct.pack("!I", interface.index))
         sock.bind((interface.address, 0))
     return sock
 
@@ -130,6 +159,15 @@ def leave(sock: socket.socket, group: str, interface: Interface) -> None:
     except OSError as error:
         if error.errno not in _NOT_A_MEMBER:
             raise _sentence(error, f"leave {group} on {interface.name}") from error
+
+
+def _share(sock: socket.socket) -> None:
+    """Let others bind to the same port, and hear only the groups that `sock` itself joins."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVER_BUFFER)
+    # Linux hands over whatever any process of the host has joined, unless told otherwise.
+    sock.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
 
 
 def _join_all(

@@ -459,7 +459,7 @@ class Node:
             stamp = int(self._wall() * 1000)
             self._emit(Said(line, "", None, address[0], stamp))
 
-    def signed_heard(self, message: Signed, address: Address) -> None:
+    def signed_heard(self, message: Signed, address: Address, direct: bool) -> None:
         """A datagram of another node, its signature checked."""
         if message.key == self.key:
             return
