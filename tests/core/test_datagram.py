@@ -224,25 +224,16 @@ PIECES = st.text(
 
 
 class LongText(SynchronousTestCase):
-    def seen(self, text: str) -> str:
-        return "".join(text.split())
-
     @settings(deadline=None, max_examples=300)
     @given(PIECES, st.integers(1, 60))
-    def test_nothing_is_lost_but_blanks_at_the_cuts(self, text: str, most: int) -> None:
-        pieces = split_text(text, most)
-        at = 0
-        for piece in pieces:
-            found = text.index(piece, at)
-            self.assertEqual(text[at:found].strip(), "")
-            at = found + len(piece)
-        self.assertEqual(text[at:].strip(), "")
+    def test_nothing_is_lost(self, text: str, most: int) -> None:
+        self.assertEqual("".join(split_text(text, most)), text)
 
     @settings(deadline=None, max_examples=300)
     @given(PIECES, st.integers(1, 60))
     def test_every_piece_fits_and_none_is_empty(self, text: str, most: int) -> None:
         for piece in split_text(text, most):
-            self.assertTrue(piece.strip())
+            self.assertTrue(piece)
             self.assertTrue(len(piece.encode()) <= most or len(piece) == 1)
 
     @settings(deadline=None, max_examples=20)
@@ -256,21 +247,18 @@ class LongText(SynchronousTestCase):
         self.assertEqual(split_text("a b", 3), ["a b"])
         self.assertEqual(split_text("é", 2), ["é"])
         self.assertEqual(split_text(""), [])
-        self.assertEqual(split_text("   "), [])
 
     def test_it_is_cut_between_words(self) -> None:
-        self.assertEqual(split_text("one two three", 8), ["one two", "three"])
-        self.assertEqual(split_text("one two three", 7), ["one two", "three"])
-        self.assertEqual(split_text("one two three", 6), ["one", "two", "three"])
-        self.assertEqual(split_text("  one   two", 3), ["one", "two"])
+        self.assertEqual(split_text("one two three", 9), ["one two ", "three"])
+        self.assertEqual(split_text("one two three", 8), ["one two ", "three"])
+        self.assertEqual(split_text("one two  three", 8), ["one two ", " three"])
 
-    def test_a_leading_blank_makes_no_empty_piece(self) -> None:
-        self.assertEqual(split_text(" " + "x" * 8, 5), ["xxxxx", "xxx"])
-        self.assertEqual(split_text("a" + " " * 3000 + "b"), ["a", "b"])
+    def test_a_blank_that_would_leave_much_unused_is_not_looked_for(self) -> None:
+        self.assertEqual(split_text("a bcdefghijk", 8), ["a bcdefg", "hijk"])
 
     def test_a_limit_under_one_character_ends_all_the_same(self) -> None:
         self.assertEqual(split_text("漢字", 1), ["漢", "字"])
-        self.assertEqual(split_text("😀 a", 3), ["😀", "a"])
+        self.assertEqual(split_text("😀 a", 3), ["😀", " a"])
         self.assertEqual(split_text("ab", 1), ["a", "b"])
 
     def test_what_is_seen_as_one_character_stays_whole(self) -> None:

@@ -6,13 +6,13 @@ so that a script which prints what it receives shows the text first::
     body LF
     ~p2pshare/1 SP kind SP key SP epoch SP number SP stamp SP @nick SP signature
 
-    kind       say | offer | withdraw      entries of a feed, numbered 1, 2, 3 ... per log
+    kind       say | part | offer | withdraw   entries of a feed, numbered 1, 2, 3 ... per log
                beacon | hello | ask | gone | bye | ping | pong
                                               messages, numbered by a running counter
     key        Ed25519 public key, 32 bytes, base64url without padding
     epoch      decimal, 1 to 2^53-1; rises when a node lost its own log
     number     decimal, 1 to 2^53-1
-    stamp      decimal, milliseconds since 1970, 0 to 2^53-1
+    stamp      decimal, milliseconds since 1970 by the group's time (see `clock`), 0 to 2^53-1
     nick       0 to 20 characters, as cleaned by `names.clean_nick`
     signature  Ed25519, 64 bytes, base64url without padding
 
@@ -34,7 +34,7 @@ from twistedp2p.core.names import b64, clean_nick, unb64
 
 MAX_DATAGRAM = 1200  # bytes
 MAX_NUMBER = 2**53 - 1  # what every JSON reader and SQLite hold exactly
-LOGS = {"say": "chat", "offer": "offers", "withdraw": "offers"}  # entry kind -> its log
+LOGS = {"say": "chat", "part": "chat", "offer": "offers", "withdraw": "offers"}  # kind -> log
 MESSAGES = ("beacon", "hello", "ask", "gone", "bye", "ping", "pong")
 _MARK = b"~p2pshare/1 "
 _JOINER = "\u200d"
@@ -164,24 +164,23 @@ TEXT_MOST = MAX_DATAGRAM - TRAILER_MOST  # bytes of body that always fit
 def split_text(text: str, most: int = TEXT_MOST) -> list[str]:
     """Cut a text into pieces of at most `most` bytes of UTF-8 (but at least one character).
 
-    It is cut between words where it can be, else between what is seen as one character. No piece
-    is empty; blanks at the ends of pieces are left out.
+    It is cut after a blank where there is one in the last quarter, else between what is seen as
+    one character. No piece is empty, and together they are the text.
     """
     pieces = []
-    text = text.strip()
     while len(text) > 1 and len(text[: most + 1].encode("utf-8")) > most:
         cut = _cut(text, most)
-        pieces.append(text[:cut].rstrip())
-        text = text[cut:].lstrip()
+        pieces.append(text[:cut])
+        text = text[cut:]
     return [*pieces, text] if text else pieces
 
 
 def _cut(text: str, most: int) -> int:
-    """How many characters of `text`, which begins with no blank, go into the next piece."""
+    """How many characters of `text` go into the next piece."""
     fits = len(text[:most].encode("utf-8")[:most].decode("utf-8", "ignore")) or 1
-    blank = text.rfind(" ", 1, fits + 1)
-    if blank > 0:
-        return blank
+    blank = text.rfind(" ", fits * 3 // 4, fits)
+    if blank >= 0:
+        return blank + 1
     cut = fits
     while cut and _is_one(text, cut):
         cut -= 1
