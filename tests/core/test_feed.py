@@ -166,7 +166,7 @@ class Messages(SynchronousTestCase):
             feed.heard_heads(Heads((first, top), (first, top)), 0.0, 0.0)
             gaps = feed.due_ask(1.0)
             self.assertEqual(set(gaps), set(LOG_NAMES))
-            self.assertGreaterEqual(min(map(len, gaps.values())), 10)
+            self.assertGreaterEqual(min(map(len, gaps.values())), 9)
             self.assertLessEqual(
                 sent_size("ask", Ask(ORIGIN, MAX_NUMBER, gaps).write()), MAX_DATAGRAM
             )

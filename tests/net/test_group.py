@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import ipaddress
 import os
 import socket
@@ -16,6 +17,8 @@ from twisted.internet.error import MessageLengthError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from twistedp2p.core.closed import MARK, ClosedEnvelope, GroupKey
+from twistedp2p.core.codes import make_code
 from twistedp2p.core.datagram import Signed, Signer, group_name
 from twistedp2p.net import group as group_module
 from twistedp2p.net.group import (
@@ -37,6 +40,11 @@ LO = Interface("lo", 1, "127.0.0.1", "255.0.0.0", True)
 WIRED = Interface("eth0", 2, "192.168.1.7", "255.255.255.0", False)
 WIRELESS = Interface("wlan0", 3, "10.1.2.3", "255.255.0.0", False)
 PEER = "192.168.1.8", 40_000
+
+
+@functools.cache
+def group_key(code: str) -> GroupKey:
+    return GroupKey.of_code(code, group_name(GROUP, PORT))
 
 
 class FakeSocket:
@@ -100,6 +108,7 @@ class Listener:
         self.plain: list[tuple[str, tuple[str, int]]] = []
         self.signed: list[Signed] = []
         self.direct: list[bool] = []  # of each of `signed`
+        self.sealed = 0
         self.pins: set[bytes] = set()
         self.fails: Exception | None = None
 
@@ -111,6 +120,9 @@ class Listener:
             raise self.fails
         self.signed.append(message)
         self.direct.append(direct)
+
+    def sealed_heard(self) -> None:
+        self.sealed += 1
 
     def is_pinned(self, key: bytes) -> bool:
         return key in self.pins
@@ -566,3 +578,90 @@ class WatchTests(GroupTestCase):
         self.sockets.clear()
         self.assertRaises(SocketError, Group, self.reactor, GROUP, PORT, lambda: [LO])
         self.assertEqual([sock.closed for sock in self.sockets], [True])
+
+
+class ClosedGroupTests(GroupTestCase):
+    """A member's group; what strangers, scripts and members send it."""
+
+    code = make_code(lambda _: 7)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.name = group_name(GROUP, PORT)
+        self.envelope = ClosedEnvelope(self.name, group_key(self.code))
+        self.group = Group(
+            self.reactor, GROUP, PORT, lambda: self.interfaces, ttl=3, envelope=self.envelope
+        )
+        self.signer = Signer(Ed25519PrivateKey.generate(), self.envelope.group)
+        self.start()
+
+    def told(self) -> tuple[int, int]:
+        return len(self.listener.plain), len(self.listener.signed)
+
+    def test_what_a_member_seals_is_told(self) -> None:
+        self.hear(self.envelope.seal(self.signed(1)))
+        self.assertEqual([each.body for each in self.listener.signed], ["line 1"])
+        self.assertEqual(self.group.dropped, {})
+
+    def test_all_that_is_sent_is_sealed_and_none_of_it_goes_to_the_port_of_scripts(self) -> None:
+        datagram = self.signed(1)
+        for send in (self.group.say, self.group.tell, self.group.broadcast):
+            self.assertTrue(send(datagram))
+            sent = [each for port in self.reactor.ports for each in port.sent]
+            self.assertEqual({address[1] for _, address in sent}, {PORT + 1})
+            self.assertEqual({self.envelope.open(data) for data, _ in sent}, {datagram})
+        self.assertTrue(self.group.reply(datagram, PEER))
+        data, address = self.port_of(WIRED).sent[-1]
+        self.assertEqual((self.envelope.open(data), address), (datagram, PEER))
+
+    def test_without_the_seal_nothing_is_told(self) -> None:
+        """Attack 36: a stranger cannot have a member fall back to what is open to all."""
+        outside = Signer(self.signer.private_key, self.name)
+        for data in (b"coucou !", self.signed(1), self.signed(1, outside), b"\xff\xfe"):
+            self.hear(data)
+        self.assertEqual(self.told(), (0, 0))
+        self.assertEqual(self.group.dropped, {"not sealed, in a closed group": 4})
+
+    def test_a_member_who_seals_what_is_not_of_the_group_is_not_told(self) -> None:
+        """Attack 36: plain lines, and what somebody signed outside, do not come in by a member."""
+        outside = Signer(self.signer.private_key, self.name)
+        self.hear(self.envelope.seal(b"coucou !"))
+        self.hear(self.envelope.seal(self.signed(1, outside)))
+        self.assertEqual(self.told(), (0, 0))
+        self.assertEqual(
+            self.group.dropped, {"a plain line in a closed group": 1, "a wrong signature": 1}
+        )
+
+    def test_another_closed_group_is_noticed_and_not_told(self) -> None:
+        other = ClosedEnvelope(self.name, group_key(make_code(lambda _: 8)))
+        for _ in range(3):
+            self.hear(other.seal(self.signed(1)))
+        self.assertEqual(self.told(), (0, 0))
+        self.assertEqual(self.group.dropped, {"sealed by another group": 3})
+        self.assertEqual(self.listener.sealed, 3)
+
+    def test_a_flood_of_forgeries_is_not_even_opened(self) -> None:
+        """Attack 40: the bucket of the address comes before the seal."""
+        with mock.patch.object(ClosedEnvelope, "open", return_value=None) as opened:
+            for _ in range(10_000):
+                self.hear(MARK + bytes(1000))
+        self.assertEqual(opened.call_count, ADDRESS_BURST)
+
+
+class OpenGroupBesideAClosedOneTests(GroupTestCase):
+    def test_it_is_told_of_the_closed_one_and_of_nothing_that_is_said_there(self) -> None:
+        name = group_name(GROUP, PORT)
+        member = ClosedEnvelope(name, group_key(make_code(lambda _: 7)))
+        self.start()
+        self.hear(member.seal(self.signed(1)))
+        self.assertEqual((self.listener.plain, self.listener.signed), ([], []))
+        self.assertEqual(self.listener.sealed, 1)
+        self.assertEqual(self.group.dropped, {"sealed by another group": 1})
+
+    def test_what_members_sign_is_not_valid_outside(self) -> None:
+        """Attack 36: a member who carries a line out cannot have it believed."""
+        member = ClosedEnvelope(group_name(GROUP, PORT), group_key(make_code(lambda _: 7)))
+        self.start()
+        self.hear(self.signed(1, Signer(self.signer.private_key, member.group)))
+        self.assertEqual(self.listener.signed, [])
+        self.assertEqual(self.group.dropped, {"a wrong signature": 1})

@@ -32,7 +32,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from twistedp2p.core.names import b64, clean_nick, unb64
 
-MAX_DATAGRAM = 1200  # bytes
+MAX_SENT = 1200  # bytes of UDP payload: no network of today tears that apart
+SEAL_ROOM = 48  # bytes of it for the seal of a closed group (`closed`): one limit for all groups
+MAX_DATAGRAM = MAX_SENT - SEAL_ROOM  # bytes of a signed datagram
 MAX_NUMBER = 2**53 - 1  # what every JSON reader and SQLite hold exactly
 LOGS = {"say": "chat", "part": "chat", "offer": "offers", "withdraw": "offers"}  # kind -> log
 MESSAGES = ("beacon", "hello", "ask", "gone", "bye", "ping", "pong")

@@ -124,6 +124,14 @@ class NotSent:
     values: dict[str, object]
 
 
+@attrs.frozen
+class Notice:
+    """Something about this node or its group that its user should know."""
+
+    sentence: str
+    values: dict[str, object]
+
+
 Event = (
     Said
     | Joined
@@ -136,4 +144,5 @@ Event = (
     | Fetched
     | FetchFailed
     | NotSent
+    | Notice
 )

@@ -26,7 +26,7 @@ from twistedp2p.core.names import b64, unb64
 LOG_NAMES = ("chat", "offers")
 MAX_RANGES = 256  # runs of numbers held of one log; an honest feed has a handful
 ASK_ITEMS = 100  # numbers of one log asked for at once
-ASK_ROOM = 380  # bytes of ranges of one log: two logs fit one datagram, however large the numbers
+ASK_ROOM = 355  # bytes of ranges of one log: two logs fit one datagram, however large the numbers
 GONE_RANGES = 20  # ranges in one gone message: fits, however large the numbers
 CHAT_BACKLOG = 100  # lines of an unknown feed that a newcomer asks for
 RETRY_FIRST, RETRY_FACTOR, RETRY_MOST = 0.5, 1.5, 5.0  # seconds, ratio, seconds

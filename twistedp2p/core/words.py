@@ -35,7 +35,7 @@ def looks_generated(password: str) -> bool:
     It tells the form, not the origin: who chooses three words of the list oneself has fewer bits.
     """
     parts = password.split("-")
-    return len(parts) == WORDS and _known().issuperset(parts)
+    return len(parts) == WORDS and known_words().issuperset(parts)
 
 
 @functools.cache
@@ -45,7 +45,8 @@ def words() -> tuple[str, ...]:
 
 
 @functools.cache
-def _known() -> frozenset[str]:
+def known_words() -> frozenset[str]:
+    """The same, to ask whether one is among them."""
     return frozenset(words())
 
 

@@ -62,6 +62,7 @@ class News:
             events.Fetched: self._fetched,
             events.FetchFailed: self._fetch_failed,
             events.NotSent: self._not_sent,
+            events.Notice: self._notice,
         }
 
     def tell(self, event: events.Event) -> None:
@@ -250,6 +251,9 @@ class News:
 
     def _not_sent(self, not_sent: events.NotSent) -> None:
         self._line("error", "{why}", why=self.failure(not_sent.sentence, not_sent.values))
+
+    def _notice(self, notice: events.Notice) -> None:
+        self._line("system", "{why}", why=self.failure(notice.sentence, notice.values))
 
     def failure(self, sentence: str, values: Mapping[str, object]) -> str:
         """What went wrong, in the user's language."""

@@ -7,7 +7,8 @@
 
 Senders are bound to one interface's address and hear what is sent to them alone: the source of
 a datagram is the address to reply to. On the loopback a line goes to P only when there is no
-other interface, else to P+1: a script on this host would see it twice. What did not come by the
+other interface, else to P+1: a script on this host would see it twice. In a closed group all goes
+to P+1, sealed: on P it would be garbage on the screen of every script. What did not come by the
 multicast group (to an address of ours, or by broadcast) is said to be direct.
 """
 
@@ -25,6 +26,7 @@ from twisted.internet.error import MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
+from twistedp2p.core.closed import Envelope, OpenEnvelope, is_sealed
 from twistedp2p.core.datagram import BadDatagram, Signed, group_name, parse, verify
 from twistedp2p.core.limits import Buckets, TokenBucket
 from twistedp2p.net.interfaces import Interface, changes
@@ -64,6 +66,9 @@ class Listener(Protocol):
 
         direct: to an address of ours or by broadcast, not by the multicast group.
         """
+
+    def sealed_heard(self) -> None:
+        """A datagram of a closed group came whose code we do not have."""
 
     def is_pinned(self, key: bytes) -> bool:
         """Whether that key is known from before."""
@@ -110,7 +115,10 @@ def _write(port: Any, data: bytes, address: Address) -> bool:
 
 
 class Group:
-    """All sockets of one node in one group. `interfaces` gives those to use, and is asked again."""
+    """All sockets of one node in one group. `interfaces` gives those to use, and is asked again.
+
+    What goes out and comes in does so through `envelope`, that of an open group by default.
+    """
 
     def __init__(
         self,
@@ -120,6 +128,7 @@ class Group:
         interfaces: Callable[[], Sequence[Interface]],
         *,
         ttl: int = 1,
+        envelope: Envelope | None = None,
     ) -> None:
         self._reactor = reactor
         self._group = group
@@ -127,7 +136,7 @@ class Group:
         self._choose = interfaces
         self._ttl = ttl
         self._interfaces = list(interfaces())
-        self._name = group_name(group, port)
+        self._envelope = envelope or OpenEnvelope(group_name(group, port))
         self._senders: list[_Sender] = []
         self._receivers: list[Any] = []
         self._listener: Listener | None = None
@@ -225,6 +234,8 @@ class Group:
 
     def say(self, data: bytes) -> bool:
         """Send a line for people; False when no interface took it."""
+        if not self._envelope.plain_allowed:
+            return self.tell(data)
         real = any(not sender.interface.loopback for sender in self._senders)
         return self._send(
             lambda sender: self._port + (1 if sender.interface.loopback and real else 0), data
@@ -235,6 +246,7 @@ class Group:
         return self._send(lambda _: self._port + 1, data)
 
     def _send(self, port_of: Callable[[_Sender], int], data: bytes) -> bool:
+        data = self._envelope.seal(data)
         # No short cut: every interface gets it.
         taken = [sender.write(data, (self._group, port_of(sender))) for sender in self._senders]
         return any(taken)
@@ -244,6 +256,7 @@ class Group:
 
         Own broadcasts are not heard. Switches that filter multicast let them through.
         """
+        data = self._envelope.seal(data)
         taken = [
             sender.write(data, (everybody, self._port + 1))
             for sender in self._senders
@@ -256,6 +269,7 @@ class Group:
 
         By the interface whose network it is on; by the routes of this host where it is on none.
         """
+        data = self._envelope.seal(data)
         host = ipaddress.IPv4Address(address[0])
         near = [sender for sender in self._senders if sender.reaches(host)]
         if any(sender.write(data, address) for sender in near):
@@ -298,15 +312,29 @@ class Group:
 
     def _take(self, data: bytes, address: Address, direct: bool, now: float) -> None:
         assert self._listener is not None
-        message = parse(data)
+        opened = self._envelope.open(data)
+        if opened is None:
+            self._not_opened(data)
+            return
+        message = parse(opened)
         if isinstance(message, Signed):
             if self._may_verify(message, now):
-                if verify(message, self._name):
+                if verify(message, self._envelope.group):
                     self._listener.signed_heard(message, address, direct)
                 else:
                     self.dropped["a wrong signature"] += 1
+        elif not self._envelope.plain_allowed:
+            self.dropped["a plain line in a closed group"] += 1
         elif self._may_show(message, address, now):
             self._listener.plain_heard(message, address)
+
+    def _not_opened(self, data: bytes) -> None:
+        assert self._listener is not None
+        if is_sealed(data):
+            self.dropped["sealed by another group"] += 1
+            self._listener.sealed_heard()
+        else:
+            self.dropped["not sealed, in a closed group"] += 1
 
     def _may_verify(self, message: Signed, now: float) -> bool:
         assert self._listener is not None

@@ -30,6 +30,7 @@ from twistedp2p.core.events import (
     Event,
     Joined,
     Left,
+    Notice,
     NotSent,
     OfferAdded,
     OfferGone,
@@ -122,6 +123,7 @@ class Node:
         self._to_thread = in_threads_of(reactor)
         self._in_threads = 0  # calls
         self._stopped = False
+        self._sealed_told = False
         self._notes = Notes()
         self._clashes: CappedTable[bytes, bool] = CappedTable(MAX_PEERS)
         self._early: CappedTable[tuple[bytes, str], tuple[Signed, Offer]] = CappedTable(MAX_EARLY)
@@ -458,6 +460,12 @@ class Node:
         if line:
             stamp = int(self._wall() * 1000)
             self._emit(Said(line, "", None, address[0], stamp))
+
+    def sealed_heard(self) -> None:
+        """A closed group is here whose code we do not have: said once."""
+        if not self._sealed_told:
+            self._sealed_told = True
+            self._emit(Notice(N_("A closed group is here too; ask for its code."), {}))
 
     def signed_heard(self, message: Signed, address: Address, direct: bool) -> None:
         """A datagram of another node, its signature checked."""
