@@ -32,10 +32,23 @@ class End:
         self.closing = self.aborted = self.closed = self.paused = False
         self.producer: Any = None
         self.address = address
+        self.takes: int | None = None  # bytes that the system takes at once
 
     def write(self, data: bytes) -> None:
         if not (self.closing or self.aborted or self.closed):
             self.written += data
+
+    def getHandle(self) -> End:
+        """The socket, which is this, too."""
+        return self
+
+    def send(self, data: memoryview) -> int:
+        count = len(data) if self.takes is None else min(self.takes, len(data))
+        self.write(bytes(data[:count]))
+        return count
+
+    def startWriting(self) -> None:
+        """`Wire` looks by itself."""
 
     def writeSequence(self, pieces: list[bytes]) -> None:
         self.write(b"".join(pieces))
@@ -180,12 +193,13 @@ class MemoryReader:
         self.data, self.at, self.fail_at = data, 0, fail_at
         self.closed = False
 
-    def read(self, most: int) -> bytes:
-        if self.fail_at is not None and self.at + most > self.fail_at:
+    def readinto(self, room: memoryview) -> int:
+        if self.fail_at is not None and self.at + len(room) > self.fail_at:
             raise OSError("the file has changed")
-        piece = self.data[self.at : self.at + most]
+        piece = self.data[self.at : self.at + len(room)]
+        room[: len(piece)] = piece
         self.at += len(piece)
-        return piece
+        return len(piece)
 
     def close(self) -> None:
         self.closed = True

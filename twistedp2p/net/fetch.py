@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from twistedp2p.core.conversation import ClientEnd, Session, Violation
 from twistedp2p.core.errors import N_, Exit, ShareError
-from twistedp2p.core.frames import FRAME, TAG, BadFrame, Frames, sealed_size
+from twistedp2p.core.frames import FRAME, SEALED, TAG, BadFrame, Frames, sealed_size
 from twistedp2p.core.lines import ERRORS, MAX_LINE, BadLine, Err, Ok, Share, parse_owner
 from twistedp2p.net.deadline import Deadline
 from twistedp2p.net.pump import BlockingFile, InThread, Pump
@@ -31,7 +31,7 @@ REACH_TIMEOUT = 15.0  # seconds for name look-up and connection together
 HANDSHAKE_DEADLINE = 5.0  # seconds from connection to the end of the TLS handshake
 ANSWER_DEADLINE = 20.0  # seconds from there to the first byte of the body
 CLOSE_DEADLINE = 5.0  # seconds from the last byte to the owner's end
-BATCH = 4 * (FRAME + TAG)  # bytes written in one go: whole frames
+BATCH = 4 * SEALED  # bytes written in one go: whole frames
 READ_BODY = 1 << 18  # bytes read from the socket at once
 STALL = 30.0  # seconds without progress of a body
 
@@ -76,7 +76,7 @@ class _Sealed:
         try:
             while data:
                 size = self._frames.next_size + TAG
-                self._file.write(memoryview(self._frames.open(data[:size])))
+                self._file.write(self._frames.open(data[:size]))
                 data = data[size:]
         except BadFrame:
             raise ShareError(
