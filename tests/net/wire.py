@@ -31,12 +31,16 @@ class End:
         self.written = bytearray()
         self.closing = self.aborted = self.closed = self.paused = False
         self.producer: Any = None
+        self.streaming = False
+        self.full = False  # the other end takes nothing
         self.address = address
         self.takes: int | None = None  # bytes that the system takes at once
 
     def write(self, data: bytes) -> None:
         if not (self.closing or self.aborted or self.closed):
             self.written += data
+            if self.streaming and len(self.written) > self.bufferSize:
+                self.producer.pauseProducing()
 
     def getHandle(self) -> End:
         """The socket, which is this, too."""
@@ -62,12 +66,12 @@ class End:
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         assert self.producer is None
-        self.producer = producer
+        self.producer, self.streaming = producer, streaming
         if not streaming:
             producer.resumeProducing()
 
     def unregisterProducer(self) -> None:
-        self.producer = None
+        self.producer, self.streaming = None, False
 
     def pauseProducing(self) -> None:
         self.paused = True
@@ -107,7 +111,7 @@ class Wire:
         )
         moved = False
         for end, other, receiver, record in ends:
-            if end.closed or other.paused:
+            if end.closed or other.paused or (end.full and not end.aborted):
                 continue
             if not end.written and end.producer is not None and not end.aborted:
                 end.producer.resumeProducing()

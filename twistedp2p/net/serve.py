@@ -3,12 +3,15 @@
 The conversation (`core.lines`, `core.conversation`) runs inside TLS. Doors stand in this order:
 connections an address may open, before any TLS object is made; a deadline from accept to proof;
 the guess limiter; transfers out, in all and per node.
+
+A client that brings SYNC or TELL instead goes on with a `net.talk.Talk` behind the first two.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import attrs
@@ -26,14 +29,27 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistedp2p.core.conversation import OwnerEnd, Refusal, Session, Violation
+from twistedp2p.core.errors import ShareError
 from twistedp2p.core.frames import FRAME, SEALED, Frames
 from twistedp2p.core.limits import Buckets
-from twistedp2p.core.lines import MAX_LINE, Auth, BadLine, Err, Get, Go, parse_client
+from twistedp2p.core.lines import (
+    MAX_LINE,
+    BadLine,
+    ClientLine,
+    Err,
+    Get,
+    Here,
+    Sync,
+    Tell,
+    parse_client,
+)
 from twistedp2p.net.deadline import Deadline
+from twistedp2p.net.talk import Talk
 from twistedp2p.net.tls import (
     NodeTLS,
     NodeTLSFactory,
     NotANode,
+    Peer,
     body_frames,
     peer_of,
 )
@@ -94,6 +110,13 @@ class Shelf(Protocol):
 
     def ended(self, served: Any, connection: object) -> None:
         """A body is over, whole or cut."""
+
+
+class Answering(Protocol):
+    """What the service asks of those who do SYNC and TELL: `net.talk.Talks`."""
+
+    def answer(self, line: Sync | Tell, peer: Peer, address: str) -> tuple[Here, Talk]:
+        """What to answer, and who goes on; raises `Refusal`."""
 
 
 @attrs.frozen
@@ -195,7 +218,7 @@ class BodySender(FileSender):
 
 @implementer(IHandshakeListener)
 class FileServer(LineReceiver):
-    """One connection: AUTH, SHARE, GET, OK, one body, the end."""
+    """One connection: AUTH, SHARE, GET, OK, one body, the end. Or SYNC or TELL, and a talk."""
 
     delimiter = b"\r\n"
     MAX_LENGTH = MAX_LINE
@@ -209,7 +232,8 @@ class FileServer(LineReceiver):
         self._address = address
         self._deadline = Deadline(factory.clock, self.cut)
         self._end: OwnerEnd | None = None
-        self._key = b""
+        self._peer = Peer(b"", b"")
+        self._talk: Talk | None = None
         self._served: Served | None = None
         self._reader: Reader | None = None
         self._counting = self._sending = False
@@ -226,11 +250,10 @@ class FileServer(LineReceiver):
     def handshakeCompleted(self) -> None:
         """TLS stands: see who it is."""
         try:
-            peer = peer_of(self.transport.getHandle())
+            self._peer = peer = peer_of(self.transport.getHandle())
         except NotANode:
             self.cut()
             return
-        self._key = peer.key
         self._end = OwnerEnd(Session(self._service.own_key, peer.key, peer.binding))
 
     def cut(self) -> None:
@@ -245,7 +268,9 @@ class FileServer(LineReceiver):
 
     def rawDataReceived(self, data: bytes) -> None:
         """Nothing is to be said during the body; after a refusal nobody listens."""
-        if not self._refused:
+        if self._talk is not None:
+            self._talk.received(data)
+        elif not self._refused:
             self.cut()
 
     def lineReceived(self, line: bytes) -> None:
@@ -260,8 +285,10 @@ class FileServer(LineReceiver):
         except Refusal as refusal:
             self._refuse(refusal.line)
 
-    def _answer(self, end: OwnerEnd, line: Auth | Get | Go) -> None:
-        if end.state == "auth":
+    def _answer(self, end: OwnerEnd, line: ClientLine) -> None:
+        if end.state == "auth" and isinstance(line, Sync | Tell):
+            self._hand_over(line)
+        elif end.state == "auth":
             auth = end.heard_auth(line)
             self._served = self._service.shelf.find(auth.offer)
             self._offer = auth.offer
@@ -272,19 +299,30 @@ class FileServer(LineReceiver):
             end.heard_go(line)
             self._send_body()
 
+    def _hand_over(self, line: Sync | Tell) -> None:
+        if self._service.talks is None:
+            raise Refusal(404)
+        here, talk = self._service.talks.answer(line, self._peer, self._address)
+        self._proven()
+        self._deadline.stop()
+        self.sendLine(here.line())
+        self.setRawMode()
+        self._talk = talk
+        talk.begin(self.transport)
+
     def _answer_get(self, end: OwnerEnd, get: Get) -> None:
         shelf, served = self._service.shelf, self._served
         assert served is not None
-        shelf.guess(served, self._address, self._key)
+        shelf.guess(served, self._address, self._peer.key)
         right = end.proven(get)
-        shelf.guessed(served, self._address, self._key, right)
+        shelf.guessed(served, self._address, self._peer.key, right)
         if not right:
             raise Refusal(403)
         self._proven()
         length = served.size - get.offset if get.length is None else get.length
         if length < 0 or get.offset + length > served.size:
             raise Refusal(416)
-        self._service.take_place(self._key, self._address)
+        self._service.take_place(self._peer.key, self._address)
         self._sending = True
         self._reader = shelf.open(served, get.offset, length)
         self._length = length
@@ -330,8 +368,11 @@ class FileServer(LineReceiver):
         self._service.connections.discard(self)
         self._proven()
         self._deadline.stop()
+        if self._talk is not None:
+            with suppress(ShareError):  # the other end called, and will call again
+                self._talk.lost()
         if self._sending:
-            self._service.free_place(self._key, self._address)
+            self._service.free_place(self._peer.key, self._address)
         if self._reader is not None:
             self._reader.close()
             self._service.shelf.ended(self._served, self)
@@ -343,12 +384,19 @@ class FileService(ServerFactory):
     noisy = False
 
     def __init__(
-        self, tls: NodeTLS, own_key: bytes, shelf: Shelf, clock: IReactorTime, limits: Limits
+        self,
+        tls: NodeTLS,
+        own_key: bytes,
+        shelf: Shelf,
+        clock: IReactorTime,
+        limits: Limits,
+        talks: Answering | None = None,
     ) -> None:
         self.own_key = own_key
         self.shelf = shelf
         self.clock = clock
         self.limits = limits
+        self.talks = talks
         self.connections: set[FileServer] = set()
         self.unproven: Counter[str] = Counter()
         self.room = _Room()
