@@ -131,7 +131,7 @@ class RefusedOptionsTests(OptionsTestCase):
     def test_only_an_ipv4_multicast_address_is_a_group(self) -> None:
         for group in ("224.0.0.251", "239.255.255.255"):
             self.assertEqual(self.options("-g", group)["group"], group)
-        for wrong in ("10.0.0.1", "240.0.0.1", "", "moon", "239.0.0", "239.0.0.1/8", "ff02::1"):
+        for wrong in ("10.0.0.1", "240.0.0.1", "", "moon", "239.0.0", "239.0.0.1/8", "ff12::1%lo"):
             self.assertEqual(self.refused("-g", wrong)[0], Exit.BAD_GROUP, wrong)
 
     def test_downloads_need_a_folder_that_can_be_written_to(self) -> None:

@@ -51,7 +51,7 @@ class Options(usage.Options):
         "find and fetch what they offer. No server, no account."
     )
     optParameters = [  # noqa: RUF012 - usage.Options wants it so
-        ["group", "g", "239.0.0.1", "IPv4 multicast address of the group."],
+        ["group", "g", "239.0.0.1", "Multicast address of the group."],
         ["port", "p", "9392", "UDP port of the chat; the next one carries files and node traffic."],
         ["nick", "n", None, "The name that others see (default: your user name)."],
         ["state-dir", "s", None, "Folder for identity and memory (default: per XDG)."],
@@ -137,7 +137,7 @@ class Options(usage.Options):
             address = ipaddress.ip_address(self["group"])
         except ValueError:
             address = None
-        if address is None or not address.is_multicast:
+        if address is None or not address.is_multicast or "%" in self["group"]:
             fail(
                 ShareError(
                     N_("{group} is no multicast address; take one from 239.0.0.0 up."),
@@ -145,14 +145,7 @@ class Options(usage.Options):
                     group=self["group"],
                 )
             )
-        if address.version != 4:
-            fail(
-                ShareError(
-                    N_("{group} is an IPv6 group; only IPv4 groups can be used so far."),
-                    Exit.BAD_GROUP,
-                    group=self["group"],
-                )
-            )
+        self["group"] = str(address)
 
     def _check_folder(self) -> None:
         folder = Path(self["download-dir"] or ".").expanduser().absolute()

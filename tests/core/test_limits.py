@@ -22,6 +22,7 @@ from twistedp2p.core.limits import (
     CappedTable,
     GuessLimiter,
     TokenBucket,
+    counted_as,
 )
 
 NOW = 1_700_000_000.0  # seconds: as the time of day is, where floats are coarse
@@ -503,3 +504,17 @@ class AfterARestart(Guessing):
         else:
             json.dumps(limiter.state(NOW), allow_nan=False)
         self.assertLessEqual(len(self.granted(limiter, MANY[:100])), CHOSEN_BURST)
+
+
+class CountedAsTests(SynchronousTestCase):
+    def test_an_ipv4_address_counts_alone(self) -> None:
+        self.assertEqual(counted_as("192.0.2.7"), "192.0.2.7")
+
+    def test_a_64_of_ipv6_counts_as_one(self) -> None:
+        counted = {counted_as(f"2001:db8:1:2:{number:x}::1") for number in range(100)}
+        self.assertEqual(counted, {"2001:db8:1:2::/64"})
+
+    def test_on_our_links_each_counts_alone(self) -> None:
+        for host in ("fe80::1", "fe80::1%eth0"):
+            self.assertEqual(counted_as(host), host)
+        self.assertEqual(counted_as("2001:db8::1", lambda _: True), "2001:db8::1")

@@ -1,7 +1,8 @@
 """A small network inside this host: namespaces, each with an `eth0`, joined by one bridge.
 
-Namespace n (from 0) has the address 10.77.0.<n+1>/24 and a loopback, and no route beyond that
-unless asked for. The bridge is in a namespace of its own, so nothing of the host is touched.
+Namespace n (from 0) has the address 10.77.0.<n+1>/24, a link-local one of IPv6 and a loopback, and
+no route beyond that unless asked for. The bridge is in a namespace of its own, so nothing of the
+host is touched. More bridges, interfaces and addresses can be had.
 
     class TestSomething(LanMixin, SynchronousTestCase):
         def test_it(self):
@@ -81,6 +82,8 @@ class Lan:
     :param default_route: give each a default route over eth0, to a router that is not there.
     :param snooping: leave the bridge's multicast snooping on. There is no querier, so a bridge
         that snoops forgets members with time, as many a switch does.
+    :param ipv4: False for no address of IPv4 at all, nor on the loopback.
+    :param ipv6: False for no IPv6 at all.
     """
 
     def __init__(
@@ -90,6 +93,8 @@ class Lan:
         multicast_route: bool = False,
         default_route: bool = False,
         snooping: bool = False,
+        ipv4: bool = True,
+        ipv6: bool = True,
     ) -> None:
         name = f"{PREFIX}-{os.getpid()}-{next(_serial)}"
         self.bridge = f"{name}-bridge"
@@ -97,6 +102,8 @@ class Lan:
         self._made: list[str] = []
         self._children: list[subprocess.Popen[Any]] = []
         self._losses: dict[int, list[str]] = {}
+        self._ports: dict[tuple[int, str], str] = {}  # (namespace, link) -> port of the bridge
+        self._ipv4, self._ipv6 = ipv4, ipv6
         self._routes = ["224.0.0.0/4"] * multicast_route + ["default"] * default_route
         atexit.register(self.close)  # for a run that is interrupted before its cleanups
         try:
@@ -129,6 +136,14 @@ class Lan:
         """The IPv4 address of eth0 in namespace `ns`."""
         return f"10.77.0.{ns + 1}"
 
+    def link_local(self, ns: int, link: str = "eth0") -> str:
+        """The link-local IPv6 address of an interface, without its scope."""
+        shown = json.loads(self._ip(ns, "-json", "-6", "address", "show", "dev", link))
+        found: list[str] = [
+            each["local"] for each in shown[0]["addr_info"] if each["scope"] == "link"
+        ]
+        return found[0]
+
     def argv(self, ns: int, argv: list[str]) -> list[str]:
         """The command line that runs `argv` inside namespace `ns`."""
         return ["ip", "netns", "exec", self.names[ns], *argv]
@@ -153,16 +168,57 @@ class Lan:
         self._children.append(child)
         return child
 
-    def down(self, ns: int) -> None:
-        """Take the link of namespace `ns` down."""
-        self._ip(ns, "link", "set", "eth0", "down")
+    def down(self, ns: int, link: str = "eth0") -> None:
+        """Take a link of namespace `ns` down."""
+        self._ip(ns, "link", "set", link, "down")
 
-    def up(self, ns: int) -> None:
-        """Bring the link of namespace `ns` up (again), with its routes; returns when it carries."""
-        self._ip(ns, "link", "set", "eth0", "up")
-        for route in self._routes:
-            self._ip(ns, "route", "replace", route, "dev", "eth0")
-        self._wait_until_it_carries(ns)
+    def up(self, ns: int, link: str = "eth0") -> None:
+        """Bring a link of namespace `ns` up (again); returns when it carries.
+
+        eth0 gets the routes again that the network was made with.
+        """
+        self._ip(ns, "link", "set", link, "up")
+        for route in self._routes if link == "eth0" else ():
+            self._ip(ns, "route", "replace", route, "dev", link)
+        self._wait_until_it_carries(ns, link)
+
+    def bridge_more(self, bridge: str, *, snooping: bool = False) -> None:
+        """One more bridge, beside br0."""
+        kind = ["bridge", "mcast_snooping", str(int(snooping))]
+        command("ip", "-n", self.bridge, "link", "add", bridge, "type", *kind)
+        command("ip", "-n", self.bridge, "link", "set", bridge, "up")
+
+    def plug(self, ns: int, link: str, *addresses: str, bridge: str = "br0") -> None:
+        """A cable from a port of a bridge to an interface `link` of `ns`; returns when it carries.
+
+        :param addresses: such as 10.78.0.1/24 or fd00::1/64; none at all for the link-local one.
+        """
+        self._cable(ns, link, bridge)
+        for address in addresses:
+            self.add_address(ns, address, link)
+        self.up(ns, link)
+
+    def unplug(self, ns: int, link: str = "eth0") -> None:
+        """Delete an interface of `ns`, and with it its port of the bridge."""
+        self._ip(ns, "link", "del", link)
+
+    def tunnel(self, ns: int, link: str, address: str, *routes: str) -> None:
+        """An interface of `ns` with nobody behind it, and routes through it: a VPN's, say."""
+        self._ip(ns, "link", "add", link, "type", "dummy")
+        self._ip(ns, "link", "set", link, "multicast", "on")
+        self.add_address(ns, address, link)
+        self._ip(ns, "link", "set", link, "up")
+        for route in routes:
+            self._ip(ns, "route", "add", route, "dev", link)
+
+    def add_address(self, ns: int, address: str, link: str = "eth0") -> None:
+        """Give an interface one more address, with its prefix: 10.77.0.9/24."""
+        more = ["nodad"] if ":" in address else ["broadcast", "+"]
+        self._ip(ns, "address", "add", address, *more, "dev", link)
+
+    def remove_address(self, ns: int, address: str, link: str = "eth0") -> None:
+        """Take an address from an interface, with its prefix."""
+        self._ip(ns, "address", "del", address, "dev", link)
 
     def loss(self, ns: int, probability: float) -> None:
         """Drop this share (0 to 1) of what comes in over eth0 of `ns`, in place of any before.
@@ -170,11 +226,17 @@ class Lan:
         What `ns` hears of its own multicast counts as coming in, too.
         """
         if ns in self._losses:
-            self._iptables(ns, "-D", self._losses.pop(ns))
+            self.firewall(ns, "-D", *self._losses.pop(ns))
         if probability:
             rule = f"INPUT -i eth0 -m statistic --mode random --probability {probability} -j DROP"
-            self._iptables(ns, "-A", rule.split())
+            self.firewall(ns, "-A", *rule.split())
             self._losses[ns] = rule.split()
+
+    def firewall(self, ns: int, *rule: str) -> None:
+        """A rule of iptables in `ns`, for both families: "-A", "INPUT", "-p", "udp", ..."""
+        command(*self.argv(ns, ["iptables", "-w", *rule]))
+        if self._ipv6:
+            command(*self.argv(ns, ["ip6tables", "-w", *rule]))
 
     def rate(self, ns: int, megabits: float) -> None:
         """Let `ns` send at most this many megabits a second over eth0."""
@@ -182,10 +244,8 @@ class Lan:
         command("tc", "-n", self.names[ns], "qdisc", "replace", *limit.split())
 
     def _build(self, snooping: bool) -> None:
-        kind = ["bridge", "mcast_snooping", str(int(snooping))]
         self._namespace(self.bridge)
-        command("ip", "-n", self.bridge, "link", "add", "br0", "type", *kind)
-        command("ip", "-n", self.bridge, "link", "set", "br0", "up")
+        self.bridge_more("br0", snooping=snooping)
         for ns, name in enumerate(self.names):
             self._namespace(name)
             self._plug_in(ns)
@@ -195,19 +255,31 @@ class Lan:
     def _namespace(self, name: str) -> None:
         command("ip", "netns", "add", name)
         self._made.append(name)
+        sysctl = ["ip", "netns", "exec", name, "sysctl", "-qw"]
+        if self._ipv6:  # no wait of a second or two for an address to be found free
+            command(*sysctl, "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0")
+        else:
+            command(*sysctl, "net.ipv6.conf.all.disable_ipv6=1")
         command("ip", "-n", name, "link", "set", "lo", "up")
+        if not self._ipv4:
+            command("ip", "-n", name, "address", "del", "127.0.0.1/8", "dev", "lo")
 
     def _plug_in(self, ns: int) -> None:
-        """A cable from a port of the bridge to the namespace's eth0."""
-        far_end = ["type", "veth", "peer", "name", "eth0", "netns", self.names[ns]]
-        command("ip", "-n", self.bridge, "link", "add", f"port{ns}", *far_end)
-        command("ip", "-n", self.bridge, "link", "set", f"port{ns}", "master", "br0", "up")
-        address = ["address", "add", f"{self.address(ns)}/24", "broadcast", "10.77.0.255"]
-        self._ip(ns, *address, "dev", "eth0")
+        """The namespace's eth0, still down."""
+        self._cable(ns, "eth0", "br0")
+        if self._ipv4:
+            self.add_address(ns, f"{self.address(ns)}/24")
 
-    def _wait_until_it_carries(self, ns: int) -> None:
+    def _cable(self, ns: int, link: str, bridge: str) -> None:
+        port = f"port{ns}" if link == "eth0" else f"port{ns}-{link}"
+        self._ports[ns, link] = port
+        far_end = ["type", "veth", "peer", "name", link, "netns", self.names[ns]]
+        command("ip", "-n", self.bridge, "link", "add", port, *far_end)
+        command("ip", "-n", self.bridge, "link", "set", port, "master", bridge, "up")
+
+    def _wait_until_it_carries(self, ns: int, link: str) -> None:
         deadline = time.monotonic() + DEADLINE
-        while self._state(self.names[ns], "eth0") != "UP" or not self._forwards(ns):
+        while self._state(self.names[ns], link) != "UP" or not self._forwards(ns, link):
             if time.monotonic() > deadline:
                 raise CommandFailed(f"the link of namespace {ns} stayed down")
 
@@ -215,15 +287,13 @@ class Lan:
         shown = json.loads(command("ip", "-n", name, "-json", "link", "show", link))
         return str(shown[0]["operstate"])
 
-    def _forwards(self, ns: int) -> bool:
-        shown = command("bridge", "-n", self.bridge, "-json", "link", "show", "dev", f"port{ns}")
+    def _forwards(self, ns: int, link: str) -> bool:
+        port = self._ports[ns, link]
+        shown = command("bridge", "-n", self.bridge, "-json", "link", "show", "dev", port)
         return bool(json.loads(shown)[0]["state"] == "forwarding")
 
-    def _ip(self, ns: int, *argv: str) -> None:
-        command("ip", "-n", self.names[ns], *argv)
-
-    def _iptables(self, ns: int, verb: str, rule: list[str]) -> None:
-        command(*self.argv(ns, ["iptables", "-w", verb, *rule]))
+    def _ip(self, ns: int, *argv: str) -> str:
+        return command("ip", "-n", self.names[ns], *argv)
 
     def _reap(self, child: subprocess.Popen[Any]) -> None:
         with contextlib.suppress(ProcessLookupError):

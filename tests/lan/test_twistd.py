@@ -101,7 +101,7 @@ class RefusedTests(TwistdTestCase):
         self.refused(Exit.BAD_GROUP, r"10\.0\.0\.1 is no multicast address; .*", "-g", "10.0.0.1")
 
     def test_a_group_of_ipv6(self) -> None:
-        self.refused(Exit.BAD_GROUP, "ff12::1 is an IPv6 group; only IPv4 .*", "-g", "ff12::1")
+        self.refused(Exit.BAD_GROUP, "fe80::1 is no multicast address; .*", "-g", "fe80::1")
 
     def test_a_udp_port_that_is_not_shared(self) -> None:
         self.holder(socket.SOCK_DGRAM, self.port)

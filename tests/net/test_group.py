@@ -11,7 +11,6 @@ from typing import Any
 from unittest import mock
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import MessageLengthError
 from twisted.internet.task import Clock
@@ -20,7 +19,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twistedp2p.core.closed import MARK, ClosedEnvelope, GroupKey
 from twistedp2p.core.codes import make_code
 from twistedp2p.core.datagram import Signed, Signer, group_name
+from twistedp2p.core.families import EAGER
 from twistedp2p.net import group as group_module
+from twistedp2p.net import links as links_module
 from twistedp2p.net.group import (
     ADDRESS_BURST,
     ALL_BURST,
@@ -28,18 +29,23 @@ from twistedp2p.net.group import (
     PLAIN_ALL_BURST,
     PLAIN_BURST,
     RESERVE,
-    TURN,
-    WATCH_EVERY,
     Group,
 )
 from twistedp2p.net.interfaces import Interface
-from twistedp2p.net.sockets import SocketError
+from twistedp2p.net.links import REJOIN_EVERY, TURN
+from twistedp2p.net.sockets import SocketError, family_of
+from twistedp2p.net.watch import LOOK_EVERY, Watch
 
 GROUP, PORT = "239.0.0.1", 9392
 LO = Interface("lo", 1, "127.0.0.1", "255.0.0.0", True)
 WIRED = Interface("eth0", 2, "192.168.1.7", "255.255.255.0", False)
 WIRELESS = Interface("wlan0", 3, "10.1.2.3", "255.255.0.0", False)
+WIRED6 = Interface("eth0", 2, "fe80::7", "ffff:ffff:ffff:ffff::", False, socket.AF_INET6)
+GLOBAL6 = Interface("eth0", 2, "2001:db8::7", "ffff:ffff:ffff:ffff::", False, socket.AF_INET6)
+ALONE6 = Interface("wlan1", 4, "fe80::9", "ffff:ffff:ffff:ffff::", False, socket.AF_INET6)
+GROUP6 = "ff12::ef00:1"
 PEER = "192.168.1.8", 40_000
+PEER6 = "fe80::8%eth0", 40_000
 
 
 @functools.cache
@@ -48,14 +54,22 @@ def group_key(code: str) -> GroupKey:
 
 
 class FakeSocket:
-    family = socket.AF_INET
-
-    def __init__(self, interface: Interface | None = None, port: int = 0) -> None:
+    def __init__(
+        self,
+        interface: Interface | None = None,
+        port: int = 0,
+        family: int = socket.AF_INET,
+    ) -> None:
+        self.family = family if interface is None else interface.family
         self.interface = interface
         self.port = port
         self.joined: list[str] = []
         self.closed = False
         self.name = "" if interface is None else interface.name
+
+    def getsockname(self) -> tuple[str, int]:
+        assert self.interface is not None
+        return self.interface.address, 50_000 + self.interface.index
 
     def fileno(self) -> FakeSocket:
         return self  # what is adopted is then known by its socket
@@ -73,17 +87,11 @@ class FakePort:
         self.refusal: Exception | None = None
         self.stopped = False
         self.maxThroughput = 0
-        self.asked = 0  # times that its address was looked up
 
     def write(self, data: bytes, address: tuple[str, int]) -> None:
         if self.refusal is not None:
             raise self.refusal
         self.sent.append((data, address))
-
-    def getHost(self) -> IPv4Address:
-        self.asked += 1
-        assert self.sock.interface is not None
-        return IPv4Address("UDP", self.sock.interface.address, 50_000 + self.sock.interface.index)
 
     def stopListening(self) -> Deferred[None]:
         self.stopped = True
@@ -110,6 +118,7 @@ class Listener:
         self.direct: list[bool] = []  # of each of `signed`
         self.sealed = 0
         self.pins: set[bytes] = set()
+        self.changes = 0  # times that links changed
         self.fails: Exception | None = None
 
     def plain_heard(self, text: str, address: tuple[str, int]) -> None:
@@ -124,6 +133,9 @@ class Listener:
     def sealed_heard(self) -> None:
         self.sealed += 1
 
+    def links_changed(self) -> None:
+        self.changes += 1
+
     def is_pinned(self, key: bytes) -> bool:
         return key in self.pins
 
@@ -133,24 +145,43 @@ class GroupTestCase(SynchronousTestCase):
         self.interfaces = [WIRED, WIRELESS, LO]
         self.refused: dict[str, int] = {}  # name of an interface -> errno of its join or sender
         self.sockets: list[FakeSocket] = []
-        self.patch(group_module, "group_receiver", self.receiver)
-        self.patch(group_module, "group_sender", self.sender)
-        self.patch(group_module, "wide_receiver", lambda port: self.socket("wide", port))
-        self.patch(group_module, "far_sender", lambda: self.socket("far"))
-        self.patch(group_module, "join", self.join)
+        self.memberships: list[tuple[str, str]] = []
+        self.patch(links_module, "group_receiver", self.receiver)
+        self.patch(links_module, "group_sender", self.sender)
+        self.patch(links_module, "wide_receiver", lambda port: self.socket("wide", port))
+        self.patch(links_module, "far_sender", lambda family: self.socket("far", 0, family))
+        self.patch(links_module, "join", self.join)
+        self.patch(links_module, "leave", self.leave)
+        self.patch(links_module, "Port6", self.port6)
+        self.drift = 0.0  # seconds that the time of day is ahead
+        self.patch(group_module, "Watch", self.watch)
         self.reactor, self.listener = FakeReactor(), Listener()
         self.group = Group(self.reactor, GROUP, PORT, lambda: self.interfaces, ttl=3)
         self.signer = Signer(Ed25519PrivateKey.generate(), group_name(GROUP, PORT))
 
-    def socket(self, name: str, port: int = 0) -> FakeSocket:
-        sock = FakeSocket(port=port)
+    def watch(self, reactor: Any, look: Any) -> Watch:
+        def netlink() -> Any:
+            raise OSError(errno.EPROTONOSUPPORT, "no netlink here")
+
+        return Watch(reactor, look, drift=lambda: self.drift, netlink=netlink)
+
+    def port6(self, reactor: FakeReactor, sock: Any, heard: Any, turn: int) -> FakePort:
+        self.assertEqual(turn, TURN)
+        port = FakePort(sock, None, 65_536)
+        port.heard, port.maxThroughput = heard, turn
+        reactor.ports.append(port)
+        return port
+
+    def socket(self, name: str, port: int = 0, family: int = socket.AF_INET) -> FakeSocket:
+        sock = FakeSocket(port=port, family=family)
         sock.name = name
         self.sockets.append(sock)
         return sock
 
     def receiver(self, group: str, port: int, interfaces: Any) -> FakeSocket:
-        sock = FakeSocket(port=port)
-        sock.joined = [interface.name for interface in interfaces]
+        family = family_of(group)
+        sock = FakeSocket(port=port, family=family)
+        sock.joined = [each.name for each in interfaces if each.family == family]
         self.sockets.append(sock)
         return sock
 
@@ -163,8 +194,14 @@ class GroupTestCase(SynchronousTestCase):
 
     def join(self, sock: FakeSocket, group: str, interface: Interface) -> None:
         self.maybe_refuse(interface)
+        self.memberships.append(("join", interface.name))
         if interface.name not in sock.joined:
             sock.joined.append(interface.name)
+
+    def leave(self, sock: FakeSocket, group: str, interface: Interface) -> None:
+        self.memberships.append(("leave", interface.name))
+        if interface.name in sock.joined:
+            sock.joined.remove(interface.name)
 
     def maybe_refuse(self, interface: Interface) -> None:
         if interface.name in self.refused:
@@ -211,9 +248,10 @@ class HearingTests(GroupTestCase):
         self.assertEqual([each.body for each in self.listener.signed], ["line 1"])
 
     def test_all_sockets_take_datagrams_whole(self) -> None:
-        self.assertEqual([port.most for port in self.reactor.ports], [65_536] * 7)
-        for port in self.reactor.ports:
-            port.protocol.datagramReceived(b"hello " + str(id(port)).encode(), PEER)
+        ports = [port for port in self.reactor.ports if port.protocol is not None]
+        self.assertEqual([port.most for port in ports], [65_536] * 7)
+        for port in ports:
+            self.hear(b"hello " + str(id(port)).encode(), port=port)
         self.assertEqual(len(self.listener.plain), 7)
 
     def test_what_came_by_the_group_is_not_direct_and_all_else_is(self) -> None:
@@ -235,12 +273,6 @@ class HearingTests(GroupTestCase):
         self.assertEqual(self.listener.plain + self.listener.signed, [])
         self.hear(b"hello", (WIRED.address, 1))  # a script on this host
         self.assertEqual(len(self.listener.plain), 1)
-
-    def test_our_own_addresses_are_not_looked_up_for_each_datagram(self) -> None:
-        for _ in range(100):
-            self.hear(b"hello")
-        asked = [self.port_of(interface).asked for interface in self.interfaces]
-        self.assertEqual(asked, [1, 1, 1])
 
     def test_damaged_datagrams_are_counted_and_told_to_nobody(self) -> None:
         """Attack 36: every bit of a signed datagram flipped, one at a time."""
@@ -476,7 +508,7 @@ class SendingTests(GroupTestCase):
         hosts = ["192.168.1.99", "10.1.200.1", "127.0.0.9", "192.168.2.1", "8.8.8.8"]
         self.assertEqual([self.group.is_near(host) for host in hosts], 3 * [True] + 2 * [False])
         self.interfaces.remove(WIRED)
-        self.reactor.advance(WATCH_EVERY)
+        self.reactor.advance(LOOK_EVERY)
         self.assertFalse(self.group.is_near("192.168.1.99"))
 
     def test_where_routers_are_allowed_every_host_can_be_near(self) -> None:
@@ -495,7 +527,7 @@ class WatchTests(GroupTestCase):
         return set(self.group.addresses())
 
     def look(self) -> None:
-        self.reactor.advance(WATCH_EVERY)
+        self.reactor.advance(LOOK_EVERY)
 
     def test_an_interface_that_comes_is_joined_and_sent_through(self) -> None:
         self.interfaces[:] = [LO]
@@ -550,6 +582,68 @@ class WatchTests(GroupTestCase):
         self.look()
         self.assertTrue(all("eth0" in sock.joined for sock in self.sockets[:2]))
 
+    def test_memberships_are_taken_anew_now_and_then_all_left_before_any_is_joined(self) -> None:
+        self.start()
+        for _ in range(int(REJOIN_EVERY / LOOK_EVERY)):
+            self.look()
+            self.assertNotIn(("leave", "eth0"), self.memberships)
+        self.memberships.clear()
+        self.look()
+        acts = [act for act, name in self.memberships if name == "eth0"]
+        self.assertEqual(acts, ["leave", "leave", "join", "join"])
+        self.memberships.clear()
+        self.look()
+        self.assertNotIn(("leave", "eth0"), self.memberships)
+
+    def test_after_a_sleep_memberships_are_taken_anew_and_it_is_told(self) -> None:
+        self.start()
+        self.drift += 3600.0
+        self.look()
+        self.assertIn(("leave", "eth0"), self.memberships)
+        self.assertEqual(self.listener.changes, 1)
+
+    def test_memberships_of_what_has_gone_are_left(self) -> None:
+        self.start()
+        self.interfaces.remove(WIRED)
+        self.look()
+        self.assertEqual(self.memberships.count(("leave", "eth0")), 2)
+
+    def test_a_change_is_told_and_no_change_is_not(self) -> None:
+        self.start()
+        self.look()
+        self.assertEqual(self.listener.changes, 0)
+        self.interfaces.remove(WIRED)
+        self.look()
+        self.assertEqual(self.listener.changes, 1)
+        self.interfaces.insert(0, WIRED)
+        self.look()
+        self.assertEqual(self.listener.changes, 2)
+
+    def test_a_link_that_comes_and_goes_all_the_time_is_told_of_now_and_then(self) -> None:
+        self.start()
+        for _ in range(50):
+            self.interfaces[:] = [LO] if WIRED in self.interfaces else [WIRED, LO]
+            self.look()
+        self.assertLess(self.listener.changes, 25)
+        self.assertGreater(self.listener.changes, 5)
+
+    def test_what_could_not_be_sent_is_a_reason_to_look(self) -> None:
+        self.start()
+        self.interfaces.append(Interface("tun0", 7, "10.8.0.2", None, False))
+        self.port_of(WIRED).refusal = OSError(errno.ENODEV, "no such device")
+        self.group.tell(b"hello")
+        self.reactor.advance(1)
+        self.assertIn("10.8.0.2", self.names())
+
+    def test_two_addresses_of_a_device_are_one_membership_that_lasts_as_long_as_one(self) -> None:
+        alias = Interface("eth0", WIRED.index, "192.168.1.77", WIRED.netmask, False)
+        self.interfaces.append(alias)
+        self.start()
+        self.look()
+        self.interfaces.remove(WIRED)
+        self.look()
+        self.assertNotIn(("leave", "eth0"), self.memberships)
+
     def test_no_interface_at_all_for_a_while(self) -> None:
         self.start()
         there, self.interfaces[:] = list(self.interfaces), []
@@ -574,10 +668,154 @@ class WatchTests(GroupTestCase):
                 raise SocketError(errno.EADDRINUSE, "in use")
             return self.receiver(group, port, interfaces)
 
-        self.patch(group_module, "group_receiver", receiver)
+        self.patch(links_module, "group_receiver", receiver)
         self.sockets.clear()
         self.assertRaises(SocketError, Group, self.reactor, GROUP, PORT, lambda: [LO])
         self.assertEqual([sock.closed for sock in self.sockets], [True])
+
+
+class TwoFamiliesTests(GroupTestCase):
+    """eth0 has both families, wlan1 IPv6 alone."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.interfaces[:] = [WIRED, WIRED6, GLOBAL6, ALONE6, LO]
+        self.make()
+
+    def make(self, group: str = GROUP) -> None:
+        self.group = Group(self.reactor, group, PORT, lambda: self.interfaces, ttl=3)
+        self.start()
+
+    def hear6(self, data: bytes, to: str = GROUP6, port: int = PORT + 1) -> None:
+        receiver = next(
+            each
+            for each in reversed(self.reactor.ports)
+            if each.sock.family == socket.AF_INET6 and each.sock.port == port
+        )
+        receiver.heard(data, PEER6, to)
+
+    def sent(self, interface: Interface) -> int:
+        return len(self.port_of(interface).sent)
+
+    def test_each_device_sends_ipv6_from_its_link_local_address_alone(self) -> None:
+        found = [port.sock.interface for port in self.reactor.ports if port.sock.interface]
+        self.assertEqual(found, [WIRED, WIRED6, ALONE6, LO])
+
+    def test_both_are_used_until_links_have_been_the_same_for_a_while(self) -> None:
+        self.group.tell(b"hello")
+        self.assertEqual(self.port_of(WIRED6).sent, [(b"hello", (GROUP6, PORT + 1))])
+        self.reactor.advance(EAGER)
+        self.group.tell(b"hello")
+        self.assertEqual([self.sent(WIRED), self.sent(WIRED6), self.sent(ALONE6)], [2, 1, 2])
+
+    def test_where_ipv4_is_refused_ipv6_is_used(self) -> None:
+        self.reactor.advance(EAGER)
+        self.port_of(WIRED).refusal = OSError(errno.EPERM, "not permitted")
+        self.assertTrue(self.group.say(b"hello"))
+        self.assertEqual(self.port_of(WIRED6).sent, [(b"hello", (GROUP6, PORT))])
+
+    def test_both_are_used_while_somebody_is_heard_by_ipv6_alone(self) -> None:
+        self.reactor.advance(EAGER)
+        self.hear6(self.signed(1))
+        self.assertEqual([each.number for each in self.listener.signed], [1])
+        self.group.tell(b"hello")
+        self.assertEqual(self.sent(WIRED6), 1)
+        self.hear(self.signed(2))
+        self.group.tell(b"hello")
+        self.assertEqual(self.sent(WIRED6), 1)
+
+    def test_what_came_to_us_alone_tells_nothing_of_what_the_other_hears(self) -> None:
+        self.reactor.advance(EAGER)
+        self.hear6(self.signed(1), to="fe80::7")
+        self.group.tell(b"hello")
+        self.assertEqual((self.listener.direct, self.sent(WIRED6)), ([True], 0))
+
+    def test_of_ipv6_the_group_is_heard_on_both_ports_and_what_is_direct_on_that_of_nodes(
+        self,
+    ) -> None:
+        for number, (to, port) in enumerate(
+            [
+                (GROUP6, PORT), (GROUP6, PORT + 1), ("2001:db8::7", PORT + 1),
+                ("2001:db8::7", PORT), ("ff12::1", PORT), ("ff12::1", PORT + 1),
+            ]
+        ):  # fmt: skip
+            self.hear6(self.signed(number + 1), to, port)
+        self.assertEqual([each.number for each in self.listener.signed], [1, 2, 3])
+        self.assertEqual(self.listener.direct, [False, False, True])
+
+    def test_our_own_are_not_heard(self) -> None:
+        own = self.port_of(WIRED6)
+        receiver = next(port for port in self.reactor.ports if port.sock.family != socket.AF_INET)
+        receiver.heard(self.signed(1), ("fe80::7%eth0", 50_002), GROUP6)
+        self.assertEqual(self.listener.signed, [])
+        own.heard(self.signed(1), PEER6, "")
+        self.assertEqual(self.listener.direct, [True])
+
+    def test_a_reply_goes_through_the_interface_that_the_address_names(self) -> None:
+        for interface, host in ((WIRED6, "fe80::8%eth0"), (ALONE6, "fe80::8%wlan1")):
+            self.assertTrue(self.group.reply(b"hello", (host, 7)))
+            self.assertEqual(self.port_of(interface).sent, [(b"hello", (host, 7))])
+        self.assertTrue(self.group.reply(b"hello", ("2001:db8::9", 7)))
+        far = [port for port in self.reactor.ports if port.sock.name == "far" and port.sent]
+        self.assertEqual([port.sock.family for port in far], [socket.AF_INET6])
+
+    def test_near_is_who_is_on_a_link_of_ours(self) -> None:
+        self.group._ttl = 1
+        hosts = ["fe80::8%eth0", "2001:db8::1", "fe80::8%eth9", "fe80::8", "2001:db8:1::1"]
+        self.assertEqual([self.group.is_near(host) for host in hosts], 2 * [True] + 3 * [False])
+
+    def test_addresses_that_mean_something_elsewhere_come_first(self) -> None:
+        self.assertEqual(
+            self.group.addresses(),
+            [WIRED.address, GLOBAL6.address, "fe80::7%eth0", "fe80::9%wlan1", LO.address],
+        )
+
+    def test_networks_are_those_that_mean_something_elsewhere(self) -> None:
+        self.assertEqual(self.group.networks(), ["192.168.1.0/24", "2001:db8::/64"])
+        for host, network in (
+            ("192.168.1.9", "192.168.1.0/24"),
+            ("2001:db8::9", "2001:db8::/64"),
+            ("fe80::8%eth0", "192.168.1.0/24"),
+            ("203.0.113.9", "192.168.1.0/24"),
+        ):
+            self.assertEqual(self.group.network_of(host), network)
+
+    def test_a_link_local_address_of_a_ticket_is_looked_for_on_every_interface(self) -> None:
+        for host in ("fe80::8", "fe80::8%wlan1", "fe80::8%en0"):
+            ways = self.group.ways_to(host)
+            self.assertEqual(set(ways), {"fe80::8%eth0", "fe80::8%wlan1"})
+        self.assertEqual(self.group.ways_to("fe80::8%wlan1")[0], "fe80::8%wlan1")
+        for host in ("192.168.1.8", "2001:db8::8", "host.example"):
+            self.assertEqual(self.group.ways_to(host), [host])
+
+    def test_an_ipv6_group_is_for_ipv6_alone(self) -> None:
+        self.reactor.ports.clear()
+        self.make("ff15::1")
+        self.assertEqual({port.sock.family for port in self.reactor.ports}, {socket.AF_INET6})
+        self.assertTrue(self.group.tell(b"hello"))
+        self.assertEqual(self.port_of(WIRED6).sent, [(b"hello", ("ff15::1", PORT + 1))])
+        self.assertFalse(self.group.broadcast(b"hello"))
+        self.assertFalse(self.group.reply(b"hello", PEER))
+
+    def test_where_the_host_has_no_ipv6_there_is_ipv4(self) -> None:
+        def receiver(group: str, port: int, interfaces: Any) -> FakeSocket:
+            if ":" in group:
+                raise SocketError(errno.EAFNOSUPPORT, "not here")
+            return self.receiver(group, port, interfaces)
+
+        self.patch(links_module, "group_receiver", receiver)
+        self.reactor.ports.clear()
+        self.make()
+        self.assertEqual({port.sock.family for port in self.reactor.ports}, {socket.AF_INET})
+        self.assertTrue(self.group.tell(b"hello"))
+        self.assertFalse(self.group.reply(b"hello", PEER6))
+
+    def test_where_ipv4_cannot_be_had_nothing_is_done_with_ipv6_alone(self) -> None:
+        def receiver(group: str, port: int, interfaces: Any) -> FakeSocket:
+            raise SocketError(errno.EADDRINUSE, "taken")
+
+        self.patch(links_module, "group_receiver", receiver)
+        self.assertRaises(SocketError, Group, self.reactor, GROUP, PORT, list)
 
 
 class ClosedGroupTests(GroupTestCase):

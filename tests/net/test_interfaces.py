@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from types import SimpleNamespace
 
@@ -15,8 +16,10 @@ from twistedp2p.net.interfaces import (
     UnknownInterface,
     changes,
     choose,
+    choose_present,
     is_container,
     present,
+    senders,
     usable,
 )
 
@@ -25,18 +28,26 @@ LO = "up,loopback,running"
 
 
 def listing(**devices: tuple[str, list[str]]) -> Listing:
-    """A host with these devices, name=(flags, IPv4 addresses); "_" in a name stands for "-"."""
+    """A host with these devices, name=(flags, addresses); "_" in a name stands for "-"."""
     named = {name.replace("_", "-"): device for name, device in devices.items()}
     numbers = {name: number for number, name in enumerate(named, 1)}
     return Listing(
-        {name: [v4(one) for one in there] + [mac()] for name, (_, there) in named.items()},
+        {name: [ip(one) for one in there] + [mac()] for name, (_, there) in named.items()},
         {name: SimpleNamespace(isup=True, flags=flags) for name, (flags, _) in named.items()},
         numbers.__getitem__,
     )
 
 
+def ip(address: str) -> SimpleNamespace:
+    return v6(address) if ":" in address else v4(address)
+
+
 def v4(address: str) -> SimpleNamespace:
     return SimpleNamespace(family=socket.AF_INET, address=address, netmask="255.255.255.0")
+
+
+def v6(address: str) -> SimpleNamespace:
+    return SimpleNamespace(family=socket.AF_INET6, address=address, netmask="ffff:ffff:ffff:ffff::")
 
 
 def mac() -> SimpleNamespace:
@@ -90,7 +101,7 @@ class UsableTests(SynchronousTestCase):
         self.assertEqual(names(found), ["eth0", "eth0"])
         self.assertEqual([one.address for one in found], ["10.0.0.5", "10.0.0.6"])
 
-    def test_an_interface_without_ipv4_is_left_out(self) -> None:
+    def test_an_interface_without_an_address_is_left_out(self) -> None:
         self.assertEqual(usable(listing(eth0=(LAN, []))), [])
 
     def test_an_interface_that_goes_while_we_look_is_left_out(self) -> None:
@@ -109,6 +120,69 @@ class UsableTests(SynchronousTestCase):
         loopbacks = [one for one in usable() if one.loopback]
         self.assertIn("127.0.0.1", [one.address for one in loopbacks])
         self.assertEqual(loopbacks[0].index, socket.if_nametoindex(loopbacks[0].name))
+
+
+class TwoFamiliesTests(SynchronousTestCase):
+    HOST = listing(
+        lo=(LO, ["127.0.0.1", "::1"]),
+        eth0=(LAN, ["2001:db8::5", "10.0.0.5", "fe80::5%eth0", "fd00::5"]),
+        wg0=("up,pointopoint,running,noarp,multicast", ["fd01::2"]),
+    )
+
+    def test_addresses_have_no_scope_and_hosts_have_one_where_it_is_needed(self) -> None:
+        there = present(self.HOST)
+        self.assertEqual(
+            [one.host for one in there],
+            ["10.0.0.5", "2001:db8::5", "fe80::5%eth0", "fd00::5", "fd01::2", "127.0.0.1"],
+        )
+        self.assertEqual(there[2].address, "fe80::5")
+        self.assertEqual([one.link_local for one in there], [False, False, True] + 3 * [False])
+
+    def test_every_ipv4_address_sends_and_one_of_ipv6_the_link_local_one(self) -> None:
+        sending = [one.host for one in senders(present(self.HOST))]
+        self.assertEqual(sending, ["10.0.0.5", "fe80::5%eth0", "fd01::2", "127.0.0.1"])
+
+    def test_networks_and_who_is_on_them(self) -> None:
+        _, world, link, *_ = present(self.HOST)
+        self.assertEqual(
+            [str(one.network) for one in (world, link)], ["2001:db8::/64", "fe80::/64"]
+        )
+        for one, host, reached in (
+            (world, "2001:db8::9", True),
+            (world, "2001:db8:1::9", False),
+            (world, "10.0.0.9", False),
+            (world, "fe80::9%eth0", False),
+            (link, "fe80::9%eth0", True),
+            (link, "fe80::9%wlan0", False),
+            (link, "fe80::9", False),
+        ):
+            self.assertEqual(one.reaches(ipaddress.ip_address(host)), reached, host)
+
+    def test_an_address_without_a_mask_is_a_network_of_its_own(self) -> None:
+        for family, address in ((socket.AF_INET, "10.0.0.1"), (socket.AF_INET6, "fd00::1")):
+            one = Interface("tun0", 2, address, None, False, family)
+            self.assertTrue(one.reaches(ipaddress.ip_address(address)))
+            self.assertEqual((one.network.num_addresses, one.broadcast), (1, None))
+
+    def test_broadcast_is_for_ipv4_networks_with_room_for_it(self) -> None:
+        for mask, everybody in (
+            ("255.255.255.0", "10.0.0.255"),
+            ("255.255.255.252", "10.0.0.7"),
+            ("255.255.255.254", None),
+        ):
+            self.assertEqual(Interface("eth0", 2, "10.0.0.5", mask, False).broadcast, everybody)
+        self.assertEqual([one.broadcast for one in present(self.HOST)[1:]], 5 * [None])
+
+    def test_an_ipv6_address_is_chosen_with_its_scope_or_without(self) -> None:
+        there = present(self.HOST)
+        for word in ("fe80::5", "fe80::5%eth0"):
+            self.assertEqual([one.host for one in choose([word], there)], ["fe80::5%eth0"])
+
+    def test_of_what_is_wanted_what_is_there_is_taken(self) -> None:
+        there = present(self.HOST)
+        self.assertEqual(names(choose_present(["wg0", "eth9"], there)), ["wg0"])
+        self.assertEqual(choose_present([], there), usable(self.HOST))
+        self.assertEqual(choose_present(["eth9"], there), [])
 
 
 class ContainerTests(SynchronousTestCase):

@@ -59,7 +59,7 @@ class FakeReactor(Clock):
 
 
 class FakePort:
-    """What listening gives, and what `file_listener` gives."""
+    """What listening gives, and each that `file_listeners` gives."""
 
     family = 2
 
@@ -98,6 +98,12 @@ class FakeGroup:
 
     def is_near(self, host: str) -> bool:
         return host.startswith("10.")
+
+    def on_link(self, host: str) -> bool:
+        return self.is_near(host)
+
+    def ways_to(self, host: str) -> list[str]:
+        return [host]
 
     def addresses(self) -> list[str]:
         return [self.address[0]]
@@ -157,7 +163,7 @@ class Lan:
         address = f"10.0.0.{len(self.nodes) + 1}", 40_000
         fakes = {
             "Group": lambda *_a, **_k: FakeGroup(self, address),
-            "file_listener": lambda *_a, **_k: FakePort(),
+            "file_listeners": lambda *_a, **_k: [FakePort()],
             "random": self.random,
         }
         with mock.patch.multiple(desk, **fakes):

@@ -443,7 +443,7 @@ class BeginningTests(SynchronousTestCase):
         self.addCleanup(self.instance.release)
         self.listener = FakePort()
         self.listener.close = mock.Mock()  # type: ignore[method-assign]
-        self.patch(desk, "file_listener", lambda *_a, **_k: self.listener)
+        self.patch(desk, "file_listeners", lambda *_a, **_k: [self.listener])
 
     def failing(self, **config: Any) -> ShareError:
         before = len(os.listdir("/proc/self/fd"))

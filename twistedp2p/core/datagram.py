@@ -23,6 +23,7 @@ anything else is refused.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import unicodedata
 
@@ -73,8 +74,9 @@ class Signed:
 
 
 def group_name(group: str, port: int) -> bytes:
-    """The group as it is signed: ``239.0.0.1:9392``."""
-    return f"{group}:{port}".encode("ascii")
+    """The group as it is signed: ``239.0.0.1:9392``, ``[ff15::1]:9392``."""
+    address = ipaddress.ip_address(group)
+    return (f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}").encode("ascii")
 
 
 def parse(data: bytes) -> Signed | str:

@@ -5,6 +5,7 @@ Every table keyed by what a stranger sends has a cap; the least recently used ro
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -142,6 +143,23 @@ class Buckets(Generic[K]):
             bucket = TokenBucket.full(self._rate, self._burst, now)
             self._table.put(key, bucket)
         return bucket.take(now)
+
+
+def counted_as(host: str, on_link: Callable[[str], bool] = lambda _: False) -> str:
+    """What an IP address counts as where something is limited for each address.
+
+    A host of IPv6 has a whole /64 to take its addresses from, so that counts as one. On our own
+    links the /64 is everybody's: there each address counts, as with IPv4, of which a host there
+    can take many, too; what is limited in all holds for him.
+
+    :param on_link: whether an address is on a network of ours.
+    """
+    if ":" not in host:
+        return host
+    address = ipaddress.IPv6Address(host)
+    if address.is_link_local or on_link(host):
+        return host
+    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
 
 
 KNOWN_ADDRESSES = 4096  # addresses whose guesses are counted

@@ -1,4 +1,4 @@
-"""The multicast group: DatagramProtocols on its two ports and on a sender for each interface.
+"""The multicast group: what is said to it, and what of all that comes is taken in.
 
 ::
 
@@ -14,33 +14,22 @@ multicast group (to an address of ours, or by broadcast) is said to be direct.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
 from typing import Any, Protocol
 
-import attrs
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.error import MessageLengthError
-from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from twistedp2p.core.closed import Envelope, OpenEnvelope, is_sealed
 from twistedp2p.core.datagram import BadDatagram, Signed, group_name, parse, verify
+from twistedp2p.core.families import Families, groups_of
 from twistedp2p.core.limits import Buckets, TokenBucket
-from twistedp2p.net.interfaces import Interface, changes
-from twistedp2p.net.sockets import (
-    SocketError,
-    far_sender,
-    group_receiver,
-    group_sender,
-    join,
-    wide_receiver,
-)
+from twistedp2p.core.roster import Address
+from twistedp2p.net.interfaces import Interface
+from twistedp2p.net.links import Links
+from twistedp2p.net.watch import Watch
 
-MAX_PACKET = 65_536  # bytes: Twisted cuts what is longer without a word
-TURN = 32_768  # bytes read of one socket before the others have their turn: some ms in a flood
 # An answer to a newcomer comes at 50 a second from one address, and a host may run several
 # nodes: 100 a second is what an honest address needs, and costs 1 % of a processor to check.
 ADDRESS_RATE, ADDRESS_BURST = 100.0, 300.0  # datagrams of one address
@@ -49,9 +38,9 @@ RESERVE = 0.5  # of ALL_BURST: kept for pinned keys
 PLAIN_RATE, PLAIN_BURST = 2.0, 10.0  # plain lines shown of one address
 PLAIN_ALL_RATE, PLAIN_ALL_BURST = 50.0, 200.0  # plain lines shown: addresses are easily made up
 TWIN_WINDOW = 0.3  # seconds in which the same plain line came over two interfaces
-WATCH_EVERY = 10.0  # seconds between looks at the interfaces
+# A link that comes and goes all the time must not have everybody answer hellos all the time.
+CHANGES_RATE, CHANGES_BURST = 1 / 30, 5.0  # changes of links that are told
 
-Address = tuple[str, int]  # IP address, UDP port
 _log = Logger()
 
 
@@ -73,45 +62,8 @@ class Listener(Protocol):
     def is_pinned(self, key: bytes) -> bool:
         """Whether that key is known from before."""
 
-
-class _Ear(DatagramProtocol):
-    """One socket."""
-
-    noisy = False
-
-    def __init__(self, heard: Callable[[bytes, Address, bool], None], direct: bool) -> None:
-        self._heard = heard
-        self._direct = direct
-
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """Called by Twisted for each datagram."""
-        self._heard(datagram, (addr[0], addr[1]), self._direct)
-
-
-@attrs.frozen
-class _Sender:
-    """The socket of one interface's address, once adopted by the reactor."""
-
-    interface: Interface
-    address: Address
-    port: Any
-
-    def write(self, data: bytes, address: Address) -> bool:
-        """Send; False when the system refuses."""
-        return _write(self.port, data, address)
-
-    def reaches(self, host: ipaddress.IPv4Address) -> bool:
-        """Whether `host` is on this interface's network."""
-        return host in self.interface.network
-
-
-def _write(port: Any, data: bytes, address: Address) -> bool:
-    try:
-        port.write(data, address)
-    except (OSError, MessageLengthError) as error:  # the latter is Twisted's EMSGSIZE
-        _log.debug("to {address}: {error}", address=address, error=error)
-        return False
-    return True
+    def links_changed(self) -> None:
+        """An interface came or went, or the host has slept: a good time to say hello."""
 
 
 class Group:
@@ -131,166 +83,103 @@ class Group:
         envelope: Envelope | None = None,
     ) -> None:
         self._reactor = reactor
-        self._group = group
         self._port = port
-        self._choose = interfaces
         self._ttl = ttl
-        self._interfaces = list(interfaces())
         self._envelope = envelope or OpenEnvelope(group_name(group, port))
-        self._senders: list[_Sender] = []
-        self._receivers: list[Any] = []
         self._listener: Listener | None = None
         self._addresses: Buckets[str] = Buckets(ADDRESS_RATE, ADDRESS_BURST)
         self._plain: Buckets[str] = Buckets(PLAIN_RATE, PLAIN_BURST)
         now = reactor.seconds()
         self._all = TokenBucket.full(ALL_RATE, ALL_BURST, now)
         self._all_plain = TokenBucket.full(PLAIN_ALL_RATE, PLAIN_ALL_BURST, now)
-        self._own: frozenset[Address] = frozenset()
+        self._changes = TokenBucket.full(CHANGES_RATE, CHANGES_BURST, now)
         self._last_plain: dict[tuple[Address, str], float] = {}
-        self._watch: Any = None
+        self._families = Families(now)
+        self._watch = Watch(reactor, self._look)
         self.dropped: Counter[str] = Counter()
-        with ExitStack() as opened:  # all, or none
-            self._sockets = [
-                opened.enter_context(closing(group_receiver(group, each, self._interfaces)))
-                for each in (port, port + 1)
-            ]
-            self._wide = opened.enter_context(closing(wide_receiver(port + 1)))
-            self._far_socket = opened.enter_context(closing(far_sender()))
-            opened.pop_all()
-        self._far: Any = None
+        self._links = Links(reactor, groups_of(group), port, interfaces, self._watch.soon, ttl)
 
     def start(self, listener: Listener) -> None:
         """Begin to listen. An interface that cannot send is left out, and tried at each look."""
         self._listener = listener
-        for sock in self._sockets:
-            self._receivers.append(self._adopt(sock, direct=False))
-        self._far = self._adopt(self._far_socket, direct=True)
-        self._receivers += [self._adopt(self._wide, direct=True), self._far]
-        for sock in (self._far_socket, self._wide):
-            sock.close()
-        for interface in self._interfaces:
-            self._add_sender(interface)
-        self._watch = self._reactor.callLater(WATCH_EVERY, self._look_at_interfaces)
+        self._links.start(self._heard)
+        self._watch.start()
 
-    def _adopt(self, sock: Any, *, direct: bool) -> Any:
-        ear = _Ear(self._heard, direct)
-        port = self._reactor.adoptDatagramPort(sock.fileno(), sock.family, ear, MAX_PACKET)
-        port.maxThroughput = TURN
-        return port
-
-    def _add_sender(self, interface: Interface) -> None:
-        try:
-            sock = group_sender(interface, self._ttl)
-        except SocketError as error:
-            _log.warn("{name}: {error}", name=interface.name, error=str(error))
-            return
-        port = self._adopt(sock, direct=True)
-        sock.close()
-        host = port.getHost()
-        self._senders.append(_Sender(interface, (host.host, host.port), port))
-        self._senders_changed()
-
-    def _senders_changed(self) -> None:
-        self._own = frozenset(sender.address for sender in self._senders)
-
-    def _look_at_interfaces(self) -> None:
-        """Take up interfaces that came, let go of those that went."""
-        self._watch = self._reactor.callLater(WATCH_EVERY, self._look_at_interfaces)
-        now = list(self._choose())
-        added, removed = changes([sender.interface for sender in self._senders], now)
-        for sender in [s for s in self._senders if s.interface in removed]:
-            self._senders.remove(sender)
-            self._senders_changed()
-            maybeDeferred(sender.port.stopListening)
-        for interface in now:
-            # All of them: a membership can be refused for a while, or be lost without a word.
-            self._join(interface)
-        for interface in added:
-            self._add_sender(interface)
-
-    def _join(self, interface: Interface) -> None:
-        for sock in self._sockets:
-            try:
-                join(sock, self._group, interface)
-            except SocketError as error:
-                _log.debug("{name}: {error}", name=interface.name, error=str(error))
+    def _look(self, woke: bool) -> None:
+        changed = self._links.look(woke)
+        if changed or woke:
+            now = self._reactor.seconds()
+            self._families.links_changed(now)
+            if self._listener is not None and self._changes.take(now):
+                self._listener.links_changed()
 
     def close(self) -> Deferred[Any]:
         """Let go of every socket."""
-        if self._watch is not None and self._watch.active():
-            self._watch.cancel()
-        ports = [*self._receivers, *(sender.port for sender in self._senders)]
-        for sock in (*self._sockets, self._wide, self._far_socket):
-            sock.close()
-        self._senders, self._receivers = [], []
-        return gatherResults([maybeDeferred(port.stopListening) for port in ports])
+        self._watch.stop()
+        return self._links.close()
 
     # -- out
 
     def addresses(self) -> list[str]:
-        """Our own addresses, those on a real network first."""
-        found = [sender.interface for sender in self._senders]
-        return [each.address for each in sorted(found, key=lambda each: each.loopback)]
+        """Our own addresses, the most useful to others first; the loopback's last."""
+        return self._links.addresses()
 
     def say(self, data: bytes) -> bool:
         """Send a line for people; False when no interface took it."""
         if not self._envelope.plain_allowed:
             return self.tell(data)
-        real = any(not sender.interface.loopback for sender in self._senders)
-        return self._send(
-            lambda sender: self._port + (1 if sender.interface.loopback and real else 0), data
-        )
+        real = any(not sender.interface.loopback for sender in self._links.senders)
+        return self._multicast(data, lambda one: self._port + (one.loopback and real))
 
     def tell(self, data: bytes) -> bool:
         """Send a message for nodes; False when no interface took it."""
-        return self._send(lambda _: self._port + 1, data)
+        return self._multicast(data, lambda _: self._port + 1)
 
-    def _send(self, port_of: Callable[[_Sender], int], data: bytes) -> bool:
-        data = self._envelope.seal(data)
-        # No short cut: every interface gets it.
-        taken = [sender.write(data, (self._group, port_of(sender))) for sender in self._senders]
-        return any(taken)
+    def _multicast(self, data: bytes, port_of: Callable[[Interface], int]) -> bool:
+        both = self._families.both(self._reactor.seconds())
+        return self._links.multicast(self._envelope.seal(data), port_of, both=both)
 
     def broadcast(self, data: bytes) -> bool:
-        """Send a message for nodes to all hosts of our networks; False when none took it.
+        """Send a message for nodes to all IPv4 hosts of our networks; False when none took it.
 
         Own broadcasts are not heard. Switches that filter multicast let them through.
         """
-        data = self._envelope.seal(data)
-        taken = [
-            sender.write(data, (everybody, self._port + 1))
-            for sender in self._senders
-            if (everybody := sender.interface.broadcast) is not None
-        ]
-        return any(taken)
+        return self._links.broadcast(self._envelope.seal(data), self._port + 1)
 
     def reply(self, data: bytes, address: Address) -> bool:
-        """Send to one node alone; False when no interface took it.
-
-        By the interface whose network it is on; by the routes of this host where it is on none.
-        """
-        data = self._envelope.seal(data)
-        host = ipaddress.IPv4Address(address[0])
-        near = [sender for sender in self._senders if sender.reaches(host)]
-        if any(sender.write(data, address) for sender in near):
-            return True
-        others = [sender for sender in self._senders if sender not in near]
-        by_route = self._far is not None and _write(self._far, data, address)
-        # A neighbour with another mask than ours is found by whoever tries on each interface.
-        return by_route or any(sender.write(data, address) for sender in others)
+        """Send to one node alone; False when no interface took it."""
+        return self._links.send(self._envelope.seal(data), address)
 
     def is_near(self, host: str) -> bool:
         """Whether a node of the group can be at `host`: on our networks, or behind a router.
 
         Sources are easily forged; that keeps our answers where the forger is, too.
         """
-        address = ipaddress.IPv4Address(host)
-        return self._ttl > 1 or any(sender.reaches(address) for sender in self._senders)
+        return self._ttl > 1 or self._links.reaches(host)
+
+    def networks(self) -> list[str]:
+        """The networks that we are on, but the loopback and link-local ones: "192.168.1.0/24"."""
+        return self._links.networks()
+
+    def network_of(self, host: str) -> str:
+        """Which of `networks` that host is on; the first for one that is behind a router, or ""."""
+        return self._links.network_of(host)
+
+    def on_link(self, host: str) -> bool:
+        """Whether `host` is on a network of ours."""
+        return self._links.reaches(host)
+
+    def ways_to(self, host: str) -> list[str]:
+        """A host as a ticket names it, as it can be reached from here.
+
+        The interface of a link-local address is its owner's: any of ours may be the one.
+        """
+        return self._links.ways_to(host)
 
     # -- in
 
     def _heard(self, data: bytes, address: Address, direct: bool) -> None:
-        if address in self._own:
+        if self._links.is_own(address):
             return
         now = self._reactor.seconds()
         if not self._addresses.take(address[0], now):
@@ -320,6 +209,8 @@ class Group:
         if isinstance(message, Signed):
             if self._may_verify(message, now):
                 if verify(message, self._envelope.group):
+                    if not direct:
+                        self._families.heard(message.key, ":" in address[0], now)
                     self._listener.signed_heard(message, address, direct)
                 else:
                     self.dropped["a wrong signature"] += 1

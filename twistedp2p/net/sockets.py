@@ -8,7 +8,11 @@ it duplicates the descriptor, so whoever made the socket closes it after that.
     wide_receiver    UDP (all addresses, port): what comes to an address of ours, or by broadcast
     group_sender     UDP (address of one interface, any port): sends to the group, hears replies
     far_sender       UDP (all addresses, any port): the kernel chooses the way, by its routes
-    file_listener    TCP (all addresses, port)
+    file_listeners   TCP (all addresses, port), one for each family
+
+Those of IPv6 are for IPv6 alone. A group of link scope cannot be bound to but on one interface, so
+the group's receiver is bound to all addresses there, tells with each datagram where it was sent
+to (IPV6_PKTINFO), and is the wide one, too.
 """
 
 from __future__ import annotations
@@ -27,10 +31,14 @@ from twistedp2p.net.interfaces import Interface
 
 _IP_MULTICAST_ALL: int = getattr(socket, "IP_MULTICAST_ALL", 49)  # linux/in.h; not in Python
 _IP_UNICAST_IF: int = getattr(socket, "IP_UNICAST_IF", 50)  # likewise
+_IPV6_MULTICAST_ALL: int = getattr(socket, "IPV6_MULTICAST_ALL", 29)  # linux/in6.h
+_IPV6_UNICAST_IF: int = getattr(socket, "IPV6_UNICAST_IF", 76)  # likewise
+_PORT_TRIES = 8  # free ports of IPv4 that are tried for IPv6, too
 _RECEIVER_BUFFER = 4 * 1024 * 1024  # bytes; the usual default holds 92 datagrams of 1,200 bytes
 _SENDER_BUFFER = 1024 * 1024  # bytes
 _BACKLOG = 128  # connections that wait to be accepted
 _NOT_A_MEMBER = {errno.EADDRNOTAVAIL, errno.ENODEV}
+_NO_SUCH_FAMILY = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}  # IPv6 may be absent, or switched off
 
 _log = Logger()
 
@@ -56,16 +64,23 @@ def group_receiver(
 
     Plain scripts that set SO_REUSEADDR can listen to the same port at the same time.
 
-    :param group: an IPv4 multicast address.
+    :param group: a multicast address of IPv4 or IPv6; only interfaces of its family count.
     :param port: 1 to 65,535.
+    :param interfaces: where to join; there may be none yet.
     :param skipped: told of each interface that cannot join; the others are joined all the same.
-    :raises SocketError: the port is held by a program that does not share it, or no interface at
-        all could join.
+    :raises SocketError: the port is held by a program that does not share it, or the host has
+        nothing of that family.
     """
-    with _opening(socket.AF_INET, socket.SOCK_DGRAM, f"listen to {group}", port) as sock:
+    family = family_of(group)
+    with _opening(family, socket.SOCK_DGRAM, f"listen to {group}", port) as sock:
         _share(sock)
-        sock.bind((group, port))
-        _join_all(sock, group, interfaces, skipped)
+        sock.bind(("::" if family == socket.AF_INET6 else group, port))
+        for interface in interfaces:
+            if interface.family == family:
+                try:
+                    join(sock, group, interface)
+                except SocketError as error:
+                    skipped(interface, error)
     return sock
 
 
@@ -83,14 +98,14 @@ def wide_receiver(port: int) -> socket.socket:
     return sock
 
 
-def far_sender() -> socket.socket:
+def far_sender(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
     """A non-blocking UDP socket for whoever is on no network of ours: the routing table decides.
 
-    :raises SocketError: the system refuses.
+    :raises SocketError: the host has nothing of that family.
     """
-    with _opening(socket.AF_INET, socket.SOCK_DGRAM, "send") as sock:
+    with _opening(family, socket.SOCK_DGRAM, "send") as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SENDER_BUFFER)
-        sock.bind(("0.0.0.0", 0))  # noqa: S104 - answers come to the address of the way taken
+        sock.bind(("", 0))  # answers come to the address of the way taken
     return sock
 
 
@@ -100,40 +115,59 @@ def group_sender(interface: Interface, ttl: int = 1) -> socket.socket:
     To groups, to hosts (on this interface, whatever the routing table says) and by broadcast. Its
     port is any free one; replies to it arrive on it. What it sends to a group, this host hears too.
 
-    :param ttl: how many routers a datagram may pass, plus one: 0 (this host) to 255.
-    :raises SocketError: the address or the interface is not there (any more).
+    :param ttl: how many routers a datagram to a group may pass, plus one: 0 (this host) to 255.
+    :raises SocketError: the address or the interface is not there (any more), or not yet.
     """
     purpose = f"send through {interface.name} from {interface.address}"
     with _opening(interface.family, socket.SOCK_DGRAM, purpose) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SENDER_BUFFER)
-        # Without an interface the kernel asks the routing table: no route, no datagram.
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _ip_mreqn("0.0.0.0", interface))  # noqa: S104
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        # Where two interfaces are on one network, or a neighbour's mask is not ours, the routing
-        # table would take another way, or none.
-        sock.setsockopt(socket.IPPROTO_IP, _IP_UNICAST_IF, struct.pack("!I", interface.index))
-        sock.bind((interface.address, 0))
+        # Without an interface the kernel asks the routing table: no route, no datagram. Where two
+        # interfaces are on one network, or a neighbour's mask is not ours, it would send to hosts
+        # another way, or none.
+        (_keep_to_ipv6 if interface.ipv6 else _keep_to_ipv4)(sock, interface, ttl)
     return sock
 
 
-def file_listener(port: int, *, fallback: bool) -> socket.socket:
-    """A non-blocking listening TCP socket on all IPv4 addresses.
+def _keep_to_ipv4(sock: socket.socket, interface: Interface, ttl: int) -> None:
+    through = _ip_mreqn("0.0.0.0", interface)  # noqa: S104
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, through)
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
+    sock.setsockopt(socket.IPPROTO_IP, _IP_UNICAST_IF, struct.pack("!I", interface.index))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    sock.bind((interface.address, 0))
 
-    Groups are IPv4 so far, and what is limited per address means nothing where a host has as many
-    as it likes. A port taken on one address, or by a socket of both families, counts as taken.
+
+def _keep_to_ipv6(sock: socket.socket, interface: Interface, ttl: int) -> None:
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, interface.index)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, ttl)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 1)
+    sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_UNICAST_IF, struct.pack("!I", interface.index))
+    sock.bind((interface.address, 0, 0, interface.index if interface.link_local else 0))
+
+
+def file_listeners(port: int, *, fallback: bool) -> list[socket.socket]:
+    """Non-blocking listening TCP sockets on all addresses, at one port.
+
+    That of IPv4, and that of IPv6 where the host has it. A port taken on one address counts as
+    taken.
 
     :param port: 0 to 65,535; 0 for any free one.
     :param fallback: take any free port when `port` is taken.
     :raises SocketError: the port is taken and `fallback` is false, or may not be used.
     """
-    try:
-        return _listener(port)
-    except SocketError as error:
-        if not fallback or error.errno != errno.EADDRINUSE:
-            raise
-    return _listener(0)
+    ports = [port, *[0] * (_PORT_TRIES if fallback or not port else 0)]
+    while True:
+        try:
+            return _listeners(ports.pop(0))
+        except SocketError as error:
+            if not ports or error.errno != errno.EADDRINUSE:
+                raise
+
+
+def family_of(address: str) -> socket.AddressFamily:
+    """The family of an IP address as people write it."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def join(sock: socket.socket, group: str, interface: Interface) -> None:
@@ -143,7 +177,12 @@ def join(sock: socket.socket, group: str, interface: Interface) -> None:
         memberships (net.ipv4.igmp_max_memberships, 20) is reached.
     """
     try:
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, _ip_mreqn(group, interface))
+        if interface.ipv6:
+            member = _ipv6_mreq(group, interface)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, member)
+        else:
+            member = _ip_mreqn(group, interface)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise _sentence(error, f"join {group} on {interface.name}") from error
@@ -155,7 +194,12 @@ def leave(sock: socket.socket, group: str, interface: Interface) -> None:
     :raises SocketError: the system refuses for any other reason.
     """
     try:
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_DROP_MEMBERSHIP, _ip_mreqn(group, interface))
+        if interface.ipv6:
+            member = _ipv6_mreq(group, interface)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_LEAVE_GROUP, member)
+        else:
+            member = _ip_mreqn(group, interface)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_DROP_MEMBERSHIP, member)
     except OSError as error:
         if error.errno not in _NOT_A_MEMBER:
             raise _sentence(error, f"leave {group} on {interface.name}") from error
@@ -167,33 +211,28 @@ def _share(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVER_BUFFER)
     # Linux hands over whatever any process of the host has joined, unless told otherwise.
-    sock.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
 
 
-def _join_all(
-    sock: socket.socket,
-    group: str,
-    interfaces: Sequence[Interface],
-    skipped: Callable[[Interface, SocketError], object],
-) -> None:
-    """Join on each interface that lets us; raise the last refusal when none did."""
-    refusal = SocketError(errno.ENODEV, f"there is no interface on which to join {group}")
-    joined = 0
-    for interface in interfaces:
-        try:
-            join(sock, group, interface)
-            joined += 1
-        except SocketError as error:
-            refusal = error
-            skipped(interface, error)
-    if not joined:
-        raise refusal
+def _listeners(port: int) -> list[socket.socket]:
+    ipv4 = _listener(socket.AF_INET, port)
+    try:
+        return [ipv4, _listener(socket.AF_INET6, ipv4.getsockname()[1])]
+    except SocketError as error:
+        if error.errno in _NO_SUCH_FAMILY:
+            return [ipv4]
+        ipv4.close()
+        raise
 
 
-def _listener(port: int) -> socket.socket:
-    with _opening(socket.AF_INET, socket.SOCK_STREAM, "serve files", port) as sock:
+def _listener(family: socket.AddressFamily, port: int) -> socket.socket:
+    with _opening(family, socket.SOCK_STREAM, "serve files", port) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("0.0.0.0", port))  # noqa: S104 - peers are elsewhere
+        sock.bind(("", port))  # peers are elsewhere
         sock.listen(_BACKLOG)  # two that start at once both bind; one of them is refused here
     return sock
 
@@ -208,6 +247,11 @@ def _ip_mreqn(group: str, interface: Interface) -> bytes:
     )
 
 
+def _ipv6_mreq(group: str, interface: Interface) -> bytes:
+    """struct ipv6_mreq of RFC 3493, section 5.2: the group, the interface's index."""
+    return socket.inet_pton(socket.AF_INET6, group) + struct.pack("@I", interface.index)
+
+
 @contextmanager
 def _opening(
     family: socket.AddressFamily, kind: socket.SocketKind, purpose: str, port: int = 0
@@ -217,6 +261,8 @@ def _opening(
         sock = socket.socket(family, kind)
         try:
             sock.setblocking(False)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             yield sock
         except BaseException:
             sock.close()

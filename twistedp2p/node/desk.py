@@ -37,7 +37,7 @@ from twistedp2p.core.events import (
     Renamed,
     Said,
 )
-from twistedp2p.core.limits import CappedTable, TokenBucket
+from twistedp2p.core.limits import CappedTable, TokenBucket, counted_as
 from twistedp2p.core.names import clean_line, clean_name, clean_nick, fingerprint, look_alike
 from twistedp2p.core.roster import MAX_PEERS, Address, Arrival, Peer, Pin, Roster
 from twistedp2p.core.ticket import Ticket
@@ -47,10 +47,10 @@ from twistedp2p.disk.shelf import open_file
 from twistedp2p.disk.store import Store
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.group import Group
-from twistedp2p.net.interfaces import Interface, choose
+from twistedp2p.net.interfaces import Interface, choose, choose_present
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.net.serve import FileService, Limits
-from twistedp2p.net.sockets import SocketError, file_listener
+from twistedp2p.net.sockets import SocketError, file_listeners
 from twistedp2p.net.tls import NodeTLS
 from twistedp2p.node.feeds import Feeds
 from twistedp2p.node.memory import Notes
@@ -141,12 +141,13 @@ class Node:
     def _take_ports(self, opened: ExitStack) -> None:
         config = self.config
         try:
-            self._listening = file_listener(
+            self._listening = file_listeners(
                 config.port + 1 if config.file_port is None else config.file_port,
                 fallback=config.file_port is None,
             )
-            opened.callback(self._listening.close)
-            self.file_port: int = self._listening.getsockname()[1]
+            for sock in self._listening:
+                opened.callback(sock.close)
+            self.file_port: int = self._listening[0].getsockname()[1]
             self._group = Group(
                 self._reactor, config.group, config.port, self._interfaces, ttl=config.ttl
             )
@@ -169,11 +170,11 @@ class Node:
         return waiting
 
     def _interfaces(self) -> list[Interface]:
+        if self._ports:  # each was there at the start, and may come back
+            return choose_present(self.config.interfaces)
         try:
             return choose(self.config.interfaces)
         except ValueError as error:
-            if self._ports:  # it was there at the start, and may come back
-                return []
             raise ShareError("{why}", Exit.NO_INTERFACE, why=error) from error
 
     def _assemble(self) -> None:
@@ -225,7 +226,14 @@ class Node:
             nick=lambda: self.nick,
         )
         tls = NodeTLS(self._instance.private_key)
-        self._service = FileService(tls, self.key, self._shares, reactor, config.limits)
+        self._service = FileService(
+            tls,
+            self.key,
+            self._shares,
+            reactor,
+            config.limits,
+            count_as=lambda host: counted_as(host, self._group.on_link),
+        )
         self._transfers = Transfers(
             Fetcher(reactor, tls, self.key, self._in_thread),
             self._courses,
@@ -249,13 +257,10 @@ class Node:
 
     def start(self) -> None:
         """Listen, say hello, watch the offered files."""
-        sock = self._listening
-        self._ports.append(
-            self._reactor.adoptStreamPort(
-                sock.fileno(), sock.family, self._service.listening_factory()
-            )
-        )
-        sock.close()
+        factory = self._service.listening_factory()
+        for sock in self._listening:
+            self._ports.append(self._reactor.adoptStreamPort(sock.fileno(), sock.family, factory))
+            sock.close()
         self._group.start(self)
         self._presence.start()
         self._shares.start()
@@ -410,8 +415,8 @@ class Node:
         ]
         if len(offers) == 1:
             return self.get(offers[0], ticket.password, folder)
-        address = [(ticket.host, ticket.port)]
-        return self._transfers.get(name, ticket.password, address, None, folder)
+        addresses = [(host, ticket.port) for host in self._group.ways_to(ticket.host)]
+        return self._transfers.get(name, ticket.password, addresses, None, folder)
 
     def _owner_changed(self, host: str, port: int, key: bytes) -> bool:
         now_ms = int(self._wall() * 1000)
@@ -430,7 +435,7 @@ class Node:
         if peer is None or not peer.files:
             return []
         hosts = dict.fromkeys(address[0] for address in peer.addresses)
-        return [(host, peer.files) for host in hosts]
+        return [(host, peer.files) for host in sorted(hosts, key=lambda host: ":" in host)]
 
     def _address_of(self, key: bytes) -> Address | None:
         peer = self._roster.peer(key)
@@ -453,6 +458,10 @@ class Node:
     def is_pinned(self, key: bytes) -> bool:
         """Whether that key is known from before."""
         return key in self._roster.pins
+
+    def links_changed(self) -> None:
+        """An interface came or went, or the host has slept."""
+        self._presence.hello()
 
     def plain_heard(self, text: str, address: Address) -> None:
         """Plain text of a script: shown as what it is."""

@@ -62,14 +62,23 @@ class Presence:
 
     def start(self) -> None:
         """Say hello, and go on with beacons."""
+        self.hello()
+
+    def hello(self) -> None:
+        """Say hello (once more: the network has changed)."""
+        self._cancel(*self._hellos)
         self._hellos = [self._clock.callLater(at, self._send, "hello") for at in HELLO_AT[1:]]
         self._send("hello")
 
-    def stop(self) -> None:
-        """Say goodbye."""
-        for call in (*self._hellos, self._next):
+    @staticmethod
+    def _cancel(*calls: IDelayedCall | None) -> None:
+        for call in calls:
             if call is not None and call.active():
                 call.cancel()
+
+    def stop(self) -> None:
+        """Say goodbye."""
+        self._cancel(*self._hellos, self._next)
         self._tell("bye", "{}")
 
     def _send(self, kind: str = "beacon") -> None:
