@@ -41,6 +41,6 @@ class HybridClock:
         """A stamp was heard; False when it is too far ahead to be followed, or to order by."""
         if stamp > now + FOLLOWED_MOST:
             return False
-        if stamp > self.read(now):
+        if stamp >= self.read(now):
             self._last, self._at = stamp, now
         return True
