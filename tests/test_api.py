@@ -16,6 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from twistedp2p.api import Chat, Exit, FileServer, ShareError, fetch_file, join_chat, serve_files
+from twistedp2p.core.codes import make_code
 
 HOST = "127.0.0.1"
 GROUP = "239.0.0.1"
@@ -175,10 +176,12 @@ class FileTests(ApiTestCase):
 
 
 class ChatTests(ApiTestCase):
-    def join(self, port: int, nick: str) -> tuple[Chat, list[tuple[str, str]]]:
+    def join(
+        self, port: int, nick: str, code: str | None = None
+    ) -> tuple[Chat, list[tuple[str, str]]]:
         heard: list[tuple[str, str]] = []
         chat = join_chat(
-            reactor, GROUP, port, lambda who, text: heard.append((who, text)), nick, [HOST]
+            reactor, GROUP, port, lambda who, text: heard.append((who, text)), nick, [HOST], code
         )
         self.addCleanup(chat.leave)
         return chat, heard
@@ -190,6 +193,23 @@ class ChatTests(ApiTestCase):
         bob.say("hello alice")
         await self.until(lambda: to_alice and to_bob)
         self.assertEqual((to_alice, to_bob), ([("bob", "hello alice")], [("alice", "hello bob")]))
+
+    async def test_in_a_closed_group_only_who_has_the_code_hears(self) -> None:
+        port, code = free_port(), make_code()
+        alice, to_alice = self.join(port, "alice", code)
+        bob, to_bob = self.join(port, "bob", code.upper())
+        eve, to_eve = self.join(port, "eve")
+        eve.say("anybody here?")
+        alice.say("among ourselves")
+        await self.until(lambda: to_bob)
+        bob.say("yes")
+        await self.until(lambda: to_alice)
+        self.assertEqual((to_alice, to_bob), ([("bob", "yes")], [("alice", "among ourselves")]))
+        self.assertEqual(to_eve, [])
+
+    async def test_a_code_that_is_none_leaves_nothing_behind(self) -> None:
+        self.assertRaises(ShareError, self.join, free_port(), "alice", "monpass")
+        self.nothing_is_left()
 
     async def test_a_ten_line_script_hears_and_is_heard(self) -> None:
         port = free_port()

@@ -17,6 +17,7 @@ from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p import service, tap
+from twistedp2p.core.codes import make_code
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.disk.instance import claim
 from twistedp2p.tap import Options
@@ -102,6 +103,28 @@ class ValuesTests(OptionsTestCase):
         """Attack 46: every user of the host can read a command line."""
         for option in ("--password=x", "--pass=x"):  # short for --password-file, to getopt
             self.assertEqual(self.refused(option)[0], Exit.NO_INPUT)
+
+    def test_a_closed_group_is_joined_by_a_file_with_its_code(self) -> None:
+        """Attack 46: the code itself cannot be given as an option."""
+        code = make_code()
+        path = self.file("code", code.encode())
+        os.chmod(path, 0o600)
+        self.assertEqual(self.options("-c", path)["group-code-file"], Path(path))
+        self.assertEqual(self.options()["group-code-file"], None)
+        relative = self.options("--group-code-file", os.path.relpath(path))["group-code-file"]
+        self.assertTrue(relative.is_absolute() and relative.samefile(path))
+        self.assertEqual(self.refused("--group-code", code)[0], Exit.NO_INPUT)
+
+    def test_a_file_that_holds_no_code_is_refused_in_a_sentence(self) -> None:
+        missing = self.refused("-c", str(self.folder / "missing"))
+        self.assertEqual(missing[0], Exit.NO_INPUT)
+        thought_up = self.file("code", b"our secret room")
+        os.chmod(thought_up, 0o600)
+        code, sentence = self.refused("-c", thought_up)
+        self.assertEqual(code, Exit.NO_INPUT)
+        self.assertIn("whoever captures one datagram can try them all out", sentence)
+        os.chmod(thought_up, 0o644)
+        self.assertIn("chmod 600", self.refused("-c", thought_up)[1])
 
     def test_the_version_is_ours(self) -> None:
         shown = io.StringIO()

@@ -232,10 +232,12 @@ def join_chat(
     heard: Callable[[str, str], object],
     nick: str | None = None,
     interfaces: Iterable[str] = (),
+    code: str | None = None,
 ) -> Chat:
     """Join the chat of a group; `heard(who, text)` is called for each line of the others.
 
-    `who` is a nick, or the address of a script that only sends plain text. Raises `ShareError`.
+    `who` is a nick, or the address of a script that only sends plain text. With a `code`, as
+    `p2pshare code` makes it, the group is the closed one of those who have it. Raises `ShareError`.
     """
 
     def tell(event: Event) -> None:
@@ -247,6 +249,7 @@ def join_chat(
         port=port,
         interfaces=list(interfaces),
         nick=default_nick() if nick is None else clean_nick(nick),
+        code=code,
     )
     with ExitStack() as opened:
         instance = _place(opened)

@@ -78,6 +78,7 @@ def make_node(reactor: Any, options: Mapping[str, Any], instance: Instance) -> N
         download_folder=options["download-dir"],
         file_port=options["file-port"],
         ttl=options["ttl"],
+        code=options["group-code-file"],
         **({} if options["nick"] is None else {"nick": options["nick"]}),
     )
     return Node(reactor, config, instance)

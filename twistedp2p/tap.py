@@ -19,6 +19,7 @@ from twisted.python import usage
 
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.names import clean_nick
+from twistedp2p.disk.code_file import read_codes
 from twistedp2p.disk.instance import Instance, claim, default_state_folder
 from twistedp2p.disk.shelf import open_file
 from twistedp2p.face.terminal import choose_mode
@@ -58,6 +59,7 @@ class Options(usage.Options):
         ["download-dir", "d", None, "Folder for what you get (default: the current one)."],
         ["file-port", "f", None, "TCP port for files (default: port + 1, or any free one)."],
         ["password-file", None, None, "File whose first line is the password of --offer."],
+        ["group-code-file", "c", None, "File with the code that closes the group (p2pshare code)."],
         ["menu", "m", "auto", "auto, always, never, or plain (lines only)."],
         ["ttl", None, "1", "Routers that datagrams may pass, plus one (0: stay on this host)."],
     ]
@@ -68,6 +70,7 @@ class Options(usage.Options):
             "state-dir": usage.CompleteDirs(),
             "download-dir": usage.CompleteDirs(),
             "password-file": usage.CompleteFiles(),
+            "group-code-file": usage.CompleteFiles(),
             "offer": usage.CompleteFiles(),
             "menu": usage.CompleteList(list(MENUS)),
         }
@@ -121,6 +124,7 @@ class Options(usage.Options):
         if self["nick"] is not None:
             self["nick"] = clean_nick(self["nick"])
         self["password"] = self._read_password()
+        self._check_code_file()
         self["offers"] = [self._check_offer(path) for path in self["offers"]]
         if self.parent is not None and self.parent.get("pidfile") == TWISTD_PID:
             self.parent["pidfile"] = ""  # `makeService` finds a place for it
@@ -166,6 +170,15 @@ class Options(usage.Options):
         except ShareError as error:
             fail(error)
         return whole
+
+    def _check_code_file(self) -> None:
+        if self["group-code-file"] is None:
+            return
+        self["group-code-file"] = Path(self["group-code-file"]).expanduser().absolute()
+        try:
+            read_codes(self["group-code-file"])
+        except ShareError as error:
+            fail(error)
 
     def _read_password(self) -> str:
         path = self["password-file"]

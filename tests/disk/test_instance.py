@@ -1,10 +1,12 @@
 """Slots, identities, and what is said when there is none to be had."""
 
+import errno
 import os
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import (
@@ -23,6 +25,7 @@ from twistedp2p.disk.instance import claim, default_state_folder
 HOLDER = """
 import sys
 from pathlib import Path
+from unittest import mock
 from twistedp2p.disk.instance import claim
 
 instance = claim(Path(sys.argv[1]))
@@ -223,3 +226,41 @@ class IdentityTests(InstanceTests):
         instance = self.hold()
         self.addCleanup(instance.release)
         self.assertNotIn("private_key", repr(instance))
+
+
+class MemoryTests(InstanceTests):
+    def setUp(self):
+        super().setUp()
+        self.instance = self.hold()
+        self.addCleanup(self.instance.release)
+
+    def test_each_closed_group_has_a_memory_of_its_own(self):
+        """Attack 36: what was said in one must not be repeated in another."""
+        one, other = map(self.instance.database_of, ("aa", "bb"))
+        self.assertEqual(len({one, other, self.instance.database}), 3)
+        self.assertEqual({one.parent, other.parent}, {self.instance.folder})
+
+    def test_a_group_with_another_code_remembers_what_it_did(self):
+        one = self.instance.database_of("aa")
+        one.write_text("memory")
+        for old, new in (("aa", "bb"), ("bb", "cc"), ("cc", "aa")):
+            self.instance.same_memory(old, new)
+            self.assertEqual(self.instance.database_of(new), one)
+        self.assertEqual(one.read_text(), "memory")
+
+    def test_memories_of_two_groups_are_never_mixed(self):
+        for name in ("aa", "bb"):
+            self.instance.database_of(name).write_text(name)
+        self.instance.same_memory("aa", "bb")
+        self.assertEqual(self.instance.database_of("bb").read_text(), "bb")
+
+    def test_without_a_memory_there_is_none_to_keep(self):
+        self.instance.same_memory("aa", "bb")
+        self.assertEqual(self.instance.database_of("bb").name, "closed-bb.db")
+
+    def test_a_disk_that_refuses_is_a_sentence(self):
+        self.instance.database_of("aa").write_text("memory")
+        refusal = OSError(errno.ENOSPC, "No space left on device")
+        with mock.patch.object(Path, "symlink_to", side_effect=refusal):
+            error = self.assertRaises(ShareError, self.instance.same_memory, "aa", "bb")
+        self.assertIn("No space left", str(error))

@@ -73,6 +73,7 @@ class Desk:
         self.key = OWN_KEY
         self.config = SimpleNamespace(group="239.0.0.1", port=9392)
         self.nick = "me"
+        self.closed = False
         self.done = []
         self.own = []
         self.own_asked = []  # how many of them at most, each time

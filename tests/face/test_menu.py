@@ -74,6 +74,12 @@ class StartTests(MenuCase):
         )
         self.assert_at_top()
 
+    def test_a_closed_group_is_said_to_be_closed(self):
+        self.desk.closed = True
+        menu = Menu(self.desk, self.screen, lambda text: text, self.leave)
+        menu.start()
+        self.assertIn(") in the CLOSED group 239.0.0.1", self.screen.shown[0])
+
     def test_it_speaks_french(self):
         menu = Menu(self.desk, self.screen, translations({"LANG": "fr_FR.UTF-8"}), self.leave)
         menu.start()
@@ -335,6 +341,12 @@ class OfferTests(MenuCase):
         self.type("n")
         self.assertEqual(self.desk.done, [("offer", "/tmp/a.txt", " my pass ", False)])
         self.assert_at_top()
+
+    def test_a_ticket_said_in_a_closed_group_is_for_its_members(self):
+        self.desk.closed = True
+        self.type("4", "/tmp/a.txt", "my pass")
+        self.assertIn("Everybody in it could then get the file", self.screen.question)
+        self.assertNotIn("network", self.screen.question)
 
     def test_what_the_group_was_told_and_the_ticket_are_shown(self):
         self.type("4 /tmp/a.txt", "monpass", "")
@@ -669,6 +681,11 @@ class BottomTests(MenuCase):
         self.assertEqual(len(lines), 6)
         self.assertIn("4 offer", lines[-2])
         self.assertEqual(lines[-1], "here: 3 · offers: 0 · transfers: 0")
+
+    def test_it_says_that_a_group_is_closed(self):
+        self.desk.closed = True
+        lines, _ = self.menu.bottom(self.desk.status())
+        self.assertEqual(lines[-1], "closed group · here: 3 · offers: 0 · transfers: 0")
 
     def test_nicks_offers_and_own_offers_can_be_completed(self):
         self.desk.own = [offer("old.txt", OWN_KEY)]

@@ -18,7 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p.core import body
 from twistedp2p.core.catalogue import Offer
-from twistedp2p.core.datagram import Signed, Signer, group_name, parse
+from twistedp2p.core.closed import Envelope
+from twistedp2p.core.datagram import MAX_DATAGRAM, Signed, Signer, group_name, parse
 from twistedp2p.core.events import Event, Said
 from twistedp2p.core.feed import Heads
 from twistedp2p.core.roster import Address, Beacon
@@ -79,8 +80,9 @@ class FakePort:
 class FakeGroup:
     """One node's place on the `Lan`: what `net.group.Group` is elsewhere."""
 
-    def __init__(self, lan: Lan, address: Address) -> None:
+    def __init__(self, lan: Lan, address: Address, envelope: Envelope) -> None:
         self.lan = lan
+        self.envelope = envelope
         self.address = address
         self.dropped: Counter[str] = Counter()
         self.sent: list[tuple[float, str]] = []  # (seconds, kind) of each datagram
@@ -121,13 +123,13 @@ class FakeGroup:
         return self._send(data, address)
 
     def _send(self, data: bytes, to: Address | None, *, direct: bool = False) -> bool:
-        assert len(data) <= 1200
+        assert len(data) <= MAX_DATAGRAM
         if self.refuses:
             return False
         message = parse(data)
         assert isinstance(message, Signed)
         self.sent.append((self.lan.reactor.seconds(), message.kind))
-        self.lan.carry(data, self.address, to, direct=direct)
+        self.lan.carry(self.envelope.seal(data), self.address, to, direct=direct)
         return True
 
     def count(self, kind: str, since: float = 0.0) -> int:
@@ -162,7 +164,7 @@ class Lan:
         folder.mkdir(exist_ok=True)
         address = f"10.0.0.{len(self.nodes) + 1}", 40_000
         fakes = {
-            "Group": lambda *_a, **_k: FakeGroup(self, address),
+            "Group": lambda *_a, envelope, **_k: FakeGroup(self, address, envelope),
             "file_listeners": lambda *_a, **_k: [FakePort()],
             "random": self.random,
         }
@@ -231,8 +233,14 @@ class Lan:
         self.reactor.callLater(wait, self._arrive, data, source, group, direct)
 
     def _arrive(self, data: bytes, source: Address, group: FakeGroup, direct: bool) -> None:
-        message = parse(data)
-        if isinstance(message, Signed) and group in self.groups:
+        if group not in self.groups:
+            return
+        opened = group.envelope.open(data)
+        if opened is None:
+            group.listener.sealed_heard()
+            return
+        message = parse(opened)
+        if isinstance(message, Signed):
             group.listener.signed_heard(message, source, direct)
 
     # -- what a test asks

@@ -177,6 +177,18 @@ class OfferingTests(SharesTestCase):
         served = self.shares.find(offered.offer.id)
         self.assertEqual(served.prs, quick_stretch(PUBLIC_PASSWORD, ME, offered.offer.id))
 
+    def test_a_public_offer_of_a_closed_group_is_for_members(self) -> None:
+        """Attack 9: whoever knows owner and name has no password for it."""
+        code = b"1"
+        self.shares._public_prs = lambda owner, offer: code + owner + offer
+        public, other = self.offer(self.file(), public=True), self.offer(self.file("b.jpg"))
+        self.assertEqual(self.shares.find(public.offer.id).prs, b"1" + ME + public.offer.id)
+        code = b"2"
+        self.shares.renew_public()
+        self.assertEqual(self.shares.find(public.offer.id).prs, b"2" + ME + public.offer.id)
+        expected = quick_stretch("secret", ME, other.offer.id)
+        self.assertEqual(self.shares.find(other.offer.id).prs, expected)
+
     def test_another_file_of_the_same_name_gets_a_number(self) -> None:
         self.offer(self.file())
         offered = self.offer(self.file("other/a.jpg"))

@@ -143,6 +143,20 @@ class BelievingTests(TransfersTestCase):
         self.transfers.get("a.jpg", "", [("10.0.0.9", 1)], offer)
         self.assertEqual(self.order().password, PUBLIC_PASSWORD)
 
+    def test_a_public_offer_of_a_closed_group_needs_membership(self) -> None:
+        """Attack 9: what its owner expects is made of the group's code, not of a known word."""
+        self.transfers._public_prs = lambda owner, offer: owner[:16] + offer
+        offer = Offer(OWNER, "a.jpg", 7, DIGEST, True)
+        self.transfers.get("a.jpg", "", [("10.0.0.9", 1)], offer)
+        wanted = offer.id, OWNER[:16] + offer.id
+        self.assertEqual(self.successResultOf(self.order().stretched(OWNER)), wanted)
+
+    def test_a_password_is_a_password_in_a_closed_group_too(self) -> None:
+        self.transfers._public_prs = lambda owner, offer: b"x" * 32
+        self.get()
+        prs = self.successResultOf(self.order().stretched(OWNER))[1]
+        self.assertEqual(prs, quick_stretch("secret", OWNER, offer_id(OWNER, "a.jpg")))
+
     def test_a_ticket_s_unknown_owner_is_told_as_such(self) -> None:
         transfer = self.get_unknown()
         self.successResultOf(self.order().stretched(OTHER))

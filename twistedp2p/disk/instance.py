@@ -4,7 +4,9 @@ The state folder holds numbered slots; a node takes the first that no other hold
 command works several times at once and each node keeps an identity of its own::
 
     <state folder>/1/   node.key   Ed25519 private key, PEM, 0600
-                        node.db    memory (see `store`)
+                        node.db    memory (see `store`) of open groups
+                        closed-<group>.db   memory of one closed group, by what its code says;
+                                   a link where the group had another code before
                         lock       held by flock as long as the node runs
                         node.log   the log of a node that runs without a terminal
 """
@@ -45,6 +47,30 @@ class Instance:
     def database(self) -> Path:
         """Where the memory is."""
         return self.folder / "node.db"
+
+    def database_of(self, group: str) -> Path:
+        """Where the memory of a closed group is (see `closed.GroupKey.memory`).
+
+        Each has its own: what was said in one must never be repeated in another.
+        """
+        return (self.folder / f"closed-{group}.db").resolve()
+
+    def same_memory(self, old: str, new: str) -> None:
+        """A closed group is called `new` now, and remembers what it did as `old`.
+
+        Raises `ShareError`.
+        """
+        known, link = self.database_of(old), self.folder / f"closed-{new}.db"
+        try:
+            if known.exists() and not link.exists():
+                link.symlink_to(known.name)
+        except OSError as error:
+            raise ShareError(
+                N_("The folder {folder} cannot be used: {why}. Choose another with --state-dir."),
+                Exit.NO_FOLDER,
+                folder=self.folder,
+                why=error.strerror,
+            ) from error
 
     @property
     def log_file(self) -> Path:

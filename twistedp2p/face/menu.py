@@ -62,6 +62,9 @@ class Desk(Protocol):
     @property
     def nick(self) -> str: ...
 
+    @property
+    def closed(self) -> bool: ...
+
     def say(self, text: str) -> None: ...
 
     def last_said(self, most: int) -> list[Said]: ...
@@ -151,8 +154,11 @@ class Menu:
         """Greet, and ask the first question."""
         config = self._desk.config
         self._own = dict.fromkeys(offer.name for offer in self._desk.own_offers(COMPLETIONS))
+        where = self._("{nick} ({fingerprint}) in the group {group}, port {port}")
+        if self._desk.closed:
+            where = self._("{nick} ({fingerprint}) in the CLOSED group {group}, port {port}")
         self._system(
-            self._("{nick} ({fingerprint}) in the group {group}, port {port}"),
+            where,
             nick=self._desk.nick,
             fingerprint=fingerprint(self._desk.key),
             group=config.group,
@@ -461,11 +467,17 @@ class Menu:
             return
         if password:
             _check_password(password)
+        question = self._(
+            "Say the ticket, password included, to the group? Everybody on this network"
+            " could then read it and get the file (y/n)"
+        )
+        if self._desk.closed:
+            question = self._(
+                "Say the ticket, password included, to the group? Everybody in it could then get"
+                " the file (y/n)"
+            )
         self._ask(
-            self._(
-                "Say the ticket, password included, to the group? Everybody on this network"
-                " could then read it and get the file (y/n)"
-            ),
+            question,
             lambda answer: self._offer_now(path, password, False, self._yes(answer)),
         )
 
@@ -618,6 +630,8 @@ class Menu:
         line = self._("here: {nodes} · offers: {offers} · transfers: {transfers}").format(
             nodes=status.nodes, offers=status.offers, transfers=status.transfers
         )
+        if self._desk.closed:
+            line = self._("closed group · {rest}").format(rest=line)
         if self._words_are_old:
             self._words_are_old = False
             self._words = {

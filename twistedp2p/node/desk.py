@@ -24,6 +24,7 @@ from twisted.logger import Logger
 
 from twistedp2p.core.body import BadBody
 from twistedp2p.core.catalogue import Listing, Offer, Query
+from twistedp2p.core.closed import Envelope, OpenEnvelope
 from twistedp2p.core.datagram import Signed, Signer, group_name, parse, split_text
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.events import (
@@ -53,6 +54,7 @@ from twistedp2p.net.serve import FileService, Limits
 from twistedp2p.net.sockets import SocketError, file_listeners
 from twistedp2p.net.tls import NodeTLS
 from twistedp2p.node.feeds import Feeds
+from twistedp2p.node.membership import Membership
 from twistedp2p.node.memory import Notes
 from twistedp2p.node.pings import Pings
 from twistedp2p.node.presence import Presence
@@ -90,6 +92,8 @@ class Config:
     download_folder: Path = attrs.field(factory=Path.cwd)
     file_port: int | None = None  # None: port + 1, or any free one
     ttl: int = 1  # routers plus one
+    # Of a closed group: its code, or the file to read it from and to watch. None: an open group.
+    code: str | Path | None = attrs.field(default=None, repr=False)
     limits: Limits = attrs.field(factory=Limits)
 
 
@@ -131,12 +135,35 @@ class Node:
         self._faces: list[Callable[[Event], None]] = []
         self._instance = instance
         self._ports: list[Any] = []
-        self._store = Store(instance.database, self.key)
+        self._membership = self._become_member()
+        self._store = Store(
+            instance.database if self._membership is None else self._membership.database, self.key
+        )
         with ExitStack() as opened:  # all, or nothing
             opened.callback(self._store.close)
             self._take_ports(opened)
             self._assemble()
             opened.pop_all()
+
+    def _become_member(self) -> Membership | None:
+        """Of a closed group; the envelope of ours, whichever it is, is at hand then."""
+        config = self.config
+        group = group_name(config.group, config.port)
+        if config.code is None:
+            self._envelope: Envelope = OpenEnvelope(group)
+            return None
+        membership = Membership(
+            group,
+            config.code,
+            self._instance,
+            self,
+            self._emit,
+            clock=self._reactor,
+            wall=self._wall,
+            in_thread=self._in_thread,
+        )
+        self._envelope = membership.envelope
+        return membership
 
     def _take_ports(self, opened: ExitStack) -> None:
         config = self.config
@@ -149,7 +176,12 @@ class Node:
                 opened.callback(sock.close)
             self.file_port: int = self._listening[0].getsockname()[1]
             self._group = Group(
-                self._reactor, config.group, config.port, self._interfaces, ttl=config.ttl
+                self._reactor,
+                config.group,
+                config.port,
+                self._interfaces,
+                ttl=config.ttl,
+                envelope=self._envelope,
             )
             opened.callback(self._group.close)
         except SocketError as error:
@@ -185,10 +217,9 @@ class Node:
             self._pins_of_earlier_runs(),
             lambda key: self._notes.note(self._store.unpin, key),
         )
-        group = group_name(config.group, config.port)
         self._feeds = Feeds(
             self._store,
-            Signer(self._instance.private_key, group),
+            Signer(self._instance.private_key, self._envelope.group),
             self._group,
             self,
             clock=reactor,
@@ -224,6 +255,7 @@ class Node:
             wall=self._wall,
             in_thread=self._in_thread,
             nick=lambda: self.nick,
+            public_prs=self._envelope.public_prs,
         )
         tls = NodeTLS(self._instance.private_key)
         self._service = FileService(
@@ -242,6 +274,7 @@ class Node:
             in_thread=self._in_thread,
             folder=config.download_folder,
             owner_changed=self._owner_changed,
+            public_prs=self._envelope.public_prs,
         )
 
     def _pins_of_earlier_runs(self) -> dict[bytes, Pin]:
@@ -264,6 +297,8 @@ class Node:
         self._group.start(self)
         self._presence.start()
         self._shares.start()
+        if self._membership is not None:
+            self._membership.start()
         self._in_thread(remove_left, self.config.download_folder, self._wall())
         self._tidy_later()
 
@@ -282,6 +317,8 @@ class Node:
         if self._tidying is not None and self._tidying.active():
             self._tidying.cancel()
         self._shares.stop()
+        if self._membership is not None:
+            self._membership.stop()
         self._transfers.stop()
         self._presence.stop()
         self._feeds.close()
@@ -317,6 +354,11 @@ class Node:
     def nick(self) -> str:
         """Our nick, or our fingerprint where we have none."""
         return self._feeds.nick or fingerprint(self.key)
+
+    @property
+    def closed(self) -> bool:
+        """Whether only those who have the group's code know what is said and offered here."""
+        return self._membership is not None
 
     def set_nick(self, nick: str) -> str:
         """Bear another nick from the next beacon on; returns it as cleaned."""
@@ -472,9 +514,19 @@ class Node:
 
     def sealed_heard(self) -> None:
         """A closed group is here whose code we do not have: said once."""
-        if not self._sealed_told:
-            self._sealed_told = True
+        if self._sealed_told:
+            return
+        self._sealed_told = True
+        if self._membership is None:
             self._emit(Notice(N_("A closed group is here too; ask for its code."), {}))
+        else:
+            sentence = N_("Another closed group is here too, or some have another code than you.")
+            self._emit(Notice(sentence, {}))
+
+    def codes_changed(self) -> None:
+        """Which codes open the group's datagrams has changed (membership.Told)."""
+        self._sealed_told = False
+        self._shares.renew_public()
 
     def signed_heard(self, message: Signed, address: Address, direct: bool) -> None:
         """A datagram of another node, its signature checked."""

@@ -79,6 +79,7 @@ class Shares:
         wall: Callable[[], float],
         in_thread: InThread,
         nick: Callable[[], str],
+        public_prs: Callable[[bytes, bytes], bytes | None] = lambda _owner, _offer: None,
     ) -> None:
         self._store = store
         self._own_key = own_key
@@ -89,7 +90,8 @@ class Shares:
         self._wall = wall
         self._in_thread = in_thread
         self._nick = nick
-        self._shares = {share.name: share for share in store.shares()}
+        self._public_prs = public_prs
+        self._shares = {share.name: self._for_members(share) for share in store.shares()}
         self._names = {offer_id(own_key, name): name for name in self._shares}
         self._limiters: dict[str, GuessLimiter] = {}
         self._unsaved: set[str] = set()  # names of those whose count of guesses has changed
@@ -111,6 +113,17 @@ class Shares:
         if self._watch is not None and self._watch.active():
             self._watch.cancel()
         self._save_guesses()
+
+    def _for_members(self, share: Share) -> Share:
+        """In a closed group, what is public is so to its members: see `closed.Envelope`."""
+        prs = None
+        if share.public:
+            prs = self._public_prs(self._own_key, offer_id(self._own_key, share.name))
+        return share if prs is None else attrs.evolve(share, prs=prs)
+
+    def renew_public(self) -> None:
+        """What stands for the password of public offers has changed."""
+        self._shares = {name: self._for_members(share) for name, share in self._shares.items()}
 
     # -- offering
 
@@ -135,7 +148,7 @@ class Shares:
         guessable = not looks_generated(secret)
         known = attrs.asdict(identity)
         share = Share(name, whole, prs, not guessable, public, digest=digest, **known)
-        offer = self._make_known(share)
+        offer = self._make_known(self._for_members(share))
         return Offered(offer, "" if public else secret, generated)
 
     def _wanted(self, path: str) -> str:

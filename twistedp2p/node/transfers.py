@@ -35,6 +35,8 @@ AT_ONCE_EACH = 8  # of them from one owner
 CONNECTIONS_RATE, CONNECTIONS_BURST = 4.0, 8.0
 MAX_OWNERS = 4096
 
+PublicPrs = Callable[[bytes, bytes], bytes | None]  # as of `closed.Envelope.public_prs`
+
 _log = Logger()
 
 
@@ -59,6 +61,7 @@ class Order:
     in_thread: InThread
     moved: Callable[[int, int], None]
     required: bytes
+    members_prs: PublicPrs | None = None  # for a public offer of a closed group
     owner: bytes = b""
     size: int = 0
     _secret: bytes = attrs.field(default=b"", repr=False)
@@ -69,6 +72,9 @@ class Order:
             self._secret = await self._stretch(self.required)
 
     def _stretch(self, owner: bytes) -> Deferred[bytes]:
+        prs = self.members_prs and self.members_prs(owner, offer_id(owner, self.name))
+        if prs:
+            return succeed(prs)
         secret: Deferred[bytes] = self.in_thread(
             stretch, self.password, owner, offer_id(owner, self.name)
         )
@@ -167,7 +173,9 @@ class Transfers:
         in_thread: InThread,
         folder: Path,
         owner_changed: Callable[[str, int, bytes], bool] = lambda _host, _port, _key: False,
+        public_prs: PublicPrs = lambda _owner, _offer: None,
     ) -> None:
+        self._public_prs = public_prs
         self._owner_changed = owner_changed
         self._fetching = fetching
         self._courses = courses
@@ -199,14 +207,16 @@ class Transfers:
         `owner` is the key that is required of the owner, where that is known without an offer.
         """
         number = self._courses.number()
+        public = offer is not None and offer.public
         order = Order(
             offer,
             clean_name(name),
-            PUBLIC_PASSWORD if offer is not None and offer.public else password,
+            PUBLIC_PASSWORD if public else password,
             folder or self._folder,
             self._in_thread,
             lambda done, size: self._courses.moved(number, done, size),
             owner if offer is None else offer.owner,
+            self._public_prs if public else None,
         )
         transfer = Transfer(number, order.name)
         self._running[number] = transfer
