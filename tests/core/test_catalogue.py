@@ -134,3 +134,9 @@ class AQuery(SynchronousTestCase):
         names = ["my cat.jpg", "catalogue.pdf", "Cat.jpg", "cats.jpg"]
         found = sorted(names, key=Query.parse("cat").rank)
         self.assertEqual(found, ["Cat.jpg", "cats.jpg", "catalogue.pdf", "my cat.jpg"])
+
+    def test_neither_case_nor_accents_count_in_the_rank(self) -> None:
+        names = ["un été.jpg", "Étésien.pdf", "ÉTÉ.jpg", "ete"]
+        for text in ("été", "ETE", "e\u0301te\u0301"):
+            found = sorted(names, key=Query.parse(text).rank)
+            self.assertEqual(found, ["ete", "ÉTÉ.jpg", "Étésien.pdf", "un été.jpg"])

@@ -6,7 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.frames import FRAME, KEY, TAG, BadFrame, Frames, key_context, sealed_size
+from twistedp2p.core.frames import (
+    FRAME,
+    KEY,
+    SEALED,
+    TAG,
+    BadFrame,
+    Frames,
+    key_context,
+    sealed_size,
+)
 
 A_KEY = bytes(range(KEY))
 
@@ -14,14 +23,14 @@ A_KEY = bytes(range(KEY))
 def sealed(data: bytes, key: bytes = A_KEY, chacha: bool = False) -> list[bytes]:
     frames, found = Frames(key, len(data), chacha=chacha), []
     while frames.next_size:
-        found.append(frames.seal(data[: frames.next_size]))
+        found.append(bytes(frames.seal(data[: frames.next_size], memoryview(bytearray(SEALED)))))
         data = data[len(found[-1]) - TAG :]
     return found
 
 
 def opened(frames: list[bytes], length: int, key: bytes = A_KEY, chacha: bool = False) -> bytes:
     opener = Frames(key, length, chacha=chacha)
-    return b"".join(opener.open(frame) for frame in frames)
+    return b"".join(opener.open(memoryview(bytearray(frame))) for frame in frames)
 
 
 DATA = os.urandom(2 * FRAME + 100)
@@ -88,9 +97,9 @@ class FrameTests(SynchronousTestCase):
         self.assertRaises(BadFrame, opened, sealed(b"x"), 1, A_KEY, True)
 
     def test_only_whole_chunks_are_sealed(self) -> None:
-        frames = Frames(A_KEY, FRAME + 1, chacha=False)
+        frames, room = Frames(A_KEY, FRAME + 1, chacha=False), memoryview(bytearray(SEALED))
         for wrong in (b"", b"x", bytes(FRAME - 1), bytes(FRAME + 1)):
-            self.assertRaises(BadFrame, frames.seal, wrong)
+            self.assertRaises(BadFrame, frames.seal, wrong, room)
 
     def test_the_context_tells_bodies_apart(self) -> None:
         contexts = {

@@ -19,9 +19,13 @@ from twistedp2p.core.lines import (
     Err,
     Get,
     Go,
+    Here,
     Ok,
     Share,
+    Sync,
+    Tell,
     parse_client,
+    parse_host,
     parse_owner,
 )
 from twistedp2p.core.names import b64, clean_name
@@ -195,3 +199,35 @@ class WhatIsRefused(SynchronousTestCase):
         for code, sentence in lines.ERRORS.items():
             self.assertEqual(len(str(code)), 3)
             self.assertNotIn("{", sentence)
+
+
+class TalkLines(SynchronousTestCase):
+    def test_they_are_read_back(self) -> None:
+        for line in (Sync(SHARE), Tell(SHARE)):
+            self.assertEqual(parse_client(line.line()), line)
+        self.assertEqual(parse_host(Here(SHARE).line()), Here(SHARE))
+        self.assertEqual(parse_host(Err(503, 5).line()), Err(503, 5))
+
+    def test_the_lines_are_the_ones_that_are_drawn(self) -> None:
+        proof = b64(SHARE).encode()
+        self.assertEqual(b"SYNC " + proof, Sync(SHARE).line())
+        self.assertEqual(b"TELL " + proof, Tell(SHARE).line())
+        self.assertEqual(b"HERE " + proof, Here(SHARE).line())
+
+    def test_each_end_has_lines_of_its_own(self) -> None:
+        self.assertRaises(BadLine, parse_client, Here(SHARE).line())
+        self.assertRaises(BadLine, parse_owner, Here(SHARE).line())
+        for line in (Sync(SHARE), Tell(SHARE), Share(SHARE)):
+            self.assertRaises(BadLine, parse_host, line.line())
+
+    def test_damaged_ones(self) -> None:
+        proof = b64(SHARE)
+        for bad in ("SYNC", "SYNC ", f"SYNC {proof} ", f"SYNC  {proof}", f"sync {proof}",
+                    f"SYNC {proof[:-1]}", f"SYNC {proof}=", f"SYNC {proof[:-1]}x",
+                    "TELL é"):  # fmt: skip
+            self.assertRaises(BadLine, parse_client, bad.encode())
+
+    @given(st.binary(max_size=600))
+    def test_any_bytes_are_an_answer_or_refused(self, data: bytes) -> None:
+        with contextlib.suppress(BadLine):
+            self.assertIsInstance(parse_host(data), Here | Err)

@@ -13,6 +13,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.net.wire import OFFER, SECRET, FakeOrder, FakeServed, FakeShelf, public
 from twistedp2p.core.errors import Exit, ShareError
+from twistedp2p.net import dial as dial_module
 from twistedp2p.net import fetch as fetch_module
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.serve import FileService, Limits
@@ -111,7 +112,7 @@ class FetcherTests(TestCase):
         self.assertIn("no host", str(error))
 
     async def test_a_look_up_without_end(self) -> None:
-        self.patch(fetch_module, "REACH_TIMEOUT", 1.0)
+        self.patch(dial_module, "REACH_TIMEOUT", 1.0)
         with self.silent() as address:
             error = await self.failing(address, self.closed_port())
         self.assertIn("Nothing listens", str(error))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import random
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -627,6 +628,15 @@ class BodyTests(FilesTestCase):
         self.successResultOf(client.done)
         other = bytes(wire.to_client[-(self.size + 4 * TAG) :])
         self.tampered(lambda _f: other, "not what the owner sent")
+
+    def test_a_system_that_takes_little_at_once(self) -> None:
+        data = random.Random(1).randbytes(self.size)
+        for takes in (0, 1, FRAME, FRAME + TAG):
+            bench = Bench(data)
+            client, wire = bench.connect()
+            wire.server_end.takes = takes
+            wire.run()
+            self.assertEqual(data, self.successResultOf(client.done))
 
     def test_the_owner_aborts(self) -> None:
         """Attacks 15 and 16: a file that changes while it is sent ends in an abort."""

@@ -31,11 +31,28 @@ class End:
         self.written = bytearray()
         self.closing = self.aborted = self.closed = self.paused = False
         self.producer: Any = None
+        self.streaming = False
+        self.full = False  # the other end takes nothing
         self.address = address
+        self.takes: int | None = None  # bytes that the system takes at once
 
     def write(self, data: bytes) -> None:
         if not (self.closing or self.aborted or self.closed):
             self.written += data
+            if self.streaming and len(self.written) > self.bufferSize:
+                self.producer.pauseProducing()
+
+    def getHandle(self) -> End:
+        """The socket, which is this, too."""
+        return self
+
+    def send(self, data: memoryview) -> int:
+        count = len(data) if self.takes is None else min(self.takes, len(data))
+        self.write(bytes(data[:count]))
+        return count
+
+    def startWriting(self) -> None:
+        """`Wire` looks by itself."""
 
     def writeSequence(self, pieces: list[bytes]) -> None:
         self.write(b"".join(pieces))
@@ -49,12 +66,12 @@ class End:
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         assert self.producer is None
-        self.producer = producer
+        self.producer, self.streaming = producer, streaming
         if not streaming:
             producer.resumeProducing()
 
     def unregisterProducer(self) -> None:
-        self.producer = None
+        self.producer, self.streaming = None, False
 
     def pauseProducing(self) -> None:
         self.paused = True
@@ -94,7 +111,7 @@ class Wire:
         )
         moved = False
         for end, other, receiver, record in ends:
-            if end.closed or other.paused:
+            if end.closed or other.paused or (end.full and not end.aborted):
                 continue
             if not end.written and end.producer is not None and not end.aborted:
                 end.producer.resumeProducing()
@@ -180,12 +197,13 @@ class MemoryReader:
         self.data, self.at, self.fail_at = data, 0, fail_at
         self.closed = False
 
-    def read(self, most: int) -> bytes:
-        if self.fail_at is not None and self.at + most > self.fail_at:
+    def readinto(self, room: memoryview) -> int:
+        if self.fail_at is not None and self.at + len(room) > self.fail_at:
             raise OSError("the file has changed")
-        piece = self.data[self.at : self.at + most]
+        piece = self.data[self.at : self.at + len(room)]
+        room[: len(piece)] = piece
         self.at += len(piece)
-        return piece
+        return len(piece)
 
     def close(self) -> None:
         self.closed = True

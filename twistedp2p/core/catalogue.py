@@ -76,6 +76,14 @@ def read_withdraw(text: str) -> str:
     return _clean(body.text(body.read(text), "name"))
 
 
+def folded(text: str) -> str:
+    """`text` without case, accents, compatibility forms, and what cannot be seen."""
+    if text.isascii() and text.isprintable():
+        return text.lower()
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    return "".join(c for c in plain if c.isprintable() and not unicodedata.combining(c))
+
+
 @attrs.frozen
 class Listing:
     """One row of the catalogue as a person sees it."""
@@ -87,7 +95,10 @@ class Listing:
 
 @attrs.frozen
 class Query:
-    """A search: every word must be part of the name, any case; `@nick` limits to owners."""
+    """A search: every word must be part of the name; `@nick` limits to owners.
+
+    Neither case nor accents count.
+    """
 
     words: tuple[str, ...]
     owners: tuple[str, ...]
@@ -107,8 +118,8 @@ class Query:
 
     def rank(self, name: str) -> tuple[int, int, str]:
         """Sort key, best first: names that begin with the first word, then short ones."""
-        folded = name.casefold()
-        first = self.words[0] if self.words else ""
-        stem = folded.rsplit(".", 1)[0]
-        place = 0 if stem == first else 1 if folded.startswith(first) else 2
-        return place, len(name), folded
+        plain = folded(name)
+        first = folded(self.words[0]) if self.words else ""
+        stem = plain.rsplit(".", 1)[0]
+        place = 0 if stem == first else 1 if plain.startswith(first) else 2
+        return place, len(name), plain

@@ -16,7 +16,7 @@ from __future__ import annotations
 import attrs
 
 from twistedp2p.core.cpace import CPaceError, Exchange, channel_identifier
-from twistedp2p.core.lines import Auth, Err, Get, Go, Ok, Share
+from twistedp2p.core.lines import Auth, ClientLine, Err, Get, Go, Ok, Share
 
 
 class Violation(ValueError):
@@ -53,7 +53,7 @@ class OwnerEnd:
         self._exchange: Exchange | None = None
         self.state = "auth"
 
-    def heard_auth(self, line: Auth | Get | Go) -> Auth:
+    def heard_auth(self, line: ClientLine) -> Auth:
         """The first line of the client; raises `Violation` on any other."""
         if self.state != "auth" or not isinstance(line, Auth):
             raise Violation("AUTH was awaited")
@@ -71,7 +71,7 @@ class OwnerEnd:
         self.state = "get"
         return Share(exchange.share)
 
-    def heard_get(self, line: Auth | Get | Go) -> Get:
+    def heard_get(self, line: ClientLine) -> Get:
         """The second line of the client; raises `Violation` on any other."""
         if self.state != "get" or not isinstance(line, Get):
             raise Violation("GET was awaited")
@@ -88,7 +88,7 @@ class OwnerEnd:
         self.state = "go"
         return Ok(self._exchange.tag(), size, offset, length, digest, name)
 
-    def heard_go(self, line: Auth | Get | Go) -> None:
+    def heard_go(self, line: ClientLine) -> None:
         """The last line of the client; raises `Violation` on any other. The body may begin."""
         if self.state != "go" or not isinstance(line, Go):
             raise Violation("GO was awaited")

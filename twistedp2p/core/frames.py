@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 FRAME = 262_144  # bytes of the file in one frame
 TAG = 16  # bytes
+SEALED = FRAME + TAG  # bytes of a frame on the wire, but for the last
 KEY = 32  # bytes
 LABEL = b"EXPORTER-p2pshare-1-body"
 
@@ -68,20 +69,30 @@ class Frames:
         self._left -= size
         return nonce, b"\1" if self._left == 0 else b"\0"
 
-    def seal(self, data: bytes) -> bytes:
-        """The next frame; `data` has `next_size` bytes. Raises `BadFrame` on any other size."""
+    def seal(self, data: bytes | memoryview, into: memoryview) -> memoryview:
+        """Seal the next frame into `into` (`SEALED` bytes or more); returns what of it is filled.
+
+        `data` has `next_size` bytes. Raises `BadFrame` on any other size.
+        """
         if not data or len(data) != self.next_size:
             raise BadFrame("a chunk of another size")
         nonce, extra = self._step(len(data))
-        return self._cipher.encrypt(nonce, data, extra)
+        sealed = into[: len(data) + TAG]
+        self._cipher.encrypt_into(nonce, data, extra, sealed)
+        return sealed
 
-    def open(self, frame: bytes | memoryview) -> bytes:
-        """The file's bytes in the next frame; raises `BadFrame`, after which all is lost."""
+    def open(self, frame: memoryview) -> memoryview:
+        """Open the next frame in its place; returns the file's bytes in it.
+
+        Raises `BadFrame`, after which all is lost.
+        """
         size = self.next_size
         if not size or len(frame) != size + TAG:
             raise BadFrame("a frame of another size")
         nonce, extra = self._step(size)
+        opened = frame[:size]
         try:
-            return self._cipher.decrypt(nonce, frame, extra)
+            self._cipher.decrypt_into(nonce, frame, extra, opened)
         except InvalidTag as error:
             raise BadFrame("a frame that was not sealed here") from error
+        return opened

@@ -1,4 +1,4 @@
-r"""The lines of the file conversation, inside TLS 1.3: parse and format.
+r"""The lines of a connection's conversation, inside TLS 1.3: parse and format.
 
 Lines end with CR LF and have at most 512 bytes::
 
@@ -8,6 +8,11 @@ Lines end with CR LF and have at most 512 bytes::
     S: OK <Tb> <size> <offset> <length> <digest> <name>
     C: GO                                       then exactly <length> bytes, sealed (`frames`)
     S: ERR <code> [<seconds>]                   instead of SHARE or OK; then the end
+
+or, for what is no file, and goes on as `records`::
+
+    C: SYNC <proof>                             or TELL <proof>; proof: 32 bytes base64url
+    S: HERE <proof>                             or ERR
 
 ``digest`` is ``blake3:`` and 64 hex digits, of the whole file. ``name`` is UTF-8, the rest of
 the line. Numbers are canonical decimals below 2^53.
@@ -35,6 +40,11 @@ ERRORS = {
     429: N_("too many wrong passwords; try again later"),
     500: N_("the other end could not read the file"),
     503: N_("the other end is busy; try again later"),
+}
+TALK_ERRORS = {  # where they mean something else after SYNC and TELL
+    404: N_("the other end is in another group"),
+    429: N_("too many messages; try again later"),
+    480: N_("nobody reads messages there"),
 }
 
 
@@ -89,6 +99,39 @@ class Go:
 
 
 @attrs.frozen
+class Sync:
+    """The client wants to exchange what each lacks (`core.sync`); the proof of its group."""
+
+    proof: bytes
+
+    def line(self) -> bytes:
+        """The bytes on the wire, without the line end."""
+        return f"SYNC {b64(self.proof)}".encode("ascii")
+
+
+@attrs.frozen
+class Tell:
+    """The client has a direct message (`core.tell`); the proof of its group."""
+
+    proof: bytes
+
+    def line(self) -> bytes:
+        """The bytes on the wire, without the line end."""
+        return f"TELL {b64(self.proof)}".encode("ascii")
+
+
+@attrs.frozen
+class Here:
+    """The server's proof of the same group: records follow from both ends."""
+
+    proof: bytes
+
+    def line(self) -> bytes:
+        """The bytes on the wire, without the line end."""
+        return f"HERE {b64(self.proof)}".encode("ascii")
+
+
+@attrs.frozen
 class Ok:
     """The owner's proof (64 bytes) and what follows: `length` bytes of a file of `size`."""
 
@@ -118,6 +161,8 @@ class Err:
         return f"ERR {self.code}{wait}".encode("ascii")
 
 
+ClientLine = Auth | Get | Go | Sync | Tell
+
 DIGEST = re.compile(r"blake3:[0-9a-f]{64}")
 _NUMBER = r"(0|[1-9][0-9]{0,15})"
 _AUTH = re.compile(r"AUTH ([0-9a-f]{32}) ([\w-]{43})", re.ASCII)
@@ -127,6 +172,7 @@ _OK = re.compile(
     rf"OK ([\w-]{{86}}) {_NUMBER} {_NUMBER} {_NUMBER} (blake3:[0-9a-f]{{64}}) (.{{1,200}})",
     re.ASCII,
 )
+_TALK = re.compile(r"(SYNC|TELL|HERE) ([\w-]{43})", re.ASCII)
 _ERR = re.compile(r"ERR ([1-9][0-9]{2})(?: (0|[1-9][0-9]{0,5}))?", re.ASCII)
 
 
@@ -160,7 +206,7 @@ def _err(match: re.Match[str]) -> Err:
     return Err(int(match[1]), seconds)
 
 
-def parse_client(line: bytes) -> Auth | Get | Go:
+def parse_client(line: bytes) -> ClientLine:
     """Read a line that a client sent; raises `BadLine`."""
     text = _text(line)
     if match := _AUTH.fullmatch(text):
@@ -170,6 +216,8 @@ def parse_client(line: bytes) -> Auth | Get | Go:
         return Get(_bytes(match[1], 64), _number(match[2]), length)
     if text == "GO":
         return Go()
+    if (match := _TALK.fullmatch(text)) and match[1] != "HERE":
+        return (Sync if match[1] == "SYNC" else Tell)(_bytes(match[2], 32))
     raise BadLine("not a line of the conversation")
 
 
@@ -186,3 +234,13 @@ def parse_owner(line: bytes) -> Share | Ok | Err:
     if match := _ERR.fullmatch(text):
         return _err(match)
     raise BadLine("not a line of the conversation")
+
+
+def parse_host(line: bytes) -> Here | Err:
+    """Read what a node answered to SYNC or TELL; raises `BadLine`."""
+    text = _text(line)
+    if (match := _TALK.fullmatch(text)) and match[1] == "HERE":
+        return Here(_bytes(match[2], 32))
+    if match := _ERR.fullmatch(text):
+        return _err(match)
+    raise BadLine("not an answer to SYNC or TELL")

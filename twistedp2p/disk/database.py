@@ -1,4 +1,4 @@
-"""The file of a node's memory: its tables, and a connection whose failures are sentences."""
+"""The file of a node's memory: a connection whose failures are sentences."""
 
 from __future__ import annotations
 
@@ -9,35 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.disk.layout import LAYOUT, STEPS, lay_out
 
-LAYOUT = 4  # of the tables; kept in the file as `user_version`
 BUSY_TIMEOUT = 5.0  # seconds
 CHECKPOINT = 4000  # pages of 4 KiB: what may be written between two calls of `Store.tidy`
 LOG_KEPT = 4 * 2**20  # bytes of the write-ahead log that stay on disk after a flood
-
-# A feed without origin has been dropped: what it held is not seen, and goes by and by.
-_TABLES = """
-CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER);
-CREATE TABLE feeds(
-    id INTEGER PRIMARY KEY, origin BLOB UNIQUE, epoch INTEGER, nick TEXT,
-    present INTEGER, heard INTEGER, kept INTEGER, live INTEGER, chat TEXT, offers TEXT);
-CREATE TABLE entries(
-    feed INTEGER, log TEXT, number INTEGER, stamp INTEGER, raw BLOB,
-    PRIMARY KEY(feed, log, number)) WITHOUT ROWID;
-CREATE INDEX chat_by_age ON entries(stamp) WHERE log = 'chat';
-CREATE TABLE offers(
-    id INTEGER PRIMARY KEY, feed INTEGER, name TEXT, folded TEXT, size INTEGER, digest TEXT,
-    public INTEGER, stamp INTEGER, number INTEGER, live INTEGER, UNIQUE(feed, name));
-CREATE INDEX latest_offers ON offers(feed, id) WHERE live;
-CREATE INDEX withdrawn ON offers(feed, number) WHERE NOT live;
-CREATE VIRTUAL TABLE names USING fts5(
-    folded, content = 'offers', content_rowid = 'id', columnsize = 0, tokenize = 'trigram');
-CREATE TABLE pins(key BLOB PRIMARY KEY, nick TEXT, first INTEGER, seen INTEGER);
-CREATE TABLE owners(host TEXT, port INTEGER, key BLOB, seen INTEGER, PRIMARY KEY(host, port));
-CREATE TABLE shares(
-    name TEXT PRIMARY KEY, path BLOB, prs BLOB, generated INTEGER, public INTEGER,
-    identity TEXT, guesses TEXT);
-"""
 
 
 class Database:
@@ -70,11 +46,13 @@ class Database:
 
     def _lay_out(self) -> None:
         layout = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if layout not in (0, LAYOUT):
+        if layout == LAYOUT:
+            return
+        if layout and layout not in STEPS:
             raise self._unusable(N_("it was made by another version of the program"))
-        if not layout:
-            script = f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {LAYOUT}; COMMIT;"
-            self._db.executescript(script)
+        self._db.execute("BEGIN IMMEDIATE")
+        lay_out(self._db, layout)
+        self._db.execute("COMMIT")
 
     def _unusable(self, why: object) -> ShareError:
         return ShareError(

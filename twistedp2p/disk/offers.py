@@ -8,7 +8,8 @@ from twistedp2p.core.catalogue import MAX_OFFERS, MAX_OFFERS_PER_NODE, Offer
 from twistedp2p.core.datagram import Signed
 from twistedp2p.core.feed import Feed
 from twistedp2p.disk.entries import STRANGER, Entries
-from twistedp2p.disk.search import COLUMNS, folded_name
+from twistedp2p.disk.index import indexed
+from twistedp2p.disk.search import COLUMNS
 
 UNINDEX = (
     "INSERT INTO names(names, rowid, folded)"
@@ -50,15 +51,15 @@ class Offers(Entries):
             return live or bool(old and old[0][2])
 
     def _insert(self, feed: int, entry: Signed, offer: Offer, live: bool) -> None:
-        name = folded_name(offer.name)
+        text = indexed(offer.name, feed)
         rows = self._db.run(
             "INSERT INTO offers(feed, name, folded, size, digest, public, stamp, number, live)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-            *(feed, offer.name, name, offer.size, offer.digest, offer.public),
+            *(feed, offer.name, text, offer.size, offer.digest, offer.public),
             *(entry.stamp, entry.number, live),
         )
         if live:
-            self._db.run("INSERT INTO names(rowid, folded) VALUES (?, ?)", rows[0][0], name)
+            self._db.run("INSERT INTO names(rowid, folded) VALUES (?, ?)", rows[0][0], text)
         self._db.run(
             "UPDATE feeds SET kept = kept + 1, live = live + ? WHERE id = ?", int(live), feed
         )

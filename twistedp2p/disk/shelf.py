@@ -133,9 +133,9 @@ def check(path: str, identity: Identity) -> str:
 
 
 class BoundedReader:
-    """Reads exactly `length` bytes of an offered file, for a FileSender.
+    """Reads exactly `length` bytes of an offered file.
 
-    `read` raises `Changed` where the file ends early or turns out to have changed: the length
+    `readinto` raises `Changed` where the file ends early or turns out to have changed: the length
     was announced, so the transfer must be cut, never padded or overrun.
     """
 
@@ -147,19 +147,20 @@ class BoundedReader:
         if length:
             os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_SEQUENTIAL)
 
-    def read(self, most: int) -> bytes:
-        """The next at most `most` bytes, or none at the end."""
-        if not self._left:
-            return b""
+    def readinto(self, room: memoryview) -> int:
+        """Fill `room` as far as the range goes: how many bytes of it; 0 at the end."""
+        wanted = min(len(room), self._left)
+        if not wanted:
+            return 0
         try:
-            data = os.pread(self._descriptor, min(most, self._left), self._at)
+            count = os.preadv(self._descriptor, [room[:wanted]], self._at)
         except OSError as error:
             raise Changed(N_("the file cannot be read any more")) from error
-        self._at += len(data)
-        self._left -= len(data)
-        if not data or (not self._left and Identity.of(self._descriptor) != self._identity):
+        self._at += count
+        self._left -= count
+        if not count or (not self._left and Identity.of(self._descriptor) != self._identity):
             raise Changed(N_("the file has changed"))
-        return data
+        return count
 
     def close(self) -> None:
         """Let go of the file; may be called twice."""

@@ -7,33 +7,27 @@ proved that it knows the password too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from socket import gaierror
 from typing import Any, Protocol
 
 from twisted.internet import error as net_error
-from twisted.internet.abstract import isIPv6Address
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP6ClientEndpoint
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener, IReactorTime
-from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistedp2p.core.conversation import ClientEnd, Session, Violation
 from twistedp2p.core.errors import N_, Exit, ShareError
-from twistedp2p.core.frames import FRAME, TAG, BadFrame, Frames, sealed_size
+from twistedp2p.core.frames import FRAME, SEALED, TAG, BadFrame, Frames, sealed_size
 from twistedp2p.core.lines import ERRORS, MAX_LINE, BadLine, Err, Ok, Share, parse_owner
 from twistedp2p.net.deadline import Deadline
+from twistedp2p.net.dial import CONNECT_TIMEOUT, HANDSHAKE_DEADLINE, Dialer, no_node, nonsense
 from twistedp2p.net.pump import BlockingFile, InThread, Pump
-from twistedp2p.net.tls import NodeTLS, NodeTLSFactory, NotANode, body_frames, peer_of
+from twistedp2p.net.tls import NodeTLS, NotANode, body_frames, peer_of
 
-CONNECT_TIMEOUT = 5.0  # seconds for each address that a host name has
-REACH_TIMEOUT = 15.0  # seconds for name look-up and connection together
-HANDSHAKE_DEADLINE = 5.0  # seconds from connection to the end of the TLS handshake
 ANSWER_DEADLINE = 20.0  # seconds from there to the first byte of the body
 CLOSE_DEADLINE = 5.0  # seconds from the last byte to the owner's end
-BATCH = 4 * (FRAME + TAG)  # bytes written in one go: whole frames
+BATCH = 4 * SEALED  # bytes written in one go: whole frames
 READ_BODY = 1 << 18  # bytes read from the socket at once
 STALL = 30.0  # seconds without progress of a body
 
@@ -56,14 +50,6 @@ class Order(Protocol):
         """How far the body has come, bytes."""
 
 
-def _no_node() -> ShareError:
-    return ShareError(N_("What answers there is not a p2pshare node."))
-
-
-def _nonsense() -> ShareError:
-    return ShareError(N_("The other end does not keep to the protocol; nothing was taken."))
-
-
 class _Sealed:
     """A file that is written by its frames: they are opened in the thread that writes."""
 
@@ -78,7 +64,7 @@ class _Sealed:
         try:
             while data:
                 size = self._frames.next_size + TAG
-                self._file.write(memoryview(self._frames.open(data[:size])))
+                self._file.write(self._frames.open(data[:size]))
                 data = data[size:]
         except BadFrame:
             raise ShareError(
@@ -136,7 +122,7 @@ class FileClient(LineReceiver):
         try:
             peer = peer_of(self.transport.getHandle())
         except NotANode:
-            self._fail(_no_node())
+            self._fail(no_node())
             return
         self._owner = peer.key
         self._deadline.set(ANSWER_DEADLINE)
@@ -158,19 +144,19 @@ class FileClient(LineReceiver):
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """No line of the conversation is that long."""
-        self._fail(_nonsense())
+        self._fail(nonsense())
 
     def lineReceived(self, line: bytes) -> None:
         """One line of the owner."""
         if self._ended:
             return
         if self._end is None:
-            self._fail(_nonsense())
+            self._fail(nonsense())
             return
         try:
             answer = self._end.heard(parse_owner(line))
         except BadLine:
-            self._fail(_nonsense())
+            self._fail(nonsense())
         except Violation:
             self._fail(
                 ShareError(
@@ -218,7 +204,7 @@ class FileClient(LineReceiver):
         if self._ended:
             return
         if self._pump is None or len(data) > self._left:
-            self._fail(_nonsense())
+            self._fail(nonsense())
             return
         frames = self._left // FRAME
         self._left -= len(data)
@@ -282,7 +268,7 @@ class FileClient(LineReceiver):
             # Before the handshake, a clean close is a full house.
             self._fail(refusal_error(Err(503)))
         else:
-            self._fail(_no_node())
+            self._fail(no_node())
 
 
 def refusal_error(line: Err) -> ShareError:
@@ -301,23 +287,6 @@ def refusal_error(line: Err) -> ShareError:
     )
 
 
-def _reach_timed_out(_result: object, _seconds: float) -> Failure:
-    """However the endpoint took its being cancelled: it was too slow."""
-    return Failure(net_error.TimeoutError())
-
-
-def endpoint_to(
-    reactor: Any, host: str, port: int, timeout: float
-) -> HostnameEndpoint | TCP6ClientEndpoint:
-    """Where to connect to: `host` is an IP address or a name, `timeout` in seconds.
-
-    An IPv6 address may name its interface (fe80::1%eth0), which `HostnameEndpoint` drops.
-    """
-    if isIPv6Address(host):
-        return TCP6ClientEndpoint(reactor, host, port, timeout)
-    return HostnameEndpoint(reactor, host, port, timeout)
-
-
 class Fetcher:
     """Opens the connections of one node to the file services of others."""
 
@@ -329,9 +298,8 @@ class Fetcher:
         in_thread: InThread,
         timeout: float = CONNECT_TIMEOUT,
     ) -> None:
-        self._reactor = reactor
-        self._timeout = timeout
-        self._tls = tls
+        self._clock = reactor
+        self._dialer = Dialer(reactor, tls, timeout)
         self._own_key = own_key
         self._in_thread = in_thread
 
@@ -360,37 +328,7 @@ class Fetcher:
         raise failure
 
     async def _connect(self, order: Order, host: str, port: int) -> FileClient:
-        endpoint = endpoint_to(self._reactor, host, port, self._timeout)
-        factory: Factory = Factory.forProtocol(
-            lambda: FileClient(order, self._own_key, self._reactor, self._in_thread)
+        client: FileClient = await self._dialer.dial(
+            lambda: FileClient(order, self._own_key, self._clock, self._in_thread), host, port
         )
-        factory.noisy = False
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        try:
-            connecting = endpoint.connect(NodeTLSFactory(self._tls, True, factory))
-            connected: Any = await connecting.addTimeout(
-                REACH_TIMEOUT, self._reactor, _reach_timed_out
-            )
-        except (net_error.DNSLookupError, ValueError, gaierror):
-            # ValueError: no host could be called that; gaierror: no interface is
-            raise ShareError(N_("There is no host {host}."), Exit.NOT_FOUND, host=host) from None
-        except net_error.ConnectionRefusedError:
-            raise ShareError(
-                N_("Nothing listens at {where}: has the other node quit?"),
-                Exit.NOT_FOUND,
-                where=where,
-            ) from None
-        except net_error.TimeoutError:
-            raise ShareError(
-                N_("{where} does not answer: a firewall, or another network?"),
-                Exit.TIMEOUT,
-                where=where,
-            ) from None
-        except net_error.ConnectingCancelledError:
-            raise CancelledError() from None
-        except net_error.ConnectError as error:
-            raise ShareError(
-                N_("{where} cannot be reached: {why}."), Exit.FAILED, where=where, why=error
-            ) from error
-        client: FileClient = connected.wrappedProtocol
         return client

@@ -3,18 +3,22 @@
 The conversation (`core.lines`, `core.conversation`) runs inside TLS. Doors stand in this order:
 connections an address may open, before any TLS object is made; a deadline from accept to proof;
 the guess limiter; transfers out, in all and per node.
+
+A client that brings SYNC or TELL instead goes on with a `net.talk.Talk` behind the first two.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
+    IConsumer,
     IHandshakeListener,
     IReactorTime,
 )
@@ -25,14 +29,27 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistedp2p.core.conversation import OwnerEnd, Refusal, Session, Violation
-from twistedp2p.core.frames import FRAME, Frames
+from twistedp2p.core.errors import ShareError
+from twistedp2p.core.frames import FRAME, SEALED, Frames
 from twistedp2p.core.limits import Buckets, counted_as
-from twistedp2p.core.lines import MAX_LINE, Auth, BadLine, Err, Get, Go, parse_client
+from twistedp2p.core.lines import (
+    MAX_LINE,
+    BadLine,
+    ClientLine,
+    Err,
+    Get,
+    Here,
+    Sync,
+    Tell,
+    parse_client,
+)
 from twistedp2p.net.deadline import Deadline
+from twistedp2p.net.talk import Talk
 from twistedp2p.net.tls import (
     NodeTLS,
     NodeTLSFactory,
     NotANode,
+    Peer,
     body_frames,
     peer_of,
 )
@@ -44,10 +61,10 @@ LINGER = 120.0  # seconds for the last bytes to reach a slow reader
 
 
 class Reader(Protocol):
-    """A file's range, to be read to its end. `read` may raise anything: the body is then cut."""
+    """A file's range. `readinto` may raise anything: the body is then cut."""
 
-    def read(self, most: int) -> bytes:
-        """The next at most `most` bytes, none at the end."""
+    def readinto(self, room: memoryview) -> int:
+        """Fill `room` as far as the range goes: how many bytes of it; 0 at the end."""
 
     def close(self) -> None:
         """Let go of it."""
@@ -95,6 +112,13 @@ class Shelf(Protocol):
         """A body is over, whole or cut."""
 
 
+class Answering(Protocol):
+    """What the service asks of those who do SYNC and TELL: `net.talk.Talks`."""
+
+    def answer(self, line: Sync | Tell, peer: Peer, address: str) -> tuple[Here, Talk]:
+        """What to answer, and who goes on; raises `Refusal`."""
+
+
 @attrs.frozen
 class Limits:
     """Who may have how much of the service."""
@@ -109,10 +133,71 @@ class Limits:
     busy_wait: int = 5  # seconds that a client is asked to wait when all places are taken
 
 
+class _Room:
+    """Where a frame is read and sealed: at once, so that all transfers can share it."""
+
+    def __init__(self) -> None:
+        self.plain = memoryview(bytearray(FRAME))
+        self.sealed = memoryview(bytearray(SEALED))
+
+
+@attrs.frozen
+class _SealedFile:
+    """The file that FileSender sends: its reads give whole frames, good until the next read."""
+
+    _reader: Reader
+    _frames: Frames
+    _room: _Room
+
+    def read(self, _most: int) -> memoryview | bytes:
+        """The next frame, nothing at the end."""
+        size, filled = self._frames.next_size, 0
+        while filled < size:
+            count = self._reader.readinto(self._room.plain[filled:size])
+            if not count:
+                raise EOFError("the file ended early")
+            filled += count
+        return self._frames.seal(self._room.plain[:size], self._room.sealed) if size else b""
+
+
+@implementer(IConsumer)
+class _Straight:
+    """Hands frames to the system at once; what it does not take is kept by the TCP transport.
+
+    Twisted's own way copies each frame three times before the system copies it, too.
+    """
+
+    def __init__(self, tcp: Any) -> None:
+        self._tcp = tcp
+        self._send: Callable[[memoryview], int] = self._keep
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """The transport asks for a frame whenever it has nothing left to send."""
+        self._tcp.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """The last frame has been written."""
+        self._tcp.unregisterProducer()
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Send `data`, which is the caller's again on return."""
+        try:
+            sent = self._send(memoryview(data))
+        except OSError:  # it would block; or it is broken, which the transport will find
+            sent = 0
+        self._send = self._tcp.getHandle().send  # from now on we are asked when all is sent
+        if sent < len(data):
+            self._tcp.write(bytes(data[sent:]))
+        else:
+            self._tcp.startWriting()  # and, having nothing to write, it asks for more
+
+    def _keep(self, _data: memoryview) -> int:
+        """The first frame: what was said before it may not have been sent yet."""
+        return 0
+
+
 class BodySender(FileSender):
     """A FileSender of frames that tells its progress and turns an error into a failure."""
-
-    CHUNK_SIZE = FRAME
 
     def __init__(self, server: FileServer) -> None:
         self._server = server
@@ -133,7 +218,7 @@ class BodySender(FileSender):
 
 @implementer(IHandshakeListener)
 class FileServer(LineReceiver):
-    """One connection: AUTH, SHARE, GET, OK, one body, the end."""
+    """One connection: AUTH, SHARE, GET, OK, one body, the end. Or SYNC or TELL, and a talk."""
 
     delimiter = b"\r\n"
     MAX_LENGTH = MAX_LINE
@@ -147,7 +232,8 @@ class FileServer(LineReceiver):
         self._address = address
         self._deadline = Deadline(factory.clock, self.cut)
         self._end: OwnerEnd | None = None
-        self._key = b""
+        self._peer = Peer(b"", b"")
+        self._talk: Talk | None = None
         self._served: Served | None = None
         self._reader: Reader | None = None
         self._counting = self._sending = False
@@ -164,11 +250,10 @@ class FileServer(LineReceiver):
     def handshakeCompleted(self) -> None:
         """TLS stands: see who it is."""
         try:
-            peer = peer_of(self.transport.getHandle())
+            self._peer = peer = peer_of(self.transport.getHandle())
         except NotANode:
             self.cut()
             return
-        self._key = peer.key
         self._end = OwnerEnd(Session(self._service.own_key, peer.key, peer.binding))
 
     def cut(self) -> None:
@@ -183,7 +268,9 @@ class FileServer(LineReceiver):
 
     def rawDataReceived(self, data: bytes) -> None:
         """Nothing is to be said during the body; after a refusal nobody listens."""
-        if not self._refused:
+        if self._talk is not None:
+            self._talk.received(data)
+        elif not self._refused:
             self.cut()
 
     def lineReceived(self, line: bytes) -> None:
@@ -198,8 +285,10 @@ class FileServer(LineReceiver):
         except Refusal as refusal:
             self._refuse(refusal.line)
 
-    def _answer(self, end: OwnerEnd, line: Auth | Get | Go) -> None:
-        if end.state == "auth":
+    def _answer(self, end: OwnerEnd, line: ClientLine) -> None:
+        if end.state == "auth" and isinstance(line, Sync | Tell):
+            self._hand_over(line)
+        elif end.state == "auth":
             auth = end.heard_auth(line)
             self._served = self._service.shelf.find(auth.offer)
             self._offer = auth.offer
@@ -210,19 +299,30 @@ class FileServer(LineReceiver):
             end.heard_go(line)
             self._send_body()
 
+    def _hand_over(self, line: Sync | Tell) -> None:
+        if self._service.talks is None:
+            raise Refusal(404)
+        here, talk = self._service.talks.answer(line, self._peer, self._address)
+        self._proven()
+        self._deadline.stop()
+        self.sendLine(here.line())
+        self.setRawMode()
+        self._talk = talk
+        talk.begin(self.transport)
+
     def _answer_get(self, end: OwnerEnd, get: Get) -> None:
         shelf, served = self._service.shelf, self._served
         assert served is not None
-        shelf.guess(served, self._address, self._key)
+        shelf.guess(served, self._address, self._peer.key)
         right = end.proven(get)
-        shelf.guessed(served, self._address, self._key, right)
+        shelf.guessed(served, self._address, self._peer.key, right)
         if not right:
             raise Refusal(403)
         self._proven()
         length = served.size - get.offset if get.length is None else get.length
         if length < 0 or get.offset + length > served.size:
             raise Refusal(416)
-        self._service.take_place(self._key, self._address)
+        self._service.take_place(self._peer.key, self._address)
         self._sending = True
         self._reader = shelf.open(served, get.offset, length)
         self._length = length
@@ -239,9 +339,9 @@ class FileServer(LineReceiver):
         self.setRawMode()
         self._deadline.set(STALL)
         self._tcp = self.transport.step_aside(self.rawDataReceived)
-        done: Deferred[bytes] = BodySender(self).beginFileTransfer(
-            self._reader, self._tcp, self._frames.seal
-        )
+        assert self._reader is not None
+        file = _SealedFile(self._reader, self._frames, self._service.room)
+        done: Deferred[bytes] = BodySender(self).beginFileTransfer(file, _Straight(self._tcp))
         done.addCallbacks(self._body_sent, lambda _failure: self.cut())
 
     def body_progress(self) -> None:
@@ -268,8 +368,11 @@ class FileServer(LineReceiver):
         self._service.connections.discard(self)
         self._proven()
         self._deadline.stop()
+        if self._talk is not None:
+            with suppress(ShareError):  # the other end called, and will call again
+                self._talk.lost()
         if self._sending:
-            self._service.free_place(self._key, self._address)
+            self._service.free_place(self._peer.key, self._address)
         if self._reader is not None:
             self._reader.close()
             self._service.shelf.ended(self._served, self)
@@ -287,6 +390,7 @@ class FileService(ServerFactory):
         shelf: Shelf,
         clock: IReactorTime,
         limits: Limits,
+        talks: Answering | None = None,
         count_as: Callable[[str], str] = counted_as,
     ) -> None:
         """`count_as`: what an address counts as, in whatever is limited for each."""
@@ -294,9 +398,11 @@ class FileService(ServerFactory):
         self.shelf = shelf
         self.clock = clock
         self.limits = limits
+        self.talks = talks
         self._count_as = count_as
         self.connections: set[FileServer] = set()
         self.unproven: Counter[str] = Counter()
+        self.room = _Room()
         self._tls = tls
         self._to_keys: Counter[bytes] = Counter()
         self._to_addresses: Counter[str] = Counter()

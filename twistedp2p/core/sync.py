@@ -1,0 +1,280 @@
+"""SYNC: two nodes tell each other what the other lacks, by their version vectors.
+
+Both ends do the same at the same time; `records` has the bytes::
+
+    said     VECTOR ... VECTOR_END  PEERS ...        at once
+             (ENTRY ... SETTLED) ...  END            once the other's VECTOR_END has come
+
+    heard    vector --VECTOR--> vector --VECTOR_END--> rest --END--> ended
+                                                       rest --ENTRY, SETTLED, PEERS--> rest
+
+A vector names for each feed the numbers up to which all is here. After the entries of a feed,
+SETTLED says up to where the sender has now given all that it keeps of it: what did not come
+below was superseded, or has aged. What a state does not await is a `Violation`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+import attrs
+
+from twistedp2p.core.conversation import Violation
+from twistedp2p.core.datagram import MAX_NUMBER
+from twistedp2p.core.names import KEY_SIZE
+from twistedp2p.core.records import (
+    END,
+    ENTRY,
+    MAX_RECORD,
+    PEERS,
+    SETTLED,
+    VECTOR,
+    VECTOR_END,
+    BadRecord,
+    record,
+)
+
+MAX_FEEDS = 4096  # of one vector
+MAX_PEERS_TOLD = 256  # live peers told in one conversation
+MAX_HOST = 64  # bytes of an address
+_HAVE = struct.Struct(f">{KEY_SIZE}sQQQ")
+_PEER = struct.Struct(f">{KEY_SIZE}sHHB")
+HAVES_IN_RECORD = MAX_RECORD // _HAVE.size
+
+
+@attrs.frozen
+class Have:
+    """A feed, and for each log the number up to which all of it is here (0: nothing)."""
+
+    origin: bytes
+    epoch: int
+    chat: int
+    offers: int
+
+    def write(self) -> bytes:
+        """Its 56 bytes."""
+        return _HAVE.pack(self.origin, self.epoch, self.chat, self.offers)
+
+    @classmethod
+    def read(cls, content: bytes) -> Have:
+        """Read 56 bytes; raises `BadRecord`."""
+        if len(content) != _HAVE.size:
+            raise BadRecord("a feed of another size")
+        have = cls(*_HAVE.unpack(content))
+        if not 1 <= have.epoch <= MAX_NUMBER or max(have.chat, have.offers) > MAX_NUMBER:
+            raise BadRecord("a number out of its bounds")
+        return have
+
+
+@attrs.frozen
+class LivePeer:
+    """A node that is here, and where: `host` is an IP address without scope."""
+
+    key: bytes
+    host: str
+    port: int  # UDP, of its replies
+    files: int  # TCP
+
+    def write(self) -> bytes:
+        """Its bytes."""
+        host = self.host.encode("ascii")
+        return _PEER.pack(self.key, self.port, self.files, len(host)) + host
+
+
+def read_peers(content: bytes) -> list[LivePeer]:
+    """The peers of one record; raises `BadRecord`."""
+    peers = []
+    while content:
+        if len(content) < _PEER.size:
+            raise BadRecord("half a peer")
+        key, port, files, size = _PEER.unpack_from(content)
+        end = _PEER.size + size
+        if not 0 < size <= MAX_HOST or len(content) < end:
+            raise BadRecord("an address of another size")
+        host = _host(content[_PEER.size : end])
+        if port < 1024 or 0 < files < 1024:
+            raise BadRecord("a port where no node is")
+        peers.append(LivePeer(key, host, port, files))
+        content = content[end:]
+    if not peers:
+        raise BadRecord("no peer")
+    return peers
+
+
+def _host(text: bytes) -> str:
+    try:
+        host = ipaddress.ip_address(text.decode("ascii"))
+    except ValueError as error:
+        raise BadRecord("not an address") from error
+    if getattr(host, "scope_id", None) or host.is_multicast or host.is_unspecified:
+        raise BadRecord("an address where no node is")
+    return str(host)
+
+
+def worth_telling(peer: LivePeer, partner: str) -> bool:
+    """Whether that address of a peer means the same at `partner`, an IP address, as here."""
+    return ipaddress.ip_address(peer.host).is_loopback <= _is_loopback(partner)
+
+
+def _is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+
+
+class Replica(Protocol):
+    """All feeds as one node has them."""
+
+    def vector(self) -> Sequence[Have]:
+        """The feeds, and up to where they are here."""
+
+    def lacking(self, theirs: Sequence[Have]) -> Sequence[Have]:
+        """The feeds of which we have more, as the other end has them (0 where unknown)."""
+
+    def entries_above(self, have: Have) -> Iterator[bytes]:
+        """The signed bytes that we keep of a feed above `have`, at hand one by one."""
+
+    def settled(self, have: Have) -> None:
+        """The other end has sent all that it keeps up to these numbers."""
+
+
+@attrs.frozen
+class Theirs:
+    """The other end's vector is whole."""
+
+    vector: list[Have]
+
+
+@attrs.frozen
+class Entry:
+    """A signed datagram; nothing of it has been checked."""
+
+    raw: bytes
+
+
+@attrs.frozen
+class Settled:
+    """All that the other end keeps of a feed up to these numbers has come."""
+
+    have: Have
+
+
+@attrs.frozen
+class Learnt:
+    """Who else is here, as the other end says."""
+
+    peers: list[LivePeer]
+
+
+@attrs.frozen
+class Ended:
+    """The other end has said all."""
+
+
+Heard = Theirs | Entry | Settled | Learnt | Ended
+
+_NEXT = {
+    ("vector", VECTOR): "vector",
+    ("vector", VECTOR_END): "rest",
+    ("rest", ENTRY): "rest",
+    ("rest", SETTLED): "rest",
+    ("rest", PEERS): "rest",
+    ("rest", END): "ended",
+}
+
+
+class Exchange:
+    """What one end hears, as states; `state` is vector, rest or ended."""
+
+    def __init__(self) -> None:
+        self.state = "vector"
+        self._vector: dict[bytes, Have] = {}
+        self._settled: set[bytes] = set()
+        self._peers = 0
+
+    def heard(self, kind: int, content: bytes) -> Heard | None:
+        """Take in one record: what it means, or None for a part of a vector.
+
+        Raises `Violation` and `BadRecord`; the conversation is over then.
+        """
+        state = _NEXT.get((self.state, kind))
+        if state is None:
+            raise Violation("a record at the wrong moment")
+        self.state = state
+        if kind == ENTRY:
+            return Entry(content)
+        if kind == SETTLED:
+            return self._heard_settled(Have.read(content))
+        if kind == VECTOR:
+            self._heard_vector(content)
+            return None
+        if kind == PEERS:
+            return self._heard_peers(read_peers(content))
+        if content:
+            raise BadRecord("a content where none belongs")
+        return Ended() if kind == END else Theirs(list(self._vector.values()))
+
+    def _heard_vector(self, content: bytes) -> None:
+        if not content:
+            raise BadRecord("no feed")
+        for at in range(0, len(content), _HAVE.size):
+            have = Have.read(content[at : at + _HAVE.size])
+            if have.origin in self._vector or len(self._vector) >= MAX_FEEDS:
+                raise Violation("a feed twice, or too many")
+            self._vector[have.origin] = have
+
+    def _heard_settled(self, have: Have) -> Settled:
+        """Nobody can settle more than he said that he has, nor twice."""
+        if self._vector.get(have.origin) != have or have.origin in self._settled:
+            raise Violation("settled what was not in the vector")
+        self._settled.add(have.origin)
+        return Settled(have)
+
+    def _heard_peers(self, peers: list[LivePeer]) -> Learnt:
+        self._peers += len(peers)
+        if self._peers > MAX_PEERS_TOLD:
+            raise Violation("too many peers")
+        return Learnt(peers)
+
+
+def say_vector(vector: Sequence[Have]) -> Iterator[bytes]:
+    """The records of a vector of at most `MAX_FEEDS` feeds."""
+    for at in range(0, len(vector), HAVES_IN_RECORD):
+        some = vector[at : at + HAVES_IN_RECORD]
+        yield record(VECTOR, b"".join(have.write() for have in some))
+    yield record(VECTOR_END)
+
+
+def say_peers(peers: Iterable[LivePeer]) -> Iterator[bytes]:
+    """The records of at most `MAX_PEERS_TOLD` peers."""
+    content = b""
+    for peer in peers:
+        one = peer.write()
+        if len(content) + len(one) > MAX_RECORD:
+            yield record(PEERS, content)
+            content = b""
+        content += one
+    if content:
+        yield record(PEERS, content)
+
+
+def say_difference(
+    replica: Replica, mine: Sequence[Have], theirs: Sequence[Have]
+) -> Iterator[bytes]:
+    """The records of all that the other end lacks, made one by one as they are drawn.
+
+    `mine` is the vector that was said. Small differences come first: a line of chat does not wait
+    for somebody's hundred thousand offers.
+    """
+    ours = {have.origin: have for have in mine}
+    lacking = [have for have in replica.lacking(theirs) if have.origin in ours]
+    for have in sorted(lacking, key=lambda have: _amount(have, ours[have.origin])):
+        for raw in replica.entries_above(have):
+            yield record(ENTRY, raw)
+        yield record(SETTLED, ours[have.origin].write())
+    yield record(END)
+
+
+def _amount(theirs: Have, ours: Have) -> int:
+    return ours.chat + ours.offers - (theirs.chat + theirs.offers) * (theirs.epoch == ours.epoch)

@@ -1,0 +1,63 @@
+"""The tables of a node's memory, and how those of earlier versions become them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+from twistedp2p.disk.index import indexed
+
+LAYOUT = 5  # of the tables; kept in the file as `user_version`
+
+_NAMES = """
+CREATE VIRTUAL TABLE names USING fts5(
+    folded, content = 'offers', content_rowid = 'id', columnsize = 0, tokenize = 'trigram')
+"""
+_GRAMS = "CREATE VIRTUAL TABLE grams USING fts5vocab(names, row)"
+
+# A feed without origin has been dropped: what it held is not seen, and goes by and by.
+_TABLES = f"""
+CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER);
+CREATE TABLE feeds(
+    id INTEGER PRIMARY KEY, origin BLOB UNIQUE, epoch INTEGER, nick TEXT,
+    present INTEGER, heard INTEGER, kept INTEGER, live INTEGER, chat TEXT, offers TEXT);
+CREATE TABLE entries(
+    feed INTEGER, log TEXT, number INTEGER, stamp INTEGER, raw BLOB,
+    PRIMARY KEY(feed, log, number)) WITHOUT ROWID;
+CREATE INDEX chat_by_age ON entries(stamp) WHERE log = 'chat';
+CREATE TABLE offers(
+    id INTEGER PRIMARY KEY, feed INTEGER, name TEXT, folded TEXT, size INTEGER, digest TEXT,
+    public INTEGER, stamp INTEGER, number INTEGER, live INTEGER, UNIQUE(feed, name));
+CREATE INDEX latest_offers ON offers(feed, id) WHERE live;
+CREATE INDEX withdrawn ON offers(feed, number) WHERE NOT live;
+{_NAMES};
+{_GRAMS};
+CREATE TABLE pins(key BLOB PRIMARY KEY, nick TEXT, first INTEGER, seen INTEGER);
+CREATE TABLE owners(host TEXT, port INTEGER, key BLOB, seen INTEGER, PRIMARY KEY(host, port));
+CREATE TABLE shares(
+    name TEXT PRIMARY KEY, path BLOB, prs BLOB, generated INTEGER, public INTEGER,
+    identity TEXT, guesses TEXT);
+"""
+
+
+def lay_out(db: sqlite3.Connection, layout: int) -> None:
+    """Bring tables of `layout` (0: there are none) to `LAYOUT`, inside a transaction."""
+    if layout:
+        for step in range(layout, LAYOUT):
+            STEPS[step](db)
+    else:
+        for statement in _TABLES.split(";"):
+            db.execute(statement)
+    db.execute(f"PRAGMA user_version = {LAYOUT}")
+
+
+def _index_letters_and_owners(db: sqlite3.Connection) -> None:
+    db.create_function("indexed", 2, indexed, deterministic=True)
+    db.execute("DROP TABLE names")
+    db.execute("UPDATE offers SET folded = indexed(name, feed)")
+    db.execute(_NAMES)
+    db.execute(_GRAMS)
+    db.execute("INSERT INTO names(rowid, folded) SELECT id, folded FROM offers WHERE live")
+
+
+STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {4: _index_letters_and_owners}
