@@ -141,7 +141,7 @@ async def ingest(reactor: Any, store: Store, count: int, owned: int) -> list[str
     for index, name in enumerate(names(count)):
         owner = everybody[index % owned]
         entry, offer = owner.entry(index // owned + 1, name, chance.randrange(SIZE_MOST))
-        owner.feed.heard_entry("offers", entry.number, 0.0, 0.0)
+        owner.feed.heard_entries("offers", entry.number, entry.number)
         begun = time.perf_counter()
         taken = store.put_offer(entry, owner.feed, offer)
         seconds.append(time.perf_counter() - begun)
@@ -203,7 +203,7 @@ async def search_while_writing(reactor: Any, store: Store, runs: int) -> list[li
         nonlocal number
         number += 1
         entry, offer = owner.entry(number, f"new {number}.txt", number)
-        owner.feed.heard_entry("offers", number, 0.0, 0.0)
+        owner.feed.heard_entries("offers", number, number)
         store.put_offer(entry, owner.feed, offer)
 
     writing = LoopingCall(put)
@@ -224,7 +224,7 @@ async def forget(reactor: Any, store: Store) -> list[str]:
     owner = owners(store, 1)[0]
     for number in range(1, 2001):
         entry, offer = owner.entry(number, f"{number}.txt", number)
-        owner.feed.heard_entry("offers", number, 0.0, 0.0)
+        owner.feed.heard_entries("offers", number, number)
         store.put_offer(entry, owner.feed, offer)
     begun = time.perf_counter()
     store.start_feed(Feed(owner.signer.key, 2), "nick", 0)

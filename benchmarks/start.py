@@ -246,7 +246,7 @@ def fill(instance: Instance, group: str, port: int, count: int) -> None:
         name = f"holiday {number % 100} of {number}.{('jpg', 'txt', 'mp4')[number % 3]}"
         offer = Offer(signer.key, name, number, "blake3:" + f"{number:064x}", False, now)
         entry = signer.sign("offer", 1, number, now, "bench", offer.write())
-        feed.heard_entry("offers", number, 0.0, 0.0)
+        feed.heard_entries("offers", number, number)
         store.put_offer(entry, feed, offer)
     store.close()
     print(f"{count} offers written in {time.perf_counter() - began:.1f} s")

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p.core import body
+from twistedp2p.core.beacon import Beacon
 from twistedp2p.core.body import BadBody
 from twistedp2p.core.catalogue import Offer, read_withdraw
 from twistedp2p.core.datagram import MAX_NUMBER
-from twistedp2p.core.feed import Ask, read_gone
-from twistedp2p.core.roster import Beacon
+from twistedp2p.core.requests import Ask, read_gone
 
 READERS = (
     Beacon.read,

@@ -56,7 +56,7 @@ class Origin:
 
     def hear(self, entry):
         """Note in the feed that an entry came."""
-        self.feed.heard_entry(entry.log, entry.number, 0.0, 0.0)
+        self.feed.heard_entries(entry.log, entry.number, entry.number)
         return entry
 
     def say(self, text, number=None, stamp=0):

@@ -17,12 +17,13 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p.core import body
+from twistedp2p.core.beacon import Beacon
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.closed import Envelope
 from twistedp2p.core.datagram import MAX_DATAGRAM, Signed, Signer, group_name, parse
 from twistedp2p.core.events import Event, Said
 from twistedp2p.core.feed import Heads
-from twistedp2p.core.roster import Address, Beacon
+from twistedp2p.core.roster import Address
 from twistedp2p.disk.instance import claim
 from twistedp2p.node import Config, Node, desk
 

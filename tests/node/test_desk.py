@@ -247,6 +247,7 @@ class OfferTests(DeskTestCase):
         """Attack 40: offers of keys that never come."""
         self.patch(desk, "MAX_EARLY", 3)
         alice = self.lan.node("another")
+        self.lan.delay = 0.001, 0.001
         mallory = Stranger(self.lan)
         for number in range(5):
             mallory.offer(number + 1, name=str(number))

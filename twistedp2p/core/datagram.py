@@ -38,7 +38,7 @@ SEAL_ROOM = 48  # bytes of it for the seal of a closed group (`closed`): one lim
 MAX_DATAGRAM = MAX_SENT - SEAL_ROOM  # bytes of a signed datagram
 MAX_NUMBER = 2**53 - 1  # what every JSON reader and SQLite hold exactly
 LOGS = {"say": "chat", "part": "chat", "offer": "offers", "withdraw": "offers"}  # kind -> log
-MESSAGES = ("beacon", "hello", "ask", "gone", "bye", "ping", "pong")
+MESSAGES = ("beacon", "hello", "head", "ask", "gone", "vector", "bye", "ping", "pong")
 _MARK = b"~p2pshare/1 "
 _JOINER = "\u200d"
 # The joiner itself, skin tones, the tags of a flag, vowels and finals of decomposed Hangul.

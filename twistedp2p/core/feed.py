@@ -1,84 +1,24 @@
-"""One node's feed: what of it is here, what is missing, when to ask.
+"""One node's feed: what of it is here, and what is missing.
 
-A feed has two logs, ``chat`` and ``offers``, each numbered 1, 2, 3 ... under (key, epoch). A
-beacon tells for each the lowest number worth asking for and the highest there is. What lies
-between and is not here is asked for, and whoever published it answers with the same signed
-bytes, or with a ``gone`` message naming the numbers that were superseded.
-
-Bodies (JSON objects)::
-
-    ask    {"epoch": 3, "origin": "<key, base64url>", "chat": [[4, 9]], "offers": [[1, 1]]}
-    gone   {"log": "offers", "ranges": [[1, 7], [9, 9]]}
+A feed has two logs, ``chat`` and ``offers``, each numbered 1, 2, 3 ... under (key, epoch). Its
+publisher tells for each the lowest number worth asking for and the highest there is; others tell
+how much of it they have. What lies between and is not here is missing.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 
 import attrs
 
-from twistedp2p.core import body
-from twistedp2p.core.body import BadBody, Range
-from twistedp2p.core.datagram import MAX_DATAGRAM, MAX_NUMBER
-from twistedp2p.core.names import b64, unb64
+from twistedp2p.core.agenda import Appointment
+from twistedp2p.core.body import Range
+from twistedp2p.core.ranges import Ranges, count, first_of
 
 LOG_NAMES = ("chat", "offers")
-MAX_RANGES = 256  # runs of numbers held of one log; an honest feed has a handful
-ASK_ITEMS = 100  # numbers of one log asked for at once
-ASK_ROOM = 355  # bytes of ranges of one log: two logs fit one datagram, however large the numbers
-GONE_RANGES = 20  # ranges in one gone message: fits, however large the numbers
+ASK_ITEMS = 100  # numbers asked for at once
+ASK_ROOM = 330  # bytes of ranges of one log: two logs fit one datagram, however large the numbers
 CHAT_BACKLOG = 100  # lines of an unknown feed that a newcomer asks for
-RETRY_FIRST, RETRY_FACTOR, RETRY_MOST = 0.5, 1.5, 5.0  # seconds, ratio, seconds
-TRIES = 6  # asks without any answer, until the next beacon
-
-
-class Ranges:
-    """A set of whole numbers from 1 on, kept as runs: at most `MAX_RANGES`, and one from 1."""
-
-    def __init__(self, runs: list[Range] | None = None) -> None:
-        self._runs = list(runs or [])
-
-    def __contains__(self, number: int) -> bool:
-        at = bisect_left(self._runs, (number + 1,)) - 1
-        return at >= 0 and self._runs[at][1] >= number
-
-    def __bool__(self) -> bool:
-        return bool(self._runs)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Ranges) and self._runs == other._runs
-
-    def runs(self) -> list[Range]:
-        """The runs, rising, each (first, last)."""
-        return list(self._runs)
-
-    def add(self, low: int, high: int | None = None) -> bool:
-        """Add `low` to `high`; False when that would make more than `MAX_RANGES` runs."""
-        high = low if high is None else high
-        at = bisect_left(self._runs, (low,))
-        if at and self._runs[at - 1][1] >= low - 1:
-            at -= 1
-        end = at
-        while end < len(self._runs) and self._runs[end][0] <= high + 1:
-            low, high = min(low, self._runs[end][0]), max(high, self._runs[end][1])
-            end += 1
-        if end == at and len(self._runs) >= MAX_RANGES and low > 1:
-            return False
-        self._runs[at:end] = [(low, high)]
-        return True
-
-    def missing(self, low: int, high: int) -> Iterator[Range]:
-        """The gaps between `low` and `high`, both included, rising."""
-        for at in range(max(0, bisect_left(self._runs, (low,)) - 1), len(self._runs)):
-            first, last = self._runs[at]
-            if first > high:
-                break
-            if first > low:
-                yield low, first - 1
-            low = max(low, last + 1)
-        if low <= high:
-            yield low, high
 
 
 @attrs.frozen
@@ -89,137 +29,158 @@ class Heads:
     offers: Range = (1, 0)
 
 
-def first_of(ranges: Iterable[Range], most: int, room: int) -> list[Range]:
-    """The first `most` numbers of `ranges`, in what `room` bytes of a body can hold."""
-    taken: list[Range] = []
-    for low, high in ranges:
-        high = min(high, low + most - 1)
-        room -= len(f"[{low},{high}],")
-        if most <= 0 or room < 0:
-            break
-        taken.append((low, high))
-        most -= high - low + 1
-    return taken
-
-
-@attrs.define
-class Feed:
-    """What is here of one (origin, epoch), and when to ask for the rest."""
+@attrs.frozen
+class Have:
+    """How much of a feed somebody has: the numbers up to which all that there is is here."""
 
     origin: bytes
     epoch: int
-    have: dict[str, Ranges] = attrs.Factory(lambda: {log: Ranges() for log in LOG_NAMES})
-    heads: Heads = Heads()
-    ask_at: float | None = None  # seconds, of the clock of `now`
-    tries: int = 0
+    chat: int
+    offers: int
 
-    def heard_heads(self, heads: Heads, now: float, spread: float) -> None:
-        """A beacon told its heads; an ask becomes due after `spread` seconds if some is missing."""
-        self.heads = heads
-        for log in LOG_NAMES:
-            self._begin(log, *getattr(heads, log))
-        self.tries = 0
-        if self.ask_at is None and self.missing():
-            self.ask_at = now + spread
 
-    def _begin(self, log: str, base: int, head: int) -> None:
+class Log(Ranges):
+    """The numbers of one log that are here, and how far it goes."""
+
+    __slots__ = ("head", "settled", "told")
+
+    def __init__(self, runs: list[Range] | None = None) -> None:
+        super().__init__(runs)
+        self.head = self.highest  # that its publisher told of, or that is here
+        self.told = 0  # the highest that somebody else told of: never proof
+        self.settled = 0  # up to here nobody is asked any more, though not all is here
+
+    @property
+    def whole(self) -> int:
+        """The number up to which all is here, or is not to be had."""
+        return self.unbroken(self.settled)
+
+    def gaps(self, backlog: int | None = None) -> Iterable[Range]:
+        """What is missing, rising; of a log of which nothing is here yet the last `backlog`."""
+        low, high = self.settled + 1, max(self.head, self.told)
+        if backlog is not None and not self:
+            low = max(low, high - backlog + 1)
+        return self.missing(low, high)
+
+    def absorb(self) -> None:
+        """Count all that is settled as here: the log is too torn to tell."""
+        if self.settled:
+            self.add(1, self.settled)
+
+
+def _logs() -> dict[str, Log]:
+    return {log: Log() for log in LOG_NAMES}
+
+
+@attrs.define(eq=False)
+class Feed:
+    """What is here of one (origin, epoch), and when to ask for the rest (see `core.asking`)."""
+
+    origin: bytes
+    epoch: int
+    have: dict[str, Log] = attrs.Factory(_logs)
+    lacks: int = 0  # numbers that are missing
+    tries: int = 0  # asks without any answer
+    asking: Appointment | None = None
+    live: bool = False  # what is missing was published just now
+    counted: tuple[int, int] = (0, 0)  # what of it is in the `Summary`
+
+    @classmethod
+    def kept(cls, origin: bytes, epoch: int, runs: Mapping[str, list[Range]]) -> Feed:
+        """A feed of which these numbers are here, as from a store."""
+        return cls(origin, epoch, {log: Log(runs.get(log)) for log in LOG_NAMES})
+
+    @property
+    def heads(self) -> Heads:
+        """How far its publisher went, as far as we know."""
+        return Heads(*((1, self.have[log].head) for log in LOG_NAMES))
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether anything of it is here: who only tells of a feed proves nothing."""
+        return any(self.have.values())
+
+    def whole(self) -> Have:
+        """How much of it is here."""
+        return Have(self.origin, self.epoch, *(self.have[log].whole for log in LOG_NAMES))
+
+    def heard_heads(self, heads: Heads) -> None:
+        """Its publisher told its heads."""
+        for name in LOG_NAMES:
+            base, head = getattr(heads, name)
+            self._begin(name, base, head)
+            self.have[name].head = max(head, self.have[name].highest)
+
+    def told(self) -> Have:
+        """How far others say that it goes."""
+        return Have(self.origin, self.epoch, *(self.have[log].told for log in LOG_NAMES))
+
+    def heard_of(self, have: Have) -> None:
+        """Somebody else has so much of this feed, or says so."""
+        for name in LOG_NAMES:
+            self.have[name].told = max(self.have[name].told, getattr(have, name))
+
+    def _begin(self, name: str, base: int, head: int) -> None:
         """Count what is not worth asking for as here.
 
         The run from 1 on then ends where the first gap begins: its answers always join that run,
         so that even the most torn feed is mended, from below.
         """
-        if log == "chat" and not self.have[log]:
+        log = self.have[name]
+        if name == "chat" and not log:
             base = max(base, head - CHAT_BACKLOG + 1)
         if base > 1:
-            self.have[log].add(1, base - 1)
+            log.add(1, base - 1)
 
-    def heard_entry(self, log: str, number: int, now: float, spread: float) -> bool:
-        """An entry came; False when it was here already (or the feed is too torn to follow)."""
-        base, head = getattr(self.heads, log)
-        self._begin(log, base, number)
-        if number in self.have[log] or not self.have[log].add(number):
+    def heard_entries(self, name: str, low: int, high: int) -> bool:
+        """The entries from `low` to `high` came; False when the first of them was here already.
+
+        False also when the feed is too torn to follow.
+        """
+        log = self.have[name]
+        if not log:
+            self._begin(name, 1, low)
+        if low in log:
             return False
-        if number > head:
-            self.heads = attrs.evolve(self.heads, **{log: (base, number)})
-        self._progress(now, spread)
+        if not log.add(low, high):
+            log.absorb()
+            if low in log or not log.add(low, high):
+                return False
+        if high > log.head:
+            log.head = high
         return True
 
-    def heard_gone(self, log: str, ranges: list[Range], now: float) -> None:
+    def heard_gone(self, name: str, ranges: Iterable[Range]) -> None:
         """The origin says that these numbers were superseded."""
-        head = getattr(self.heads, log)[1]
+        log = self.have[name]
         for low, high in ranges:
-            if low <= head:
-                self.have[log].add(low, min(high, head))
-        self._progress(now, 0.0)
+            if low <= log.head:
+                log.add(low, min(high, log.head))
 
-    def _progress(self, now: float, spread: float) -> None:
-        """Answers are coming in: wait for more of them before asking again."""
-        self.tries = 0
-        if not self.missing():
-            self.ask_at = None
-        elif self.ask_at is None:
-            self.ask_at = now + spread
-        else:
-            self.ask_at = max(self.ask_at, now + RETRY_FIRST)
+    def settle(self, have: Have) -> None:
+        """What is missing up to these numbers is not to be had: ask nobody for it."""
+        for name in LOG_NAMES:
+            log = self.have[name]
+            log.settled = max(log.settled, min(getattr(have, name), max(log.head, log.told)))
 
-    def missing(self) -> dict[str, list[Range]]:
-        """What to ask for, at most `ASK_ITEMS` numbers a log; empty when all is here."""
-        gaps = {}
-        for log in LOG_NAMES:
-            unheard = self.have[log].missing(1, getattr(self.heads, log)[1])
-            if found := first_of(unheard, ASK_ITEMS, ASK_ROOM):
-                gaps[log] = found
-        return gaps
+    def forget_told(self) -> None:
+        """Nobody has what others told of, it seems."""
+        for log in self.have.values():
+            log.told = 0
 
-    def due_ask(self, now: float) -> dict[str, list[Range]]:
-        """What to ask for now, or nothing; the next ask then waits longer."""
-        if self.ask_at is None or now < self.ask_at:
-            return {}
-        gaps = self.missing()
-        self.tries += 1
-        self.ask_at = None
-        if gaps and self.tries < TRIES:
-            self.ask_at = now + min(RETRY_MOST, RETRY_FIRST * RETRY_FACTOR**self.tries)
-        return gaps
+    def gaps(self, name: str) -> Iterable[Range]:
+        """What is missing of one log, rising."""
+        return self.have[name].gaps(CHAT_BACKLOG if name == "chat" else None)
 
+    def missing(self) -> int:
+        """How many numbers are missing."""
+        return sum(count(self.gaps(name)) for name in LOG_NAMES)
 
-@attrs.frozen
-class Ask:
-    """A request for numbers of one feed."""
-
-    origin: bytes
-    epoch: int
-    gaps: dict[str, list[Range]]
-
-    def write(self) -> str:
-        """The body."""
-        return body.write({"epoch": self.epoch, "origin": b64(self.origin), **self.gaps})
-
-    @classmethod
-    def read(cls, text: str) -> Ask:
-        """Read a body; raises `BadBody`."""
-        fields = body.read(text)
-        try:
-            origin = unb64(body.text(fields, "origin"), 32)
-        except ValueError as error:
-            raise BadBody("origin is no key") from error
-        gaps = {
-            log: first_of(found, ASK_ITEMS, MAX_DATAGRAM)
-            for log in LOG_NAMES
-            if (found := body.ranges(fields, log, ASK_ITEMS))
-        }
-        return cls(origin, body.whole(fields, "epoch", MAX_NUMBER, 1), gaps)
-
-
-def write_gone(log: str, ranges: list[Range]) -> str:
-    """The body of a gone message with at most `GONE_RANGES` ranges."""
-    return body.write({"log": log, "ranges": ranges})
-
-
-def read_gone(text: str) -> tuple[str, list[Range]]:
-    """Read a gone message: its log and ranges; raises `BadBody`."""
-    fields = body.read(text)
-    log = body.text(fields, "log")
-    if log not in LOG_NAMES:
-        raise BadBody("an unknown log")
-    return log, body.ranges(fields, "ranges", GONE_RANGES)
+    def wanted(self) -> dict[str, list[Range]]:
+        """What to ask for first, at most `ASK_ITEMS` numbers; empty when all is here."""
+        left, wanted = ASK_ITEMS, {}
+        for name in LOG_NAMES:
+            if found := first_of(self.gaps(name), left, ASK_ROOM):
+                wanted[name] = found
+                left -= count(found)
+        return wanted

@@ -1,12 +1,8 @@
 """Who is here: the nodes of the group, when each was last heard, and whose nick it is.
 
-A node tells that it is here by a beacon (or a hello, which asks the others for theirs)::
-
-    {"every": 5, "files": 9393, "chat": [1, 12], "offers": [1, 3]}
-
-    every    seconds to its next beacon; it is taken as gone after 3.5 of them in silence
-    files    TCP port of its file service, 0 for none
-    chat, offers    lowest number worth asking for, highest there is
+A node tells that it is here by beacons (see `core.beacon`); anything else of it that is heard is a
+sign of life, too. It is taken as gone after some beacon intervals in silence: the more the more is
+lost on the way.
 
 A key that stays is pinned: remembered with its nick, in later runs too. Pins are capped, and keys
 cost nothing, so a pin is worth as many seconds as its key has been known, less those that it has
@@ -23,19 +19,14 @@ from itertools import islice
 
 import attrs
 
-from twistedp2p.core import body
-from twistedp2p.core.body import BadBody, Range
-from twistedp2p.core.datagram import MAX_NUMBER, Signed
-from twistedp2p.core.feed import LOG_NAMES, Heads
+from twistedp2p.core.beacon import Beacon, Loss
+from twistedp2p.core.datagram import Signed
 from twistedp2p.core.limits import Buckets, CappedTable
 from twistedp2p.core.names import look_alike
 
 MAX_PEERS = 4096
 MAX_PINS = 4096
 MAX_ADDRESSES = 4  # of one key, the latest heard first
-EVERY_LEAST, EVERY_MOST = 5, 120  # seconds between beacons of one node
-NODES_PER_SECOND = 10  # nodes of the group that send a beacon in one second, in a large group
-SILENCE = 3.5  # beacon intervals
 PIN_AFTER = 30.0  # seconds that a key must have been here before it is pinned; between two tries
 PINS_RATE, PINS_BURST = 16 / 3600, 16.0  # pins earned from one address: a host has a few nodes
 SEEN_EVERY = 3600.0  # seconds between two notes that a pinned key is still here
@@ -43,44 +34,6 @@ WELL_KNOWN = 3600.0  # seconds that a key must have been known before it is kept
 WINDOW = 64  # message numbers
 
 Address = tuple[str, int]  # IP address, UDP port
-
-
-@attrs.frozen
-class Beacon:
-    """What a node says of itself."""
-
-    every: int  # seconds
-    files: int  # TCP port
-    heads: Heads
-
-    def write(self) -> str:
-        """The body."""
-        heads = {log: list(getattr(self.heads, log)) for log in LOG_NAMES}
-        return body.write({"every": self.every, "files": self.files, **heads})
-
-    @classmethod
-    def read(cls, text: str) -> Beacon:
-        """Read a body; raises `BadBody`. A port below 1024 is refused: files are never there."""
-        fields = body.read(text)
-        every = body.whole(fields, "every", EVERY_MOST, 1)
-        files = body.whole(fields, "files", 65_535)
-        if 0 < files < 1024:
-            raise BadBody("files names a privileged port")
-        heads = {log: _head(fields.get(log)) for log in LOG_NAMES}
-        return cls(every, files, Heads(**heads))
-
-
-def _head(pair: object) -> Range:
-    if not isinstance(pair, list) or [type(end) for end in pair] != [int, int]:
-        raise BadBody("a head is a pair of numbers")
-    if not (1 <= pair[0] <= MAX_NUMBER and 0 <= pair[1] <= MAX_NUMBER):
-        raise BadBody("a head is out of bounds")
-    return pair[0], pair[1]
-
-
-def beacon_interval(nodes: int) -> int:
-    """Seconds between a node's beacons in a group of `nodes`: the group has the budget."""
-    return min(EVERY_MOST, max(EVERY_LEAST, nodes // NODES_PER_SECOND))
 
 
 class ReplayWindow:
@@ -117,8 +70,11 @@ class Peer:
     files: int  # TCP port, 0 for none
     addresses: list[Address]
     first_heard: float  # seconds
-    expires: float  # seconds
+    last_heard: float  # seconds
+    every: int  # seconds between its beacons
     pin_tried: float  # seconds
+    sent: int = 0  # messages to everybody, as it told last
+    heard: int = 0  # of those, since then
 
     def heard_from(self, address: Address) -> None:
         """The latest address comes first; at most `MAX_ADDRESSES` are kept."""
@@ -199,6 +155,7 @@ class Roster:
             MAX_PEERS, self._well_known, self._crowd_out
         )
         self._windows: CappedTable[bytes, ReplayWindow] = CappedTable(MAX_PEERS, self._well_known)
+        self.loss = Loss()
         self._pinned_nicks, self._nicks = Bearers(), Bearers()
         for key, pin in self.pins.items():
             self._pinned_nicks.bears(key, pin.nick)
@@ -222,23 +179,37 @@ class Roster:
             self._windows.put(message.key, window)
         return window.fresh(message.epoch, message.number)
 
+    def alive(self, key: bytes, now: float, *, direct: bool = False) -> None:
+        """Something fresh of that node came; `direct`: not by multicast."""
+        peer = self._peers.peek(key)
+        if peer is not None:
+            peer.last_heard = now
+            peer.heard += not direct
+
     def heard(self, message: Signed, beacon: Beacon, address: Address, now: float) -> Arrival:
-        """Take in a verified, fresh beacon."""
-        expires = now + SILENCE * beacon.every
+        """Take in a verified, fresh beacon, of which `alive` was told."""
         if message.key in self.pins:
             self.pins[message.key].last = now
         peer = self._peers.get(message.key)
         if peer is None:
-            peer = Peer(message.key, message.nick, beacon.files, [], now, expires, now)
+            peer = Peer(message.key, message.nick, beacon.files, [], now, now, beacon.every, now)
+            peer.sent = beacon.sent
             self._peers.put(message.key, peer)
             peer.heard_from(address)
             return Arrival(peer, True, looks_like=self._named(peer))
         old_nick, peer.nick = peer.nick, message.nick
-        peer.files, peer.expires = beacon.files, expires
+        peer.files, peer.every, peer.last_heard = beacon.files, beacon.every, now
+        self._count_lost(peer, beacon.sent)
         peer.heard_from(address)
         if old_nick == peer.nick:
             return Arrival(peer, False)
         return Arrival(peer, False, old_nick, self._named(peer))
+
+    def _count_lost(self, peer: Peer, sent: int) -> None:
+        if 0 < peer.sent < sent:
+            self.loss.heard(sent - peer.sent, peer.heard)
+        if sent != peer.sent:
+            peer.sent, peer.heard = sent, 0
 
     def _named(self, peer: Peer) -> bytes | None:
         """Note the nick of a peer; the key of an earlier bearer of one that looks the same."""
@@ -297,7 +268,10 @@ class Roster:
 
     def expire(self, now: float) -> list[Peer]:
         """The peers that went since the last call: silent for too long, or crowded out."""
-        silent = [peer for peer in self._peers.values() if peer.expires <= now]
+        silence = self.loss.silence
+        silent = [
+            peer for peer in self._peers.values() if now >= peer.last_heard + silence * peer.every
+        ]
         for peer in silent:
             self.left(peer.key)
         crowded_out = [peer for peer in self._crowded_out if peer.key not in self._peers]

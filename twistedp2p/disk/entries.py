@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from twistedp2p.core.datagram import Signed
-from twistedp2p.core.feed import LOG_NAMES, Feed, Heads, Ranges
+from twistedp2p.core.feed import LOG_NAMES, Feed
 from twistedp2p.core.roster import MAX_PINS, WELL_KNOWN
 from twistedp2p.disk.database import Tables
 
@@ -31,12 +32,14 @@ class Entries(Tables):
     def feed(self, origin: bytes) -> Feed | None:
         """What is here of the feed of `origin`."""
         rows = self._db.run("SELECT epoch, chat, offers FROM feeds WHERE origin = ?", origin)
-        if not rows:
-            return None
-        have = {log: Ranges([(a, b) for a, b in json.loads(text)])
-                for log, text in zip(LOG_NAMES, rows[0][1:], strict=True)}  # fmt: skip
-        heads = Heads(*((1, runs.runs()[-1][1] if runs.runs() else 0) for runs in have.values()))
-        return Feed(origin, rows[0][0], have, heads)
+        return _feed(origin, *rows[0]) if rows else None
+
+    def feeds(self) -> list[Feed]:
+        """What is here of every feed, those heard last coming last."""
+        rows = self._db.run(
+            "SELECT origin, epoch, chat, offers FROM feeds WHERE origin IS NOT NULL ORDER BY heard"
+        )
+        return [_feed(*row) for row in rows]
 
     def start_feed(self, feed: Feed, nick: str, now_ms: int) -> list[bytes]:
         """Begin (anew) the feed of an origin; what an earlier epoch held is dropped.
@@ -155,6 +158,18 @@ class Entries(Tables):
             high,
         )
 
+    def entries_above(self, origin: bytes, log: str, number: int, most: int) -> list[Any]:
+        """The first `most` kept entries of a feed above `number`: (number, signed bytes)."""
+        return self._db.run(
+            "SELECT number, raw FROM entries WHERE log = ?"
+            " AND feed = (SELECT id FROM feeds WHERE origin = ?)"
+            " AND number > ? ORDER BY number LIMIT ?",
+            log,
+            origin,
+            number,
+            most,
+        )
+
     def lowest(self, origin: bytes, log: str) -> int:
         """The lowest number kept of a log, or 1."""
         rows = self._db.run(
@@ -173,3 +188,9 @@ class Entries(Tables):
             most,
         )
         return [raw for (raw,) in reversed(rows)]
+
+
+def _feed(origin: bytes, epoch: int, *logs: str) -> Feed:
+    pairs = zip(LOG_NAMES, map(json.loads, logs), strict=True)
+    runs = {log: [(low, high) for low, high in found] for log, found in pairs}
+    return Feed.kept(origin, epoch, runs)

@@ -60,6 +60,7 @@ from twistedp2p.node.pings import Pings
 from twistedp2p.node.presence import Presence
 from twistedp2p.node.progress import Courses
 from twistedp2p.node.shares import Offered, Shares
+from twistedp2p.node.timetable import Timetable
 from twistedp2p.node.transfers import Transfer, Transfers
 
 LATE = 30.0  # seconds: a line older than that is shown as said before
@@ -217,25 +218,29 @@ class Node:
             self._pins_of_earlier_runs(),
             lambda key: self._notes.note(self._store.unpin, key),
         )
+        self._agenda = Timetable(reactor)
         self._feeds = Feeds(
             self._store,
             Signer(self._instance.private_key, self._envelope.group),
             self._group,
             self,
+            agenda=self._agenda,
             clock=reactor,
             wall=self._wall,
             random=random.random,
             nick=config.nick,
+            nodes=lambda: self._presence.nodes,
             address_of=self._address_of,
+            sync_wanted=lambda _: None,
         )
         self._presence = Presence(
             self._roster,
             self,
+            self._feeds,
+            agenda=self._agenda,
             clock=reactor,
             random=random.random,
             files=self.file_port,
-            heads=self._feeds.heads,
-            tell=lambda kind, body: self._group.tell(self._feeds.message(kind, body)),
         )
         self._pings = Pings(
             self.key,
@@ -321,7 +326,7 @@ class Node:
             self._membership.stop()
         self._transfers.stop()
         self._presence.stop()
-        self._feeds.close()
+        self._agenda.clear()
         await self._group.close()
         for port in self._ports:
             await port.stopListening()
@@ -364,7 +369,7 @@ class Node:
         """Bear another nick from the next beacon on; returns it as cleaned."""
         self._feeds.nick = clean_nick(nick)
         self._note_present(self.key, True, self._feeds.nick)
-        self._presence.entry_sent()
+        self._presence.changed()
         return self.nick
 
     def status(self) -> Status:
@@ -408,7 +413,6 @@ class Node:
             self._emit(Said(piece, self.nick, self.key, "", entry.stamp, own=True))
             if not sent:
                 self._emit(NotSent(N_("No network took that line: nobody has heard it."), {}))
-        self._presence.entry_sent()
 
     def last_said(self, most: int) -> list[Said]:
         """The last `most` signed lines of everybody, this run's and earlier ones', oldest first."""
@@ -488,12 +492,10 @@ class Node:
     def publish_offer(self, offer: Offer) -> None:
         """Tell the group of an own offer."""
         self._feeds.publish_offer(offer)
-        self._presence.entry_sent()
 
     def publish_withdraw(self, name: str, body: str) -> None:
         """Tell the group that an own offer is no more."""
         self._feeds.publish_withdraw(name, body)
-        self._presence.entry_sent()
 
     # -- what the group tells (net.group.Listener)
 
@@ -539,7 +541,8 @@ class Node:
             if message.log is not None:
                 self._feeds.heard_entry(message)
             elif self._roster.fresh(message):
-                self._message_heard(message, address)
+                self._presence.alive(message.key, direct)
+                self._message_heard(message, address, direct)
         except BadBody as error:
             self._group.dropped[str(error)] += 1
 
@@ -548,24 +551,22 @@ class Node:
             self.is_pinned(key) or self._feeds.follows(key) or self._roster.peer(key) is not None
         )
 
-    def _message_heard(self, message: Signed, address: Address) -> None:
+    def _message_heard(self, message: Signed, address: Address, direct: bool) -> None:
         if message.kind in ("beacon", "hello"):
             came = self._roster.peer(message.key) is None
-            beacon = self._presence.heard(message, address)
-            self._feeds.heard_heads(message, beacon.heads)
+            beacon = self._presence.heard(message, address, direct)
+            self._feeds.heard_beacon(message, beacon, address)
             self._note_present(message.key, True, message.nick)
             if came:
                 self._tell_early(message.key)
         elif message.kind == "bye":
             self._presence.heard_bye(message)
-        elif message.kind == "ask" and not self._group.is_near(address[0]):
+        elif message.kind in ("ask", "vector") and not self._group.is_near(address[0]):
             self._group.dropped["an ask from elsewhere"] += 1
-        elif message.kind == "ask":
-            self._feeds.heard_ask(message, address)
-        elif message.kind == "gone":
-            self._feeds.heard_gone(message)
         elif message.kind == "ping":
             self._pings.heard(message, address, False)
+        elif message.kind != "pong":
+            self._feeds.heard(message, address)
 
     def _note_present(self, key: bytes, present: bool, nick: str) -> None:
         self._notes.note(self._store.set_present, key, present, nick, int(self._wall() * 1000))

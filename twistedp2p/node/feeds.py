@@ -1,32 +1,32 @@
 """Publishing our feed and following those of the others, so that nothing said or offered is lost.
 
 What we publish is kept before it is sent. What others publish is kept once, whichever way and
-however often it comes; what is missing is asked of its publisher, and we answer such asks.
+however often it comes. When to ask, to answer and to tell is for `core.gossip` to say.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Protocol
 
 import attrs
-from twisted.internet.interfaces import IDelayedCall
 
-from twistedp2p.core.body import BadBody, Range
+from twistedp2p.core import body
+from twistedp2p.core.agenda import Agenda
+from twistedp2p.core.beacon import Beacon
+from twistedp2p.core.body import BadBody
 from twistedp2p.core.catalogue import Offer, read_withdraw
 from twistedp2p.core.datagram import Signed, Signer
-from twistedp2p.core.feed import GONE_RANGES, Ask, Feed, Heads, Ranges, read_gone, write_gone
-from twistedp2p.core.limits import CappedTable, TokenBucket
-from twistedp2p.core.roster import MAX_PEERS, Address
+from twistedp2p.core.feed import CHAT_BACKLOG, LOG_NAMES, Feed, Have, Heads
+from twistedp2p.core.gossip import Gossip
+from twistedp2p.core.requests import Ask, Vector, read_gone, read_heads
+from twistedp2p.core.roster import Address
 from twistedp2p.disk.store import Store
 from twistedp2p.node.memory import Notes
-from twistedp2p.node.outbox import Outbox
 
-ASKS_RATE, ASKS_BURST = 50.0, 100.0  # datagrams: throw-away nodes may claim any number of feeds
-ASKS_EVERY = 0.05  # seconds between two looks at which asks are due
-ASK_SPREAD = 0.25  # seconds: not everybody asks at the same moment
 BOOT_SHIFT = 24  # bits: messages of one run before its numbers would meet the next run's
+SLICE = 100  # entries read at once
 
 
 class Sending(Protocol):
@@ -59,7 +59,11 @@ class Own:
 
 
 class Feeds:
-    """All feeds as one node knows them. `wall` is the time of day in seconds since 1970."""
+    """All feeds as one node knows them. `wall` is the time of day in seconds since 1970.
+
+    `nodes` counts the group, ourselves included. `sync_wanted` is told with whom to exchange, over
+    TCP, all that either lacks: with the node of that key, or None for any.
+    """
 
     def __init__(
         self,
@@ -68,11 +72,14 @@ class Feeds:
         sending: Sending,
         told: Told,
         *,
+        agenda: Agenda,
         clock: Any,
         wall: Callable[[], float],
         random: Callable[[], float],
         nick: str,
+        nodes: Callable[[], int],
         address_of: Callable[[bytes], Address | None],
+        sync_wanted: Callable[[bytes | None], object],
     ) -> None:
         self._store = store
         self._signer = signer
@@ -80,18 +87,25 @@ class Feeds:
         self._told = told
         self._clock = clock
         self._wall = wall
-        self._random = random
         self.nick = nick
-        self._address_of = address_of
-        self._feeds: CappedTable[bytes, Feed] = CappedTable(MAX_PEERS)  # the store has all
-        self._asking: set[bytes] = set()
-        self._asked_at = clock.seconds() - ASKS_EVERY
-        self._ask_call: IDelayedCall | None = None
-        self._asks_pace = TokenBucket.full(ASKS_RATE, ASKS_BURST, clock.seconds())
-        self._answers = Outbox(sending.reply, clock)
+        self._sync_wanted = sync_wanted
         self._notes = Notes()
         self.dropped: Counter[str] = Counter()
+        self.sent = 0  # messages to everybody in this run
         self._own = self._load_own()
+        self._gossip = Gossip(
+            self._own.feed,
+            agenda,
+            self,
+            self,
+            now=clock.seconds(),
+            random=random,
+            nodes=nodes,
+            address_of=address_of,
+        )
+        for feed in store.feeds():
+            if feed.origin != signer.key:
+                self._gossip.follow(feed)
 
     def _load_own(self) -> Own:
         now_ms = int(self._wall() * 1000)
@@ -105,23 +119,33 @@ class Feeds:
         self._store.set_counter("boot", boot)
         return Own(feed, boot << BOOT_SHIFT, now_ms)
 
-    def close(self) -> None:
-        """Stop asking and answering."""
-        self._answers.close()
-        if self._ask_call is not None and self._ask_call.active():
-            self._ask_call.cancel()
-
     def follows(self, key: bytes) -> bool:
         """Whether that node's feed is at hand."""
-        return key in self._feeds
+        return self._gossip.feed(key) is not None
 
-    # -- our own
+    # -- sending (gossip.Sending, gossip.Kept, and what a beacon tells)
 
-    def heads(self) -> Heads:
-        """What our beacon tells of our feed."""
-        key, heads = self._signer.key, self._own.feed.heads
-        low = {log: self._store.lowest(key, log) for log in ("chat", "offers")}
-        return Heads((low["chat"], heads.chat[1]), (low["offers"], heads.offers[1]))
+    def tell(self, kind: str, body: str, to: Hashable | None = None) -> bool:
+        """Send a message to everybody, or to one address; False when no interface took it."""
+        if to is not None:
+            return self.reply(kind, body, to)
+        self.sent += 1
+        return self._sending.tell(self.message(kind, body))
+
+    def reply(self, kind: str, body: str, to: Any) -> bool:
+        """Send a message to one address; False when no interface took it."""
+        return self._sending.reply(self.message(kind, body), to)
+
+    def repeat(self, raw: bytes, to: Any = None) -> None:
+        """Send signed bytes of old to everybody, or to one address."""
+        if to is None:
+            self._sending.tell(raw)
+        else:
+            self._sending.reply(raw, to)
+
+    def want_sync(self, partner: bytes | None) -> None:
+        """Have a SYNC made."""
+        self._sync_wanted(partner)
 
     def message(self, kind: str, body: str) -> bytes:
         """Sign a message that is no entry."""
@@ -135,6 +159,27 @@ class Feeds:
         self._own.stamp = max(self._own.stamp, int(self._wall() * 1000))
         return self._own.stamp
 
+    def entry(self, origin: bytes, log: str, number: int) -> bytes | None:
+        """The signed bytes of one entry that is kept, or None."""
+        found = self._store.entries(origin, log, number, number)
+        return found[0][1] if found else None
+
+    def own_heads(self) -> Heads:
+        """Lowest number kept and highest there is of our own logs."""
+        key, heads = self._signer.key, self._own.feed.heads
+        low = {log: self._store.lowest(key, log) for log in LOG_NAMES}
+        return Heads((low["chat"], heads.chat[1]), (low["offers"], heads.offers[1]))
+
+    def summary(self) -> bytes:
+        """What our beacon tells of all feeds."""
+        return self._gossip.summary()
+
+    def recent(self) -> tuple[Have, ...]:
+        """The feeds that changed lately, for our beacon."""
+        return tuple(self._gossip.recent(self._clock.seconds()))
+
+    # -- publishing
+
     def publish_say(self, text: str) -> tuple[Signed, bool]:
         """Say one piece of text; the entry, and whether any interface took it.
 
@@ -142,41 +187,52 @@ class Feeds:
         """
         entry = self._entry("say", text)
         self._store.put_say(entry, self._own.feed)
-        return entry, self._sending.say(entry.raw)
+        sent = self._sending.say(entry.raw)
+        self._gossip.published(entry.raw, self._clock.seconds())
+        return entry, sent
 
     def publish_offer(self, offer: Offer) -> Signed:
         """Tell the group of an offer."""
         entry = self._entry("offer", offer.write())
         self._store.put_offer(entry, self._own.feed, offer)
-        self._store.once_kept(lambda: self._sending.tell(entry.raw))
+        self._store.once_kept(lambda: self._publish_quietly(entry))
         return entry
 
     def publish_withdraw(self, name: str, body: str) -> Signed:
         """Tell the group that an offer is no more."""
         entry = self._entry("withdraw", body)
         self._store.put_withdraw(entry, self._own.feed, name)
-        self._store.once_kept(lambda: self._sending.tell(entry.raw))
+        self._store.once_kept(lambda: self._publish_quietly(entry))
         return entry
+
+    def _publish_quietly(self, entry: Signed) -> None:
+        """Of many offers at once the head alone is told: who lacks them gets them over TCP."""
+        now = self._clock.seconds()
+        alone = self._gossip.may_tell_offer(now)
+        if alone:
+            self._sending.tell(entry.raw)
+        self._gossip.published(entry.raw if alone else None, now)
 
     def _entry(self, kind: str, body: str) -> Signed:
         own, log = self._own, "chat" if kind == "say" else "offers"
-        number = getattr(own.feed.heads, log)[1] + 1
+        number = own.feed.have[log].head + 1
         entry = self._signer.sign(kind, own.feed.epoch, number, self._stamp(), self.nick, body)
-        own.feed.heard_entry(log, number, 0.0, 0.0)
+        own.feed.heard_entries(log, number, number)
         return entry
 
-    # -- the others'
+    # -- hearing
 
     def heard_entry(self, entry: Signed) -> None:
         """A verified entry of another node came, for the first time or not."""
+        now = self._clock.seconds()
+        self._gossip.heard(now)
         log = entry.log
         feed = self._follow(entry)
         if log is None or feed is None:
             return
-        now, spread = self._clock.seconds(), self._random() * ASK_SPREAD
-        if not feed.heard_entry(log, entry.number, now, spread):
+        if not self._gossip.heard_entries(feed, log, entry.number, entry.number, now):
+            self._gossip.heard_again(entry.raw, now)
             return
-        self._asks_of(feed)
         try:
             self._take(entry, feed)
         except BadBody as error:
@@ -205,97 +261,86 @@ class Feeds:
         """An offer that could not be kept is not here: it is to be asked for again."""
         stored = self._notes.note(self._store.feed, feed.origin)
         if stored is not None:
-            feed.have["offers"] = stored.have["offers"]
+            held = stored.have["offers"].runs()
+            self._gossip.lost(feed, "offers", held, self._clock.seconds())
 
     def _follow(self, message: Signed) -> Feed | None:
         """The feed that a message belongs to; None when it is of an epoch that is over."""
-        feed = self._feeds.get(message.key) or self._store.feed(message.key)
-        if feed is None or feed.epoch < message.epoch:
-            feed = Feed(message.key, message.epoch)
-            now_ms = int(self._wall() * 1000)
-            crowd = self._notes.note(self._store.start_feed, feed, message.nick, now_ms)
-            for origin in crowd or ():
-                self._feeds.pop(origin)
-        elif feed.epoch > message.epoch:
+        feed = self._gossip.feed(message.key)
+        if feed is not None and feed.epoch == message.epoch:
+            return feed
+        if feed is None and (kept := self._store.feed(message.key)) is not None:
+            self._gossip.follow(kept)
+            return self._follow(message)
+        if feed is not None and feed.epoch > message.epoch:
             return None
-        self._feeds.put(message.key, feed)
+        feed = Feed(message.key, message.epoch)
+        now_ms = int(self._wall() * 1000)
+        crowd = self._notes.note(self._store.start_feed, feed, message.nick, now_ms)
+        for origin in crowd or ():
+            self._gossip.forget(origin)
+        self._gossip.follow(feed)
         return feed
 
-    def heard_heads(self, message: Signed, heads: Heads) -> None:
-        """A fresh beacon told how far its feed goes."""
-        feed = self._follow(message)
-        if feed is not None:
-            feed.heard_heads(heads, self._clock.seconds(), self._random() * ASK_SPREAD)
-            self._asks_of(feed)
-
-    def heard_gone(self, message: Signed) -> None:
-        """A publisher says which of its numbers were superseded; raises `BadBody`."""
-        feed = self._follow(message)
-        if feed is not None:
-            feed.heard_gone(*read_gone(message.body), self._clock.seconds())
-            self._notes.note(self._store.save_ranges, feed)
-            self._asks_of(feed)
-
-    # -- asking
-
-    def _asks_of(self, feed: Feed) -> None:
-        if feed.ask_at is None:
-            self._asking.discard(feed.origin)
-            return
-        self._asking.add(feed.origin)
-        self._look_at(feed.ask_at)
-
-    def _look_at(self, at: float) -> None:
+    def heard_beacon(self, message: Signed, beacon: Beacon, address: Address) -> None:
+        """A fresh beacon told how far its own feed goes, and what it has of all."""
         now = self._clock.seconds()
-        at = max(at, now, self._asked_at + ASKS_EVERY)
-        call = self._ask_call
-        if call is None or not call.active():
-            self._ask_call = self._clock.callLater(at - now, self._ask_due)
-        elif call.getTime() > at:
-            call.reset(at - now)
+        feed = self._follow(message)
+        if feed is not None:
+            self._gossip.heard_heads(feed, beacon.heads, now, live=False)
+        self._gossip.heard_summary(message.key, address, beacon.summary, beacon.recent, now)
 
-    def _ask_due(self) -> None:
-        now = self._asked_at = self._clock.seconds()
-        for origin in list(self._asking):
-            feed = self._feeds.peek(origin)
-            if feed is None or feed.ask_at is None:
-                self._asking.discard(origin)
-            elif feed.ask_at <= now and self._asks_pace.take(now):
-                self._ask(origin, feed, now)
-        waiting = [feed.ask_at for key in self._asking if (feed := self._feeds.peek(key))]
-        if due := [at for at in waiting if at is not None]:
-            self._look_at(min(due))
+    def heard(self, message: Signed, address: Address) -> None:
+        """A fresh head, ask, gone or vector came; raises `BadBody`."""
+        now = self._clock.seconds()
+        self._gossip.heard(now)
+        if message.kind == "ask":
+            self._gossip.heard_ask(Ask.read(message.body), address[0], address, now)
+        elif message.kind == "vector":
+            self._gossip.heard_vector(Vector.read(message.body), address, now)
+        elif (feed := self._follow(message)) is not None:
+            self._heard_of_own(message, feed, now)
 
-    def _ask(self, origin: bytes, feed: Feed, now: float) -> None:
-        gaps, address = feed.due_ask(now), self._address_of(origin)
-        if gaps and address is not None:
-            ask = Ask(origin, feed.epoch, gaps)
-            self._sending.reply(self.message("ask", ask.write()), address)
+    def _heard_of_own(self, message: Signed, feed: Feed, now: float) -> None:
+        """A publisher tells of its own feed."""
+        if message.kind == "head":
+            heads = read_heads(body.read(message.body))
+            self._gossip.heard_heads(feed, heads, now, live=True)
+        else:
+            self._gossip.heard_gone(feed, *read_gone(message.body), now)
+            self._notes.note(self._store.save_ranges, feed)
 
-    # -- answering
+    # -- SYNC (net.sync.Replica)
 
-    def heard_ask(self, message: Signed, address: Address) -> None:
-        """Another node lacks some of a feed; raises `BadBody`. We answer for our own."""
-        ask = Ask.read(message.body)
-        own = self._own.feed
-        if ask.origin != own.origin or ask.epoch != own.epoch:
+    def vector(self) -> list[Have]:
+        """How much of every feed is here."""
+        return self._gossip.vector()
+
+    def lacking(self, theirs: Sequence[Have]) -> list[Have]:
+        """The feeds of which we have more than a partner, as the partner has them (or 0)."""
+        return self._gossip.lacking(theirs)
+
+    def entries_above(self, have: Have) -> Iterator[bytes]:
+        """The signed bytes that we keep of a feed above those numbers, each log rising.
+
+        Of a chat that the partner knows nothing of (epoch 0) at most the last `CHAT_BACKLOG` lines.
+        They are read as they are taken.
+        """
+        feed = self._gossip.feed(have.origin)
+        if feed is None:
             return
-        for log, gaps in ask.gaps.items():
-            if self._answers.has_room(address[0]):
-                self._answer_gaps(log, gaps, address)
+        for log in LOG_NAMES:
+            above = getattr(have, log)
+            if log == "chat" and not have.epoch:
+                above = max(above, feed.have[log].highest - CHAT_BACKLOG)
+            while found := self._store.entries_above(have.origin, log, above, SLICE):
+                yield from (raw for _, raw in found)
+                above = found[-1][0]
 
-    def _answer_gaps(self, log: str, gaps: list[Range], address: Address) -> None:
-        gone = Ranges()
-        head = getattr(self._own.feed.heads, log)[1]
-        for low, high in gaps:
-            if low > head:
-                break
-            found = self._store.entries(self._own.feed.origin, log, low, min(high, head))
-            here = Ranges()
-            for number, raw in found:
-                here.add(number)
-                self._answers.put(raw, address)
-            for first, last in here.missing(low, min(high, head)):
-                gone.add(first, last)
-        if runs := gone.runs()[:GONE_RANGES]:
-            self._answers.put(self.message("gone", write_gone(log, runs)), address)
+    def settled(self, have: Have) -> None:
+        """A partner has sent all that it keeps of a feed up to there: ask for no more of that.
+
+        It may be told again and again while a long feed is sent, so that even the most torn one
+        is followed: the numbers up to there that did not come by then are not waited for.
+        """
+        self._gossip.settled(have, self._clock.seconds())

@@ -5,24 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from twisted.internet.interfaces import IDelayedCall
-
+from twistedp2p.core.agenda import Agenda
+from twistedp2p.core.beacon import Beacon, Beacons
 from twistedp2p.core.datagram import Signed
-from twistedp2p.core.feed import Heads
-from twistedp2p.core.roster import (
-    Address,
-    Arrival,
-    Beacon,
-    Peer,
-    Roster,
-    beacon_interval,
-)
+from twistedp2p.core.feed import Have, Heads
+from twistedp2p.core.limits import Buckets, TokenBucket
+from twistedp2p.core.roster import Address, Arrival, Peer, Roster
 
-HELLO_AT = (0.0, 1.0, 3.0)  # seconds after the start
-LEAST_BETWEEN = 1.0  # seconds between two beacons of ours, however many hellos come
-AFTER_ENTRY = 0.75  # seconds: a beacon that tells of it, in case the entry was lost
-ANSWER_SPREAD = 1.0  # seconds in which the answers to a hello are spread, for 50 nodes and less
-ANSWERS_PER_SECOND = 50  # nodes that answer a hello in one second, in a large group
+DIRECT_RATE, DIRECT_BURST = 1.0, 5.0  # beacons sent to one host alone
+DIRECT_ALL_RATE, DIRECT_ALL_BURST = 20.0, 50.0  # beacons sent to single hosts
 
 
 class Told(Protocol):
@@ -35,30 +26,61 @@ class Told(Protocol):
     def pinned(self, peer: Peer) -> None: ...
 
 
+class Contents(Protocol):
+    """What of `Feeds` is told by a beacon, and how it is sent."""
+
+    sent: int
+
+    def own_heads(self) -> Heads: ...
+
+    def summary(self) -> bytes: ...
+
+    def recent(self) -> tuple[Have, ...]: ...
+
+    def tell(self, kind: str, body: str) -> bool: ...
+
+    def reply(self, kind: str, body: str, to: Address) -> bool: ...
+
+
 class Presence:
-    """Our presence in the group, and everybody else's."""
+    """Our presence in the group, and everybody else's.
+
+    `direct` says whether multicast does not reach us, so that the others send to us alone as well.
+    """
 
     def __init__(
         self,
         roster: Roster,
         told: Told,
+        contents: Contents,
         *,
+        agenda: Agenda,
         clock: Any,
         random: Callable[[], float],
         files: int,
-        heads: Callable[[], Heads],
-        tell: Callable[[str, str], bool],
+        direct: Callable[[], bool] = lambda: False,
     ) -> None:
         self.roster = roster
         self._told = told
+        self._contents = contents
+        self._agenda = agenda
         self._clock = clock
-        self._random = random
         self._files = files
-        self._heads = heads
-        self._tell = tell
-        self._sent_at = clock.seconds() - LEAST_BETWEEN
-        self._next: IDelayedCall | None = None
-        self._hellos: list[IDelayedCall] = []
+        self._direct = direct
+        self._beacons = Beacons(
+            agenda,
+            self._send,
+            now=clock.seconds(),
+            random=random,
+            known=lambda: len(roster) + 1,
+        )
+        self._direct_each: Buckets[str] = Buckets(DIRECT_RATE, DIRECT_BURST)
+        self._direct_all = TokenBucket.full(DIRECT_ALL_RATE, DIRECT_ALL_BURST, clock.seconds())
+
+    @property
+    def nodes(self) -> int:
+        """How large the group is, ourselves included."""
+        return self._beacons.nodes
 
     def start(self) -> None:
         """Say hello, and go on with beacons."""
@@ -66,49 +88,47 @@ class Presence:
 
     def hello(self) -> None:
         """Say hello (once more: the network has changed)."""
-        self._cancel(*self._hellos)
-        self._hellos = [self._clock.callLater(at, self._send, "hello") for at in HELLO_AT[1:]]
-        self._send("hello")
+        self._beacons.hello(self._clock.seconds())
 
-    @staticmethod
-    def _cancel(*calls: IDelayedCall | None) -> None:
-        for call in calls:
-            if call is not None and call.active():
-                call.cancel()
+    def changed(self) -> None:
+        """Something that a beacon tells has changed: let one follow soon."""
+        self._beacons.soon(self._clock.seconds())
 
     def stop(self) -> None:
-        """Say goodbye."""
-        self._cancel(*self._hellos, self._next)
-        self._tell("bye", "{}")
+        """Say goodbye; the agenda is for its owner to clear."""
+        self._contents.tell("bye", "{}")
 
-    def _send(self, kind: str = "beacon") -> None:
-        every = beacon_interval(len(self.roster) + 1)
-        self._sent_at = self._clock.seconds()
-        # First of all: whatever fails below, the next beacon goes out.
-        self._beacon_in(every * (0.5 + self._random()), later=True)
+    def greet(self, address: Address) -> None:
+        """Say hello to one address alone, which answers us alone."""
+        self._contents.reply("hello", self._body(0), address)
+
+    def _send(self, kind: str) -> None:
         try:
-            self._tell(kind, Beacon(every, self._files, self._heads()).write())
+            self._contents.tell(kind, self._body(1))
         finally:
             self._expire()
 
-    def _beacon_in(self, seconds: float, *, later: bool = False) -> None:
-        """Set the next beacon; without `later` it is only ever brought forward."""
-        call = self._next
-        seconds = max(seconds, self._sent_at + LEAST_BETWEEN - self._clock.seconds())
-        if call is None or not call.active():
-            self._next = self._clock.callLater(seconds, self._send)
-        elif later or call.getTime() > self._clock.seconds() + seconds:
-            call.reset(seconds)
-
-    def entry_sent(self) -> None:
-        """We published something: let a beacon follow soon."""
-        self._beacon_in(AFTER_ENTRY)
+    def _body(self, counted: int) -> str:
+        contents = self._contents
+        return Beacon(
+            self._beacons.every,
+            self._files,
+            contents.own_heads(),
+            contents.sent + counted,
+            self._direct(),
+            contents.summary(),
+            contents.recent(),
+        ).write()
 
     def _expire(self) -> None:
         for peer in self.roster.expire(self._clock.seconds()):
             self._told.departed(peer, False)
 
-    def heard(self, message: Signed, address: Address) -> Beacon:
+    def alive(self, key: bytes, direct: bool) -> None:
+        """Any fresh message of that key came."""
+        self.roster.alive(key, self._clock.seconds(), direct=direct)
+
+    def heard(self, message: Signed, address: Address, direct: bool) -> Beacon:
         """A fresh beacon or hello came; raises `BadBody`."""
         beacon = Beacon.read(message.body)
         now = self._clock.seconds()
@@ -116,10 +136,15 @@ class Presence:
         self._told.arrived(arrival, address)
         if self.roster.pin_due(arrival.peer, now):
             self._told.pinned(arrival.peer)
-        if message.kind == "hello" or arrival.joined:
-            crowd = max(ANSWER_SPREAD, len(self.roster) / ANSWERS_PER_SECOND)
-            self._beacon_in(self._random() * crowd)
+        hello = message.kind == "hello"
+        self._beacons.heard(beacon.every, now, answer=(hello or arrival.joined) and not direct)
+        if hello and direct:
+            self._answer_alone(address, now)
         return beacon
+
+    def _answer_alone(self, address: Address, now: float) -> None:
+        if self._direct_each.take(address[0], now) and self._direct_all.take(now):
+            self._contents.reply("beacon", self._body(0), address)
 
     def heard_bye(self, message: Signed) -> None:
         """A fresh goodbye came."""

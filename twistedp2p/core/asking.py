@@ -1,0 +1,214 @@
+"""When to ask for what is missing, so that of many who lack the same one asks.
+
+An ask goes to the whole group after a random wait (RFC 5401): whoever hears another's ask for the
+same waits on as if it had asked itself. What nobody has answered after some asks is asked of its
+publisher alone, then a SYNC over TCP is wanted, then there is silence, ever longer, until somebody
+tells of it again.
+
+Much that is missing at once is better had over TCP. Then only what was published just now is
+asked for, unless no SYNC comes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Protocol
+
+from twistedp2p.core.agenda import Agenda
+from twistedp2p.core.backoff import random_backoff, round_time
+from twistedp2p.core.feed import Feed
+from twistedp2p.core.limits import CappedTable, TokenBucket
+from twistedp2p.core.requests import Ask
+
+RETRY_FIRST, RETRY_FACTOR, RETRY_MOST = 0.5, 1.5, 5.0  # seconds, ratio, seconds
+TRIES = 6  # asks of everybody without any answer, before the publisher alone is asked
+BARREN_FIRST, BARREN_MOST = 5.0, 600.0  # seconds of silence after asks without any answer
+ASKS_RATE, ASKS_BURST = 50.0, 100.0  # asks of the whole group
+DOUBTFUL_RATE, DOUBTFUL_BURST = 4.0, 8.0  # asks for feeds of which nothing is here, and of old
+SYNC_OVER = 64  # missing numbers
+SYNC_RATE, SYNC_BURST = 0.1, 10.0  # SYNCs wanted
+SYNC_PATIENCE = 5.0  # seconds in which nothing has come of one yet
+SYNC_LOOK = 2.0  # seconds between two looks at whether one more is needed
+LACKS_MOST = 1_000_000  # numbers of one feed that count as missing
+
+
+class Sending(Protocol):
+    """What is needed to ask."""
+
+    def tell(self, kind: str, body: str, to: Hashable | None) -> object:
+        """Send a message to everybody, or to one address."""
+
+    def want_sync(self, partner: bytes | None) -> None:
+        """Exchange all that either lacks with that node, or with any, over TCP."""
+
+
+class Asking:
+    """What is asked for, of all feeds. `pace` is that of all that this node sends."""
+
+    def __init__(
+        self,
+        agenda: Agenda,
+        sending: Sending,
+        pace: TokenBucket,
+        *,
+        random: Callable[[], float],
+        nodes: Callable[[], int],
+        address_of: Callable[[bytes], Hashable | None],
+    ) -> None:
+        self._agenda = agenda
+        self._sending = sending
+        self._pace = pace
+        self._random = random
+        self._nodes = nodes
+        self._address_of = address_of
+        self._asks = TokenBucket.full(ASKS_RATE, ASKS_BURST, pace.at)
+        self._doubtful = TokenBucket.full(DOUBTFUL_RATE, DOUBTFUL_BURST, pace.at)
+        self._syncs = TokenBucket.full(SYNC_RATE, SYNC_BURST, pace.at)
+        self._sync_until = pace.at
+        self._looking = False
+        self._barren: CappedTable[bytes, tuple[float, float]] = CappedTable(4096)
+        self.lacks = 0  # numbers, of all feeds that are asked for
+
+    def backoff(self) -> float:
+        """Seconds to wait before saying what another may say first."""
+        nodes = self._nodes()
+        return random_backoff(round_time(nodes), nodes, self._random)
+
+    # -- what is known of a feed changed
+
+    def told(self, feed: Feed, now: float, *, live: bool) -> None:
+        """Somebody told how far a feed goes; `live`: its publisher did, just now."""
+        self._count(feed)
+        if not feed.lacks:
+            return self.drop(feed)
+        feed.live = feed.live or (live and feed.lacks <= SYNC_OVER and feed.is_proven)
+        if feed.asking is None and not self._is_barren(feed, now):
+            feed.tries = 0
+            feed.asking = self._agenda.at(now + self.backoff(), self._due, feed)
+        if feed.asking is None:
+            self.lacks, feed.lacks = self.lacks - feed.lacks, 0
+        return self._look(now)
+
+    def progress(self, feed: Feed, now: float, *, live: bool) -> None:
+        """Something that was missing came: wait for more of it before asking again."""
+        self._barren.pop(feed.origin)
+        if feed.asking is None:
+            return self.told(feed, now, live=live)
+        lacked = feed.lacks
+        self._count(feed)
+        if feed.lacks < lacked and not feed.tries:
+            self._sync_until = now + SYNC_PATIENCE  # nobody was asked: it came by SYNC
+        if not feed.lacks:
+            return self.drop(feed)
+        if feed.tries:
+            feed.tries = 0
+            self._ask_again(feed, now, RETRY_FIRST)
+        return None
+
+    def drop(self, feed: Feed) -> None:
+        """Ask for nothing of that feed any more."""
+        self.lacks -= feed.lacks
+        feed.lacks = feed.tries = 0
+        feed.live = False
+        if feed.asking is not None:
+            feed.asking.cancel()
+            feed.asking = None
+
+    def _count(self, feed: Feed) -> None:
+        lacks = min(feed.missing(), LACKS_MOST)
+        self.lacks += lacks - feed.lacks
+        feed.lacks = lacks
+
+    @property
+    def much(self) -> bool:
+        """Whether more is missing than should be asked for one by one."""
+        return self.lacks > SYNC_OVER
+
+    # -- asking
+
+    def heard(self, ask: Ask, feed: Feed | None, now: float) -> None:
+        """Another asked everybody: if we lack the same, wait as if we had asked."""
+        self._asks.refill(now)
+        self._asks.tokens = max(0.0, self._asks.tokens - 1)
+        if feed is None or feed.asking is None or ask.epoch != feed.epoch:
+            return
+        if ask.covers(feed.wanted()) and feed.tries < TRIES:
+            feed.tries += 1
+            self._ask_again(feed, now)
+
+    def _ask_again(self, feed: Feed, now: float, wait: float | None = None) -> None:
+        if feed.asking is not None:
+            feed.asking.cancel()
+        if wait is None:
+            wait = min(RETRY_MOST, RETRY_FIRST * RETRY_FACTOR ** (feed.tries - 1))
+        feed.asking = self._agenda.at(now + wait + self.backoff(), self._due, feed)
+
+    def _due(self, now: float, feed: Feed) -> None:
+        feed.asking = None
+        gaps = feed.wanted()
+        if not gaps:
+            self.drop(feed)
+        elif not feed.live and self.much and now < self._sync_until:
+            self._ask_again(feed, now, self._sync_until - now)
+        elif feed.tries > TRIES:
+            self._give_up(feed, now)
+        elif wait := self._wait(feed, now):
+            self._ask_again(feed, now, wait)
+        else:
+            self._ask(Ask(feed.origin, feed.epoch, gaps), feed, now)
+
+    def _wait(self, feed: Feed, now: float) -> float:
+        """Draw what an ask costs: 0.0, or the seconds to wait before trying again."""
+        paces = [self._pace, self._asks]
+        if not feed.live and (self.much or not feed.is_proven):
+            paces.append(self._doubtful)
+        if wait := max(each.wait(now) if each.whole(now) < 1 else 0.0 for each in paces):
+            return wait
+        for each in paces:
+            each.take(now)
+        return 0.0
+
+    def _ask(self, ask: Ask, feed: Feed, now: float) -> None:
+        feed.tries += 1
+        if feed.tries <= TRIES:
+            self._sending.tell("ask", ask.write(), None)
+        elif (address := self._address_of(feed.origin)) is not None:
+            alone = Ask(ask.origin, ask.epoch, ask.gaps, feed.origin)
+            self._sending.tell("ask", alone.write(), address)
+        self._ask_again(feed, now)
+
+    def _give_up(self, feed: Feed, now: float) -> None:
+        """Nobody answers: a SYNC may help; else be silent, the longer the more often."""
+        self.want_sync(None, now)
+        _, pause = self._barren.get(feed.origin) or (0.0, BARREN_FIRST / 2)
+        pause = min(BARREN_MOST, 2 * pause)
+        self._barren.put(feed.origin, (now + pause, pause))
+        feed.forget_told()
+        self.drop(feed)
+
+    def _is_barren(self, feed: Feed, now: float) -> bool:
+        until, _ = self._barren.peek(feed.origin) or (now, 0.0)
+        return now < until
+
+    # -- SYNC
+
+    def want_sync(self, partner: bytes | None, now: float) -> bool:
+        """Want a SYNC, unless so many were wanted that another will hardly help."""
+        if not self._syncs.take(now):
+            return False
+        self._sending.want_sync(partner)
+        return True
+
+    def _look(self, now: float) -> None:
+        """Want a SYNC while much is missing, and look again."""
+        if self.much and not self._looking:
+            self._looking = True
+            self._sync_until = now + SYNC_PATIENCE
+            self._agenda.at(now + self.backoff(), self._look_due)
+
+    def _look_due(self, now: float) -> None:
+        self._looking = False
+        if self.much:
+            self.want_sync(None, now)
+            self._looking = True
+            self._agenda.at(now + SYNC_LOOK * (0.5 + self._random()), self._look_due)
