@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -25,12 +26,13 @@ from twistedp2p.disk.index import EDGE, GRAM, LETTER, NOWHERE, owner_mark
 LAST = chr(sys.maxunicode)  # comes after whatever a name may contain
 GRAMS_MOST = 256  # that begin with a word of two letters; where there are more, names are read
 OWNERS_MOST = 64  # in one expression: its cost is theirs times the offers found
-FEW = 3000  # offers, so few that reading their names is quick
+FEW = 1000  # offers, so few that reading their names is quick
+_fingerprint = lru_cache(4096)(fingerprint)  # asked for all who are here at each letter
 COLUMNS = "f.origin, o.name, o.size, o.digest, o.public, o.stamp"
 
 
 def find(db: Database, query: Query, most: int) -> list[tuple[Any, ...]]:
-    """At most `most` live offers of nodes that are here: `COLUMNS` and the nick.
+    """At most `most` (or `FEW`) live offers of nodes that are here: `COLUMNS` and the nick.
 
     Those that the first word begins come first where there are more. Without words the latest
     come first, as they were heard of, one of each owner in turn: nobody fills the list.
@@ -41,15 +43,21 @@ def find(db: Database, query: Query, most: int) -> list[tuple[Any, ...]]:
         return []
     if not words:
         return _rows(db, _latest(db, owners, most))
-    found = _matches(db, words, owners, most)
-    if len(found) >= most:
-        first, *others = words
-        best: list[int] = []
-        for begun in (f"{EDGE}{first}{EDGE}", f"{EDGE}{first}.", f"{EDGE}{first}"):
-            if len(best) < most:
-                best += _matches(db, [begun, *others], owners, most)
-        found = list(dict.fromkeys([*best, *found]))[:most]
-    return _rows(db, found)
+    if owners is not None and owners.offers <= FEW:
+        return _rows(db, _matches(db, [], words, owners, FEW))
+    match, rest = _terms(db, words[1:])
+
+    def begun(first: str) -> list[int]:
+        own, too_common = _terms(db, [first])
+        return _matches(db, [*own, *match], [*too_common, *rest], owners, most)
+
+    first = words[0]
+    found = begun(f"{EDGE}{first}")
+    if len(found) < most:
+        found += begun(first)
+    else:
+        found = [*begun(f"{EDGE}{first}{EDGE}"), *begun(f"{EDGE}{first}."), *found]
+    return _rows(db, list(dict.fromkeys(found))[:most])
 
 
 @attrs.frozen
@@ -71,51 +79,58 @@ def _owners(db: Database, query: Query) -> _Owners | None:
         return None
     here = db.run("SELECT id, live, origin, nick FROM feeds WHERE live AND present")
     if query.owners:
-        here = [row for row in here if query.of(row[3], fingerprint(row[2]))]
+        here = [row for row in here if query.of(row[3], _fingerprint(row[2]))]
     return _Owners([row[0] for row in here], sum(row[1] for row in here))
 
 
-def _matches(db: Database, words: list[str], owners: _Owners | None, most: int) -> list[int]:
-    """The numbers of at most `most` offers with all those words."""
-    few = owners is not None and owners.offers <= FEW
-    match: list[str] = []
-    where = ["o.live"]
-    values: list[object] = []
-    for word in words:
-        expression = None if few else _expression(db, word)
-        if expression is not None:
-            match.append(expression)
-        else:
-            where.append("instr(o.folded, ?)")
-            values.append(word)
+def _matches(
+    db: Database, match: list[str], words: list[str], owners: _Owners | None, most: int
+) -> list[int]:
+    """The numbers of at most `most` offers that match all expressions and have all words."""
+    where = ["instr(o.folded, ?)"] * len(words)
+    values: list[object] = [*words]
     if owners is not None:
         where.append(owners.among("o.feed"))
         if match and len(owners.feeds) <= OWNERS_MOST:
-            match.append(_any(map(owner_mark, owners.feeds)))
-    source = "offers AS o"
+            match = [*match, _any(map(owner_mark, owners.feeds))]
     if match:
-        source = "names CROSS JOIN offers AS o ON o.id = names.rowid"
+        source, number = "names", "names.rowid"
+        if where:
+            source = "names CROSS JOIN offers AS o ON o.id = names.rowid"
         where.append("names MATCH ?")
         values.append(" AND ".join(match))
+    else:
+        source, number = "offers AS o", "o.id"
+        where.append("o.live")
     rows = db.run(
-        f"SELECT o.id FROM {source} WHERE {' AND '.join(where)} LIMIT {most}",  # noqa: S608
+        f"SELECT {number} FROM {source} WHERE {' AND '.join(where)} LIMIT {most}",  # noqa: S608
         *values,
     )
     return [offer for (offer,) in rows]
 
 
-def _expression(db: Database, word: str) -> str | None:
-    """What finds a word in the index; None when that would be too long."""
-    if len(word) == 1:
-        return _any([f"{LETTER}{word}{LETTER}"])
-    if len(word) >= GRAM:
-        return _any([word])
-    grams = db.run(
+def _terms(db: Database, words: list[str]) -> tuple[list[str], list[str]]:
+    """What finds the words in the index, and those for which that would be too long."""
+    match, rest = [], []
+    for word in words:
+        if len(word) == 1:
+            match.append(_any([f"{LETTER}{word}{LETTER}"]))
+        elif len(word) >= GRAM:
+            match.append(_any([word]))
+        elif len(grams := _grams(db, word)) <= GRAMS_MOST:
+            match.append(_any(grams or [NOWHERE]))
+        else:
+            rest.append(word)
+    return match, rest
+
+
+def _grams(db: Database, beginning: str) -> list[str]:
+    rows = db.run(
         f"SELECT term FROM grams WHERE term >= ? AND term < ? LIMIT {GRAMS_MOST + 1}",  # noqa: S608
-        word,
-        f"{word}{LAST}",
+        beginning,
+        f"{beginning}{LAST}",
     )
-    return _any([gram for (gram,) in grams] or [NOWHERE]) if len(grams) <= GRAMS_MOST else None
+    return [gram for (gram,) in rows]
 
 
 def _any(phrases: Iterable[str]) -> str:
