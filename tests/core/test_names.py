@@ -1,3 +1,4 @@
+import re
 import time
 import unicodedata
 
@@ -5,6 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from twistedp2p.core import names as names_module
 from twistedp2p.core.names import (
     b64,
     clean_line,
@@ -207,6 +209,18 @@ class CleanNameTests(SynchronousTestCase):
         for char in cleaned:
             self.assertNotIn(unicodedata.category(char), NEVER_SEEN)
             self.assertTrue(char.isprintable() or "\U0001f000" <= char <= "\U0001faff", ascii(char))
+
+    @settings(max_examples=500, deadline=None)
+    @given(st.one_of(hostile, st.text(st.characters(max_codepoint=127), max_size=200)))
+    @example("a" * 180)
+    @example("a" * 181)
+    @example("con .txt")
+    @example("(1).jpg")
+    def test_what_is_seen_to_be_clean_at_once_is_what_cleaning_leaves_alone(self, name):
+        cleaned = clean_name(name)
+        patch = self.patch(names_module, "_CLEAN_AS_IT_IS", re.compile("(?!)"))
+        self.assertEqual(clean_name(name), cleaned)
+        patch.restore()
 
 
 class CleanLineTests(SynchronousTestCase):

@@ -120,6 +120,12 @@ class StoreTests(SynchronousTestCase):
         finally:
             db.close()
 
+    def statements(self):
+        """What the store's connection is told from now on."""
+        told, run = [], self.store._db.run
+        self.patch(self.store._db, "run", lambda text, *v: told.append(text) or run(text, *v))
+        return told
+
     def well_known(self, key):
         """Have the store know that key for two hours."""
         self.store.pin(key, "", 0)

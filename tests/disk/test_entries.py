@@ -1,6 +1,7 @@
 """What is remembered of feeds and chat, and who makes room for whom."""
 
 from tests.disk.fakes import Origin, StoreTests, found
+from twistedp2p.core.errors import ShareError
 from twistedp2p.disk import entries as entries_module
 
 
@@ -63,6 +64,32 @@ class FeedTests(StoreTests):
         origin.say("line", number=9)
         self.assertEqual(self.store.lowest(origin.key, "offers"), 2)
         self.assertEqual(self.store.lowest(origin.key, "chat"), 9)
+
+    def test_what_is_here_is_written_once_for_all_that_is_kept_together(self):
+        """Attack 40: a feed torn into many runs costs no more for each of its entries."""
+        origin = Origin(self.store)
+        statements = self.statements()
+        with self.store.together():
+            for number in range(1, 100, 2):
+                origin.offer(f"{number}.jpg", number=number)
+                origin.say("line", number=number)
+        self.assertEqual(len([text for text in statements if "SET offers" in text]), 1)
+        self.assertEqual(len([text for text in statements if "SET chat" in text]), 1)
+        expected = [(number, number) for number in range(1, 100, 2)]
+        feed = self.reopen().feed(origin.key)
+        self.assertEqual([feed.have[log].runs() for log in ("chat", "offers")], [expected] * 2)
+
+    def test_what_is_here_is_not_written_when_nothing_else_is(self):
+        origin = Origin(self.store)
+
+        def fails():
+            with self.store.together():
+                origin.say("line")
+                raise ShareError("the disk is full")
+
+        self.assertRaises(ShareError, fails)
+        self.store.set_counter("boot", 1)
+        self.assertEqual(self.store.feed(origin.key).have["chat"].runs(), [])
 
 
 class FeedCapTests(StoreTests):

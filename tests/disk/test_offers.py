@@ -174,3 +174,14 @@ class OfferCapTests(StoreTests):
         origin.withdraw("a.jpg")
         self.store.count_offers()
         self.assertEqual([plan for plan in plans if "SCAN" in plan and "feeds" not in plan], [])
+
+    def test_offers_are_counted_once_not_for_each_newcomer(self):
+        self.patch(offers_module, "MAX_OFFERS", 20)
+        origin, other = Origin(self.store), Origin(self.store, 2)
+        statements = self.statements()
+        for number in range(20):
+            self.assertTrue(origin.offer(f"{number}.jpg"))
+        self.assertEqual(len([text for text in statements if "sum(kept)" in text]), 1)
+        self.assertFalse(origin.offer("20.jpg"))
+        self.assertTrue(other.offer("other.jpg"))
+        self.assertEqual(self.store.count_offers(), 20)

@@ -59,6 +59,9 @@ _RESERVED_ON_WINDOWS = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.|$)", re.IGNORECASE
 )
 
+# Most names need no cleaning; to see that at once is many times faster than to clean them.
+_CLEAN_AS_IT_IS = re.compile(r"[\w(](?:[\w.()&+,;='!@#$%{}\[\]-]| (?! )){0,178}[\w)\]-]", re.ASCII)
+
 _OURS = frozenset("<>:[]~#*!?\"',()")
 _LIKE_OURS = frozenset("ːˑ։׃܃꞉∶⁚⸽︓❬❭≺≻")
 _BRACKETS_AND_QUOTES = frozenset({"Ps", "Pe", "Pi", "Pf"})
@@ -83,6 +86,8 @@ def clean_name(name: str) -> str:
     colon, since `12:30 notes.txt` is an ordinary name elsewhere and `a.txt_b.exe` no stream.
     A reserved name of Windows gets a leading `_`. Nothing left: `file`. Never raises.
     """
+    if _CLEAN_AS_IT_IS.fullmatch(name) and not _RESERVED_ON_WINDOWS.match(name):
+        return name
     name = re.split(r"[/\\]", name)[-1]
     if len(name) > 2 * _WORK_CHARACTERS:
         name = name[:_WORK_CHARACTERS] + name[-_WORK_CHARACTERS:]

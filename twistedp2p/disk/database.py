@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.disk.layout import LAYOUT, STEPS, lay_out
 
 BUSY_TIMEOUT = 5.0  # seconds
-CHECKPOINT = 4000  # pages of 4 KiB: what may be written between two calls of `Store.tidy`
+CHECKPOINT = 16_000  # pages of 4 KiB: more than is written between two calls of `Store.tidy`
 LOG_KEPT = 4 * 2**20  # bytes of the write-ahead log that stay on disk after a flood
 
 
@@ -25,6 +25,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._once_kept: list[Callable[[], object]] | None = None  # inside `together` only
+        self._at_last: dict[Hashable, Callable[[], object]] = {}
         try:
             self._db = sqlite3.connect(
                 path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
@@ -93,6 +94,8 @@ class Database:
         self._once_kept = calls
         try:
             yield
+            for call in self._at_last.values():
+                call()
             self.run("COMMIT")
         except BaseException:
             if self._db.in_transaction:  # a full disk ends the transaction by itself
@@ -100,6 +103,7 @@ class Database:
             raise
         finally:
             self._once_kept = None
+            self._at_last = {}
         for call in calls:
             call()
 
@@ -109,6 +113,13 @@ class Database:
             call()
         else:
             self._once_kept.append(call)
+
+    def at_last(self, what: Hashable, call: Callable[[], object]) -> None:
+        """Call at the end of what is written together; of one `what` the latest call only."""
+        if self._once_kept is None:
+            call()
+        else:
+            self._at_last[what] = call
 
     def interrupt(self) -> None:
         """Have what another thread runs here end at once, with a `ShareError`."""

@@ -76,11 +76,14 @@ class Entries(Tables):
                 self._save_ranges(feed, log)
 
     def _save_ranges(self, feed: Feed, log: str) -> None:
-        self._db.run(
-            f"UPDATE feeds SET {log} = ? WHERE origin = ? AND epoch = ?",  # noqa: S608
-            json.dumps(feed.have[log].runs()),
-            feed.origin,
-            feed.epoch,
+        self._db.at_last(
+            (feed.origin, log),
+            lambda: self._db.run(
+                f"UPDATE feeds SET {log} = ? WHERE origin = ? AND epoch = ?",  # noqa: S608
+                json.dumps(feed.have[log].runs()),
+                feed.origin,
+                feed.epoch,
+            ),
         )
 
     def set_present(self, origin: bytes, present: bool, nick: str, now_ms: int) -> None:

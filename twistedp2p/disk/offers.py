@@ -20,6 +20,8 @@ UNINDEX = (
 class Offers(Entries):
     """The entries that are offers, and what is on offer."""
 
+    _room = 0  # offers that surely fit; there may be more room, for what goes is not counted
+
     def put_offer(self, entry: Signed, feed: Feed, offer: Offer) -> bool:
         """Take an offer into the catalogue; False when a later entry or a limit says no."""
         return self._put_offer_row(entry, feed, offer, True)
@@ -52,14 +54,14 @@ class Offers(Entries):
 
     def _insert(self, feed: int, entry: Signed, offer: Offer, live: bool) -> None:
         text = indexed(offer.name, feed)
-        rows = self._db.run(
+        self._db.run(
             "INSERT INTO offers(feed, name, folded, size, digest, public, stamp, number, live)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             *(feed, offer.name, text, offer.size, offer.digest, offer.public),
             *(entry.stamp, entry.number, live),
         )
         if live:
-            self._db.run("INSERT INTO names(rowid, folded) VALUES (?, ?)", rows[0][0], text)
+            self._db.run("INSERT INTO names(rowid, folded) VALUES (last_insert_rowid(), ?)", text)
         self._db.run(
             "UPDATE feeds SET kept = kept + 1, live = live + ? WHERE id = ?", int(live), feed
         )
@@ -81,7 +83,11 @@ class Offers(Entries):
         """
         if kept >= MAX_OFFERS_PER_NODE:
             return self._give_up(feed, "NOT live ORDER BY number")
-        if self._db.run("SELECT sum(kept) FROM feeds WHERE origin IS NOT NULL")[0][0] < MAX_OFFERS:
+        if self._room <= 0:
+            all_kept = self._db.run("SELECT sum(kept) FROM feeds WHERE origin IS NOT NULL")
+            self._room = MAX_OFFERS - all_kept[0][0]
+        if self._room > 0:
+            self._room -= 1
             return True
         largest = self._db.run(
             f"SELECT id FROM feeds WHERE kept AND {STRANGER} ORDER BY kept DESC LIMIT 1",  # noqa: S608

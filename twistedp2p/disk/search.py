@@ -25,7 +25,7 @@ from twistedp2p.disk.index import EDGE, GRAM, LETTER, NOWHERE, owner_mark
 
 LAST = chr(sys.maxunicode)  # comes after whatever a name may contain
 GRAMS_MOST = 256  # that begin with a word of two letters; where there are more, names are read
-OWNERS_MOST = 64  # in one expression: its cost is theirs times the offers found
+OWNERS_COST = 300_000  # owners in an expression times their offers: some ms at the worst
 FEW = 1000  # offers, so few that reading their names is quick
 _fingerprint = lru_cache(4096)(fingerprint)  # asked for all who are here at each letter
 COLUMNS = "f.origin, o.name, o.size, o.digest, o.public, o.stamp"
@@ -47,16 +47,16 @@ def find(db: Database, query: Query, most: int) -> list[tuple[Any, ...]]:
         return _rows(db, _matches(db, [], words, owners, FEW))
     match, rest = _terms(db, words[1:])
 
-    def begun(first: str) -> list[int]:
+    def with_first(first: str) -> list[int]:
         own, too_common = _terms(db, [first])
         return _matches(db, [*own, *match], [*too_common, *rest], owners, most)
 
     first = words[0]
-    found = begun(f"{EDGE}{first}")
-    if len(found) < most:
-        found += begun(first)
-    else:
-        found = [*begun(f"{EDGE}{first}{EDGE}"), *begun(f"{EDGE}{first}."), *found]
+    found = with_first(first)
+    if len(found) >= most:
+        found = [*with_first(f"{EDGE}{first}"), *found]
+        if len(found) >= 2 * most:
+            found = [*with_first(f"{EDGE}{first}{EDGE}"), *with_first(f"{EDGE}{first}."), *found]
     return _rows(db, list(dict.fromkeys(found))[:most])
 
 
@@ -91,7 +91,7 @@ def _matches(
     values: list[object] = [*words]
     if owners is not None:
         where.append(owners.among("o.feed"))
-        if match and len(owners.feeds) <= OWNERS_MOST:
+        if match and len(owners.feeds) * owners.offers <= OWNERS_COST:
             match = [*match, _any(map(owner_mark, owners.feeds))]
     if match:
         source, number = "names", "names.rowid"

@@ -24,7 +24,7 @@ from twistedp2p.disk.search import find
 from twistedp2p.disk.shares import OwnShares
 from twistedp2p.disk.tidy import tidy
 
-SEARCH_POOL = 500  # rows that are ranked
+SEARCH_POOL = 300  # rows that are ranked
 
 
 class Store(Offers, Keys, OwnShares):
@@ -93,7 +93,6 @@ class Store(Offers, Keys, OwnShares):
             if self._search_db is None:
                 self._search_db = Database(self._path)
             rows = find(self._search_db, query, max(most, SEARCH_POOL) if query.words else most)
-        found = [Listing(offer_of(row), row[6], row[0] == own_key) for row in rows]
         if query.words:
-            found.sort(key=lambda listing: query.rank(listing.offer.name))
-        return found[:most]
+            rows.sort(key=lambda row: query.rank(row[1]))
+        return [Listing(offer_of(row), row[6], row[0] == own_key) for row in rows[:most]]
