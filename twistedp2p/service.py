@@ -183,7 +183,7 @@ class P2PShare(Service):
             self._menu = Menu(
                 node, screen, translations(), lambda: reactor.callLater(0, _stop, reactor)
             )
-            node.subscribe(self._menu.event)
+            node.subscribe(self._menu.event, reader=True)
             return self._menu
 
         if self._mode == "plain":

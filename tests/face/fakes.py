@@ -85,10 +85,15 @@ class Desk:
         self.serving = 0
         self.drops = {}
         self.offering = Deferred()
+        self.sending = Deferred()
         self.searching = None  # a Deferred, to make a search wait
 
     def say(self, text):
         self.done.append(("say", text))
+
+    def send_direct(self, who, text):
+        self.done.append(("send_direct", who, text))
+        return self.sending
 
     def last_said(self, most):
         return self.said[-most:]

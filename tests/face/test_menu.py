@@ -106,7 +106,7 @@ class MessageTests(MenuCase):
         self.assert_at_top()
 
     def test_the_message_may_follow_the_number_or_the_word(self):
-        self.type("1 one", "/say two", "/MSG three", "/message four")
+        self.type("1 one", "/say two", "/SAY three", "/message four")
         self.assertEqual([what for _, what in self.desk.done], ["one", "two", "three", "four"])
 
     def test_a_message_may_be_a_number_or_a_command(self):
@@ -457,6 +457,20 @@ class ListTests(MenuCase):
         self.type("5 txt")
         self.assertEqual(len(self.screen.shown), LIST_ROWS + 1)
         self.assertEqual(self.screen.shown[-1], "* … and more; search to narrow it down.")
+
+    def test_msg_says_something_to_one_alone(self):
+        self.type("/msg anna hello you", "/msg", "anna", "there", "/msg anna", "", "/msg", "")
+        sent = [("send_direct", "anna", "hello you"), ("send_direct", "anna", "there")]
+        self.assertEqual(self.desk.done, sent)
+        self.assertIn(("To whom?", False, "nick"), self.screen.questions)
+        self.assertIn(("Your message to anna?", False, ""), self.screen.questions)
+        self.assert_at_top()
+
+    def test_a_msg_that_was_not_delivered(self):
+        self.type("/msg anna hello")
+        why = ShareError("Nothing listens at {where}.", where="10.0.0.1:9393")
+        self.desk.sending.errback(ShareError("Not delivered. {why}", why=why))
+        self.assertEqual(self.screen.shown, ["! Not delivered. Nothing listens at 10.0.0.1:9393."])
 
     def test_last_shows_what_was_said_last_ones_own_too(self):
         self.type("/last")

@@ -111,6 +111,27 @@ class ChatTests(NewsCase):
         self.assertEqual(shown, 3600 * int(CHAT_RATE))
 
 
+class DirectMessageTests(NewsCase):
+    def message(self, text="coucou", **more):
+        return events.DirectMessage(text, "anna", ANNA, 0, **more)
+
+    def test_it_is_seen_to_be_private_at_both_ends(self):
+        self.assertEqual(self.tell(self.message()), ["anna (privately) :> coucou"])
+        self.assertEqual(self.tell(self.message(own=True)), ["(privately to anna) :> coucou"])
+
+    def test_a_new_or_clashing_sender_goes_with_its_key(self):
+        """Attack 35: a nick that looks like another's."""
+        key = fingerprint(ANNA)
+        unknown = self.message(known=False)
+        self.assertEqual(self.tell(unknown), [f"anna ({key}) (privately) :> coucou"])
+        unknown = self.message(known=False, own=True)
+        self.assertEqual(self.tell(unknown), [f"(privately to anna ({key})) :> coucou"])
+
+    def test_a_ticket_in_it_is_numbered(self):
+        shown = self.tell(self.message('("10.0.0.1",9393),("secret","a.jpg")'))
+        self.assertIn("type 2", shown[1])
+
+
 class TicketTests(NewsCase):
     def test_a_ticket_in_the_chat_is_numbered_and_its_password_not_repeated(self):
         lines = self.tell(said("look " + TICKET.format(7)))

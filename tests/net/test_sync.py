@@ -93,7 +93,7 @@ class SyncTestCase(TalkTestCase):
         self.bench = TalkBench()
         self.here, self.there = FakeReplica(), FakeReplica()  # the caller's; the service's
         self.bench.service.talks = Talks(
-            OpenEnvelope(GROUP), lambda *_: self.talk(self.there), self.bench.tell
+            OpenEnvelope(GROUP), {Sync: lambda *_: self.talk(self.there)}
         )
 
     def talk(self, replica: FakeReplica) -> SyncTalk:

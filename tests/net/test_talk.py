@@ -59,7 +59,7 @@ class TalkBench(Bench):
         self.callers: list[tuple[bytes, str]] = []
         self.refusal: Refusal | None = None
         self.places = Places(4, 2)
-        self.service.talks = Talks(OpenEnvelope(GROUP), self.tell, self.tell)
+        self.service.talks = Talks(OpenEnvelope(GROUP), {Tell: self.tell})
 
     def tell(self, key: bytes, address: str) -> HearTalk:
         if self.refusal is not None:
@@ -231,7 +231,7 @@ class FirstLineTests(TalkTestCase):
             def answer(self, *_: Any) -> tuple[Here, NoTalk]:
                 return Here(b"x" * 32), NoTalk()
 
-        self.bench.service.talks = Yes(OpenEnvelope(b""), self.bench.tell, self.bench.tell)
+        self.bench.service.talks = Yes(OpenEnvelope(b""), {})
         talk = NoTalk()
         caller, wire = self.bench.call(talk)
         run(self.bench.clock, wire)
@@ -262,7 +262,7 @@ class FirstLineTests(TalkTestCase):
             def answer(self, line: Any, *_: Any) -> tuple[Here, NoTalk]:
                 return Here(line.proof), NoTalk()
 
-        self.bench.service.talks = Mirror(OpenEnvelope(b""), self.bench.tell, self.bench.tell)
+        self.bench.service.talks = Mirror(OpenEnvelope(b""), {})
         return self.bench.call(NoTalk())
 
     def test_files_are_served_all_the_same(self) -> None:

@@ -6,25 +6,31 @@ import random
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import Clock
+from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.net.wire import Wire
 from twistedp2p.core import body
 from twistedp2p.core.beacon import Beacon
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.closed import Envelope
 from twistedp2p.core.datagram import MAX_DATAGRAM, Signed, Signer, group_name, parse
+from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import Event, Said
 from twistedp2p.core.feed import Heads
 from twistedp2p.core.roster import Address
 from twistedp2p.disk.instance import claim
+from twistedp2p.net.tls import NodeTLS, NodeTLSFactory
 from twistedp2p.node import Config, Node, desk
 
 GROUP, PORT = "239.0.0.1", 9392
@@ -33,7 +39,11 @@ EPOCH_START = 1_700_000_000  # the time of day when the clock says 0, seconds si
 
 
 class FakeReactor(Clock):
-    """A clock that also runs "threads", at once and in this one, and adopts nothing."""
+    """A clock that also runs "threads", at once and in this one. `listening` has the factories."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listening: list[Any] = []
 
     def getThreadPool(self) -> FakeReactor:
         return self
@@ -49,7 +59,8 @@ class FakeReactor(Clock):
     def callFromThread(self, call: Any, *arguments: Any) -> None:
         call(*arguments)
 
-    def adoptStreamPort(self, *_arguments: Any) -> FakePort:
+    def adoptStreamPort(self, _fileno: int, _family: int, factory: Any) -> FakePort:
+        self.listening.append(factory)
         return FakePort()
 
     def run_for(self, seconds: float) -> None:
@@ -138,6 +149,34 @@ class FakeGroup:
         return sum(1 for at, sent in self.sent if sent == kind and at >= since)
 
 
+class FakeDialer:
+    """One node's way to the file services of the others: what `net.dial.Dialer` is elsewhere."""
+
+    def __init__(self, lan: Lan, host: str, tls: NodeTLS) -> None:
+        self._lan = lan
+        self._host = host
+        self._tls = tls
+
+    async def dial(self, make: Callable[[], Any], host: str, port: int) -> Any:
+        clock = self._lan.reactor
+        await deferLater(clock, 0.001)
+        door = self._lan.doors.get(host)
+        server = door and door.buildProtocol(IPv4Address("TCP", self._host, 40_000))
+        if server is None or self._lan.is_parted(self._host, host):
+            raise ShareError("Nothing listens there.")
+        factory = NodeTLSFactory(self._tls, True, Factory.forProtocol(make), clock)
+        client = factory.buildProtocol(None)
+        self._lan.calls.append((self._host, host))
+        self._move(Wire(client, server, self._host), host)
+        return client.wrappedProtocol
+
+    def _move(self, wire: Wire, host: str) -> None:
+        if not self._lan.is_parted(self._host, host):
+            wire.step()
+        if not wire.client_end.closed:
+            self._lan.reactor.callLater(0.001, self._move, wire, host)
+
+
 class Lan:
     """Carries datagrams between groups, as badly as it is told to."""
 
@@ -150,6 +189,8 @@ class Lan:
         self.delay = 0.001, 0.002  # seconds, least and most: the wider, the more reordering
         self.groups: list[FakeGroup] = []
         self.cut_off: set[str] = set()  # hosts on the far side of a partition
+        self.doors: dict[str, Any] = {}  # of each host, the factory of its file service
+        self.calls: list[tuple[str, str]] = []  # hosts that connected to another
         self.nodes: list[Node] = []
         self.heard: dict[int, list[Event]] = {}
         self._folder = Path(tempfile.mkdtemp())
@@ -167,6 +208,7 @@ class Lan:
         fakes = {
             "Group": lambda *_a, envelope, **_k: FakeGroup(self, address, envelope),
             "file_listeners": lambda *_a, **_k: [FakePort()],
+            "Dialer": lambda _reactor, tls: FakeDialer(self, address[0], tls),
             "random": self.random,
         }
         with mock.patch.multiple(desk, **fakes):
@@ -179,9 +221,10 @@ class Lan:
         self.nodes.append(node)
         events: list[Event] = []
         self.heard[id(node)] = events
-        node.subscribe(events.append)
+        node.subscribe(events.append, reader=True)
         if start:
             node.start()
+            self.doors[address[0]] = self.reactor.listening[-1]
         return node
 
     def crowd(self, count: int) -> list[Node]:
@@ -197,6 +240,7 @@ class Lan:
     def stop(self, node: Node) -> None:
         """Quit in good order."""
         self.nodes.remove(node)
+        self.doors.pop(group_of(node).address[0], None)
         done = Deferred.fromCoroutine(node.stop())
         self.run_for(0.1)
         self.case.successResultOf(done)
@@ -226,8 +270,12 @@ class Lan:
                 for _ in range(copies):
                     self._carry_one(data, source, group, direct or to is not None)
 
+    def is_parted(self, host: str, other: str) -> bool:
+        """Whether the partition lies between them."""
+        return (host in self.cut_off) != (other in self.cut_off)
+
     def _carry_one(self, data: bytes, source: Address, group: FakeGroup, direct: bool) -> None:
-        parted = (source[0] in self.cut_off) != (group.address[0] in self.cut_off)
+        parted = self.is_parted(source[0], group.address[0])
         if parted or (source != group.address and self.random.random() < self.loss):
             return
         wait = self.random.uniform(*self.delay)

@@ -22,6 +22,18 @@ class Said:
 
 
 @attrs.frozen
+class DirectMessage:
+    """A line for one person alone. `nick` and `key` are the other's, whoever said it."""
+
+    text: str
+    nick: str
+    key: bytes
+    stamp: int  # milliseconds since 1970
+    own: bool = False  # we said it, and it was shown
+    known: bool = True  # False: a key not pinned yet, or a nick that looks like another's
+
+
+@attrs.frozen
 class Joined:
     """A node is here. `looks_like` is the key of an earlier bearer of its nick."""
 
@@ -134,6 +146,7 @@ class Notice:
 
 Event = (
     Said
+    | DirectMessage
     | Joined
     | Renamed
     | Left

@@ -38,9 +38,10 @@ _COLOURS = {
     "warning": "1;33",
     "error": "1;31",
     "plain": "35",
+    "private": "1;36",
 }
-COMMANDS = ("/say ", "/get ", "/quit", "/offer ", "/files ", "/who", "/withdraw ", "/nick ",
-            "/last", "/transfers", "/cancel ", "/help")  # fmt: skip
+COMMANDS = ("/say ", "/get ", "/quit", "/offer ", "/files ", "/who", "/withdraw ", "/msg ",
+            "/nick ", "/last", "/transfers", "/cancel ", "/help")  # fmt: skip
 JOIN_TIMEOUT = 2.0  # seconds for the terminal to be put back in order
 STOP_TIMEOUT = 1.0  # seconds for Ctrl-Z to stop this process, where anybody could continue it
 MAX_WAITING = 2000  # lines that wait while the terminal takes none (Ctrl-S): the oldest go first

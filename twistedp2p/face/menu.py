@@ -67,6 +67,8 @@ class Desk(Protocol):
 
     def say(self, text: str) -> None: ...
 
+    def send_direct(self, who: str, text: str) -> Any: ...
+
     def last_said(self, most: int) -> list[Said]: ...
 
     def offer(self, path: str, password: str = "", public: bool = False) -> Any: ...
@@ -131,12 +133,13 @@ class Menu:
             "7": self._withdraw,
             "?": self._help,
             "/nick": self._nick,
+            "/msg": self._direct,
             "/last": self._last,
             "/transfers": self._transfers,
             "/cancel": self._cancel,
         }
         for number, words in {
-            "1": ("/message", "/say", "/msg"),
+            "1": ("/message", "/say"),
             "2": ("/get",),
             "3": ("/quit", "/exit", "quit", "exit", "q"),
             "4": ("/offer",),
@@ -318,6 +321,7 @@ class Menu:
             self._("5 /files WORDS     files on offer; words of the name, @nick for one owner"),
             self._("6 /who NICK        who is here; NICK or a part of it narrows it down"),
             self._("7 /withdraw WHAT   offer a file no more"),
+            self._("  /msg NICK TEXT   say something to one person alone; a key in place of NICK"),
             self._("  /nick NAME       bear another name"),
             self._("  /last            what was said last"),
             self._("  /transfers       what is moving;  /cancel NUMBER  stops one"),
@@ -589,6 +593,25 @@ class Menu:
     def _rename(self, nick: str) -> None:
         if nick:
             self._system(self._("You are {nick} now."), nick=self._desk.set_nick(nick))
+        self._ask_top()
+
+    def _direct(self, rest: str) -> None:
+        if rest:
+            self._direct_to(rest)
+        else:
+            self._ask(self._("To whom?"), self._direct_to, complete="nick")
+
+    def _direct_to(self, rest: str) -> None:
+        who, _, text = rest.partition(" ")
+        if who and not text.strip():
+            question = self._("Your message to {nick}?").format(nick=who)
+            self._ask(question, lambda text: self._send_direct(who, text))
+        else:
+            self._send_direct(who, text)
+
+    def _send_direct(self, who: str, text: str) -> None:
+        if text.strip():
+            self._work(self._desk.send_direct(who, text), lambda _: None)
         self._ask_top()
 
     def _last(self, _rest: str) -> None:

@@ -52,6 +52,7 @@ class News:
         self._courses: dict[int, events.Progress] = {}
         self._tellers: dict[type, Callable[..., None]] = {
             events.Said: self._said,
+            events.DirectMessage: self._direct_message,
             events.Joined: self._joined,
             events.Renamed: self._renamed,
             events.Left: self._left,
@@ -122,6 +123,18 @@ class News:
             self._show(f"{when}{said.nick} :> {text}", "chat")
         else:
             self._show(f"{when}{said.nick} ({fingerprint(said.key)}) :> {text}", "chat")
+
+    def _direct_message(self, message: events.DirectMessage) -> None:
+        """What stands in brackets cannot be said by anybody: no nick has brackets."""
+        nick = message.nick if message.known else f"{message.nick} ({fingerprint(message.key)})"
+        text = " ".join(message.text.split())
+        if message.own:
+            to = self._("(privately to {nick})").format(nick=nick)
+            self._show(f"{to} :> {text}", "private")
+            return
+        privately = self._("(privately)")
+        self._show(f"{nick} {privately} :> {text}", "private")
+        self._tickets(message.text)
 
     def _tickets(self, text: str) -> None:
         for ticket in tickets_in(text, MAX_TICKETS):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from prompt_toolkit.utils import get_cwidth
 
+from twistedp2p.core.errors import ShareError
 from twistedp2p.core.names import clean_line
 
 LOCALE_FOLDER = Path(__file__).resolve().parent.parent / "locale"
@@ -42,11 +43,13 @@ def _is_c(locale: str) -> bool:
 
 def in_words(translate: Translate, sentence: str, values: Mapping[str, object]) -> str:
     """A sentence with its values, translated. A name that is a word of ours stays itself."""
-    filled = {
-        name: translate(str(value)) if name in SENTENCES and str(value) else value
-        for name, value in values.items()
-    }
-    return translate(sentence).format(**filled)
+
+    def filled(name: str, value: object) -> object:
+        if isinstance(value, ShareError):
+            return in_words(translate, value.sentence, value.values)
+        return translate(str(value)) if name in SENTENCES and str(value) else value
+
+    return translate(sentence).format(**{name: filled(name, values[name]) for name in values})
 
 
 def size_text(count: float) -> str:

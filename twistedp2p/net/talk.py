@@ -13,7 +13,7 @@ one), and is of no use in another connection, nor to the other end.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from twisted.internet import error as net_error
@@ -23,6 +23,7 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twistedp2p.core.closed import Envelope
 from twistedp2p.core.conversation import Refusal
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.lines import (
@@ -41,16 +42,6 @@ from twistedp2p.net.dial import HANDSHAKE_DEADLINE, Dialer, no_node, nonsense
 from twistedp2p.net.tls import NotANode, Peer, peer_of
 
 ANSWER_DEADLINE = 10.0  # seconds from the handshake to HERE
-
-
-class Membership(Protocol):
-    """The group, open or closed, as its members prove it. `binding` is a session's exporter."""
-
-    def proof(self, binding: bytes, role: bytes) -> bytes:
-        """Our proof, 32 bytes, as the end that `role` names."""
-
-    def proves(self, proof: bytes, binding: bytes, role: bytes) -> bool:
-        """Whether that is the proof of a member as the end that `role` names."""
 
 
 class Talk(Protocol):
@@ -90,27 +81,26 @@ class Places:
 
 
 class Talks:
-    """The server's end: `sync` and `tell` make what goes on, given the other's key and address.
-
-    Both may raise `Refusal`. `sync` and `tell` are called once the client proved its group.
+    """The server's end. For each verb that is answered `rooms` has what makes the talk, given the
+    other's key and address, once it has proved the group; it may raise `Refusal`.
     """
 
     def __init__(
         self,
-        membership: Membership,
-        sync: Callable[[bytes, str], Talk],
-        tell: Callable[[bytes, str], Talk],
+        envelope: Envelope,
+        rooms: Mapping[type[Sync | Tell], Callable[[bytes, str], Talk]],
     ) -> None:
-        self._membership = membership
-        self._rooms = {Sync: sync, Tell: tell}
+        self._envelope = envelope
+        self._rooms = rooms
 
     def answer(self, line: Sync | Tell, peer: Peer, address: str) -> tuple[Here, Talk]:
         """What to answer, and who goes on; raises `Refusal`."""
         verb = _verb(type(line))
-        if not self._membership.proves(line.proof, peer.binding, verb + b" client"):
+        room = self._rooms.get(type(line))
+        if room is None or not self._envelope.proves(line.proof, peer.binding, verb + b" client"):
             raise Refusal(404)
-        talk = self._rooms[type(line)](peer.key, address)
-        return Here(self._membership.proof(peer.binding, verb + b" server")), talk
+        talk = room(peer.key, address)
+        return Here(self._envelope.proof(peer.binding, verb + b" server")), talk
 
 
 def _verb(line: type) -> bytes:
@@ -128,13 +118,13 @@ class Caller(LineReceiver):
     def __init__(
         self,
         verb: type[Sync | Tell],
-        membership: Membership,
+        envelope: Envelope,
         talk: Talk,
         wanted: Callable[[bytes], bool],
         clock: IReactorTime,
     ) -> None:
         self._verb = verb
-        self._membership = membership
+        self._envelope = envelope
         self._talk = talk
         self._wanted = wanted
         self._deadline = Deadline(clock, lambda: self._fail(_silent()))
@@ -160,7 +150,7 @@ class Caller(LineReceiver):
         self._peer = peer
         self._deadline.set(ANSWER_DEADLINE)
         role = _verb(self._verb) + b" client"
-        self.sendLine(self._verb(self._membership.proof(peer.binding, role)).line())
+        self.sendLine(self._verb(self._envelope.proof(peer.binding, role)).line())
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """No line of the conversation is that long."""
@@ -180,7 +170,7 @@ class Caller(LineReceiver):
             self._fail(refused(answer))
             return
         role = _verb(self._verb) + b" server"
-        if not self._membership.proves(answer.proof, self._peer.binding, role):
+        if not self._envelope.proves(answer.proof, self._peer.binding, role):
             self._fail(refused(Err(404)))
             return
         self._deadline.stop()
@@ -240,9 +230,9 @@ def refused(line: Err) -> ShareError:
 class Calls:
     """Opens the connections of one node for SYNC and TELL."""
 
-    def __init__(self, dialer: Dialer, membership: Membership, clock: IReactorTime) -> None:
+    def __init__(self, dialer: Dialer, envelope: Envelope, clock: IReactorTime) -> None:
         self._dialer = dialer
-        self._membership = membership
+        self._envelope = envelope
         self._clock = clock
 
     async def call(
@@ -261,7 +251,7 @@ class Calls:
         for host, port in addresses:
             try:
                 caller: Caller = await self._dialer.dial(
-                    lambda: Caller(verb, self._membership, talk, wanted, self._clock), host, port
+                    lambda: Caller(verb, self._envelope, talk, wanted, self._clock), host, port
                 )
             except ShareError as error:
                 failure = error

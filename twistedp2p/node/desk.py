@@ -28,6 +28,7 @@ from twistedp2p.core.closed import Envelope, OpenEnvelope
 from twistedp2p.core.datagram import Signed, Signer, group_name, parse, split_text
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.events import (
+    DirectMessage,
     Event,
     Joined,
     Left,
@@ -39,6 +40,7 @@ from twistedp2p.core.events import (
     Said,
 )
 from twistedp2p.core.limits import CappedTable, TokenBucket, counted_as
+from twistedp2p.core.lines import Tell
 from twistedp2p.core.names import clean_line, clean_name, clean_nick, fingerprint, look_alike
 from twistedp2p.core.roster import MAX_PEERS, Address, Arrival, Peer, Pin, Roster
 from twistedp2p.core.ticket import Ticket
@@ -46,13 +48,16 @@ from twistedp2p.disk.instance import Instance
 from twistedp2p.disk.parts import remove_left
 from twistedp2p.disk.shelf import open_file
 from twistedp2p.disk.store import Store
+from twistedp2p.net.dial import Dialer
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.group import Group
 from twistedp2p.net.interfaces import Interface, choose, choose_present
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.net.serve import FileService, Limits
 from twistedp2p.net.sockets import SocketError, file_listeners
+from twistedp2p.net.talk import Calls, Talks
 from twistedp2p.net.tls import NodeTLS
+from twistedp2p.node.direct import DirectMessages
 from twistedp2p.node.feeds import Feeds
 from twistedp2p.node.membership import Membership
 from twistedp2p.node.memory import Notes
@@ -134,6 +139,7 @@ class Node:
         self._early: CappedTable[tuple[bytes, str], tuple[Signed, Offer]] = CappedTable(MAX_EARLY)
         self._strangers = TokenBucket.full(STRANGERS_RATE, STRANGERS_BURST, reactor.seconds())
         self._faces: list[Callable[[Event], None]] = []
+        self._readers = 0
         self._instance = instance
         self._ports: list[Any] = []
         self._membership = self._become_member()
@@ -263,12 +269,18 @@ class Node:
             public_prs=self._envelope.public_prs,
         )
         tls = NodeTLS(self._instance.private_key)
+        calls = Calls(Dialer(reactor, tls), self._envelope, reactor)
+        self._direct = DirectMessages(
+            self, calls, self._roster, addresses_of=self._file_addresses, clock=reactor
+        )
+        talks = Talks(self._envelope, {Tell: self._direct.answer})
         self._service = FileService(
             tls,
             self.key,
             self._shares,
             reactor,
             config.limits,
+            talks,
             count_as=lambda host: counted_as(host, self._group.on_link),
         )
         self._transfers = Transfers(
@@ -325,6 +337,7 @@ class Node:
         if self._membership is not None:
             self._membership.stop()
         self._transfers.stop()
+        self._direct.stop()
         self._presence.stop()
         self._agenda.clear()
         await self._group.close()
@@ -343,10 +356,21 @@ class Node:
 
     # -- what a face asks for
 
-    def subscribe(self, face: Callable[[Event], None]) -> Callable[[], None]:
-        """Have every event told to `face` from now on; call what is returned to end that."""
+    def subscribe(
+        self, face: Callable[[Event], None], *, reader: bool = False
+    ) -> Callable[[], None]:
+        """Have every event told to `face` from now on; call what is returned to end that.
+
+        A `reader` shows direct messages to a person: they are refused where there is none.
+        """
         self._faces.append(face)
-        return lambda: self._faces.remove(face)
+        self._readers += reader
+
+        def end() -> None:
+            self._faces.remove(face)
+            self._readers -= reader
+
+        return end
 
     def _emit(self, event: Event) -> None:
         for face in list(self._faces):
@@ -413,6 +437,14 @@ class Node:
             self._emit(Said(piece, self.nick, self.key, "", entry.stamp, own=True))
             if not sent:
                 self._emit(NotSent(N_("No network took that line: nobody has heard it."), {}))
+
+    def send_direct(self, who: str, text: str) -> Deferred[None]:
+        """Say `text` to one node's person alone: see `direct.DirectMessages.send`."""
+
+        def sent(shown: tuple[Peer, str]) -> None:
+            self._emit(self._direct_message(shown[0].key, shown[1], own=True))
+
+        return self._direct.send(who, text).addCallback(sent)
 
     def last_said(self, most: int) -> list[Said]:
         """The last `most` signed lines of everybody, this run's and earlier ones', oldest first."""
@@ -644,3 +676,23 @@ class Node:
         """An offer of another node is no more."""
         if self._early.pop((entry.key, name)) is None:
             self._emit(OfferGone(name, entry.key, self._shown(entry.key, entry.nick)))
+
+    # -- what those say who call (direct.Told)
+
+    def has_reader(self) -> bool:
+        """Whether a person is there to see direct messages."""
+        return self._readers > 0
+
+    def is_clashing(self, key: bytes) -> bool:
+        """Whether another node bears, or bore, a nick that looks like that node's."""
+        return key in self._clashes
+
+    def direct_heard(self, key: bytes, text: str) -> None:
+        """A message for us alone."""
+        self._emit(self._direct_message(key, text, own=False))
+
+    def _direct_message(self, key: bytes, text: str, *, own: bool) -> DirectMessage:
+        nick = self._nick_heard(key)
+        stamp = int(self._wall() * 1000)
+        known = self.is_known(key, nick)
+        return DirectMessage(text, nick or fingerprint(key), key, stamp, own, known or not nick)

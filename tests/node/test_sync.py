@@ -1,0 +1,398 @@
+"""When and with whom a node SYNCs, and what it takes from whom. The partners are fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from twistedp2p.core.conversation import Refusal
+from twistedp2p.core.datagram import Signed, Signer
+from twistedp2p.core.errors import ShareError
+from twistedp2p.core.lines import Sync
+from twistedp2p.core.roster import Peer
+from twistedp2p.core.sync import MAX_PEERS_TOLD, Have, LivePeer
+from twistedp2p.node.sync import (
+    OUT_BURST,
+    PLACES,
+    PLACES_EACH,
+    RETRY_MOST,
+    SHUN,
+    TRIES,
+    UNKNOWN_BURST,
+    Syncs,
+)
+
+GROUP = b"239.0.0.1:9392"
+ME, ANNA, BOB, CARL = (name * 32 for name in (b"m", b"a", b"b", b"c"))
+
+
+@attrs.define
+class Call:
+    """One conversation that was begun."""
+
+    talk: Any
+    addresses: Sequence[tuple[str, int]]
+    wanted: Callable[[bytes], bool]
+    done: Deferred[None] = attrs.Factory(Deferred)
+
+
+class FakeRoster:
+    def __init__(self) -> None:
+        self.here: dict[bytes, Peer] = {}
+
+    def peers(self) -> list[Peer]:
+        return list(self.here.values())
+
+    def add(self, key: bytes, *hosts: str, files: int = 9393) -> None:
+        addresses = [(host, 40_000) for host in hosts]
+        self.here[key] = Peer(key, "nick", files, addresses, 0.0, 0.0, 0.0)
+
+
+class FakeNode:
+    """Everything that `Syncs` needs."""
+
+    def __init__(self) -> None:
+        self.known: set[bytes] = set()
+        self.entries: list[Signed] = []
+        self.settled_as: list[Have] = []
+        self.peers: list[LivePeer] = []
+        self.calls: list[Call] = []
+        self.together_count = 0
+
+    # Replica
+    def vector(self) -> list[Have]:
+        return []
+
+    def lacking(self, theirs: Sequence[Have]) -> list[Have]:
+        return []
+
+    def entries_above(self, have: Have) -> Iterator[bytes]:
+        yield from ()
+
+    def settled(self, have: Have) -> None:
+        self.settled_as.append(have)
+
+    # Told
+    def is_stranger(self, key: bytes) -> bool:
+        return key not in self.known
+
+    def synced(self, message: Signed) -> None:
+        self.entries.append(message)
+        self.known.add(message.key)
+
+    def peers_learnt(self, peers: Sequence[LivePeer]) -> None:
+        self.peers += peers
+
+    # Calling
+    async def call(self, verb: Any, talk: Any, addresses: Any, wanted: Any) -> None:
+        assert verb is Sync
+        call = Call(talk, addresses, wanted)
+        self.calls.append(call)
+        await call.done
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        self.together_count += 1
+        yield
+
+
+class SyncsTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.node, self.roster = FakeNode(), FakeRoster()
+        self.randoms = 0.0
+        self.syncs = Syncs(
+            self.node,
+            self.node,
+            self.node,
+            self.roster,  # type: ignore[arg-type]
+            own_key=ME,
+            group=GROUP,
+            together=self.node.together,
+            clock=self.clock,
+            random=lambda: self.randoms,
+        )
+
+    def called(self) -> list[str]:
+        """The hosts that were called since the last time."""
+        self.clock.advance(0)
+        hosts = [call.addresses[0][0] for call in self.node.calls]
+        self.last, self.node.calls = (self.node.calls or [None])[-1], []
+        return hosts
+
+    def visit(self, address: str = "10.0.0.1", key: bytes = ANNA) -> Any:
+        """What takes what a partner says that called from there; its place is free again."""
+        visit: Any = self.syncs.answer(key, address)._visit
+        visit.gone()
+        return visit
+
+    def end_well(self) -> None:
+        self.last.done.callback(None)
+
+    def end_badly(self) -> None:
+        self.last.done.errback(ShareError("Refused: the other end is busy."))
+
+
+class WantTests(SyncsTestCase):
+    def test_nobody_is_here(self) -> None:
+        self.syncs.want()
+        self.roster.add(ANNA, "10.0.0.1", files=0)
+        self.syncs.want()
+        self.assertEqual([], self.called())
+        self.roster.add(BOB, "10.0.0.2")
+        self.assertEqual([], self.called())
+        self.syncs.want()
+        self.assertEqual(["10.0.0.2"], self.called())
+
+    def test_one_at_a_time(self) -> None:
+        self.roster.add(ANNA, "10.0.0.1")
+        self.roster.add(BOB, "10.0.0.2")
+        for _ in range(3):
+            self.syncs.want()
+            self.clock.advance(10)
+        self.assertEqual(["10.0.0.1"], self.called())
+        self.end_well()
+        self.assertEqual(["10.0.0.2"], self.called())
+        self.end_well()
+        self.clock.advance(100)
+        self.assertEqual([], self.called())
+
+    def test_not_the_same_again_when_there_are_others(self) -> None:
+        for key, host in ((ANNA, "10.0.0.1"), (BOB, "10.0.0.2"), (CARL, "10.0.0.3")):
+            self.roster.add(key, host)
+        called = []
+        for _ in range(4):
+            self.syncs.want()
+            called += self.called()
+            self.end_well()
+        self.assertEqual(["10.0.0.1", "10.0.0.2"] * 2, called)
+
+    def test_the_only_one_again_and_again(self) -> None:
+        self.roster.add(ANNA, "10.0.0.1", "10.0.0.9")
+        for _ in range(3):
+            self.syncs.want()
+            self.assertEqual(["10.0.0.1"], self.called())
+            self.assertEqual([("10.0.0.1", 9393), ("10.0.0.9", 9393)], self.last.addresses)
+            self.end_well()
+
+    def test_a_certain_one_if_it_is_here(self) -> None:
+        for key, host in ((ANNA, "10.0.0.1"), (BOB, "10.0.0.2")):
+            self.roster.add(key, host)
+        self.syncs.want(BOB)
+        self.assertEqual(["10.0.0.2"], self.called())
+        self.end_well()
+        self.syncs.want(CARL)
+        self.assertEqual(["10.0.0.1"], self.called())
+
+    def test_whoever_answers_but_ourselves(self) -> None:
+        self.roster.add(ANNA, "10.0.0.1")
+        self.syncs.want()
+        self.called()
+        self.assertTrue(self.last.wanted(BOB))
+        self.assertFalse(self.last.wanted(ME))
+
+    def test_hosts_are_chosen_not_keys(self) -> None:
+        """Attack 37: throw-away keys of one host: they are not chosen more often for that."""
+        self.roster.add(ANNA, "10.0.0.1")
+        for number in range(1000):
+            self.roster.add(number.to_bytes(32, "big"), "10.0.0.9")
+        called = []
+        for _ in range(4):
+            self.syncs.want()
+            called += self.called()
+            self.end_well()
+            self.clock.advance(2)
+        self.assertEqual(2, called.count("10.0.0.1"))
+
+    def test_a_failure_is_tried_with_another(self) -> None:
+        self.roster.add(ANNA, "10.0.0.1")
+        self.roster.add(BOB, "10.0.0.2")
+        self.syncs.want()
+        self.assertEqual(["10.0.0.1"], self.called())
+        self.end_badly()
+        self.assertEqual([], self.called())
+        self.clock.advance(1)
+        self.assertEqual(["10.0.0.2"], self.called())
+        self.end_well()
+        for _ in range(2):  # and the one that failed is left alone for a while
+            self.clock.advance(2)
+            self.syncs.want()
+            self.assertEqual(["10.0.0.2"], self.called())
+            self.end_well()
+        self.clock.advance(SHUN)
+        self.syncs.want()
+        self.assertEqual(["10.0.0.1"], self.called())
+
+    def test_failures_end(self) -> None:
+        self.roster.add(ANNA, "10.0.0.1")
+        self.syncs.want()
+        for _ in range(TRIES):
+            self.clock.pump([RETRY_MOST * 2])
+            self.assertEqual(["10.0.0.1"], self.called())
+            self.end_badly()
+        self.clock.advance(1000)
+        self.assertEqual([], self.called())
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_wishes_are_paced(self) -> None:
+        """Attack 40: beacons that claim anything make no storm of conversations."""
+        self.roster.add(ANNA, "10.0.0.1")
+        count = 0
+        for _ in range(600):
+            self.syncs.want()
+            for _ in self.called():
+                count += 1
+                self.end_well()
+            self.clock.advance(0.1)
+        self.assertLessEqual(count, OUT_BURST + 31)
+        self.assertGreater(count, 30)
+
+    def test_stopping_breaks_off(self) -> None:
+        self.roster.add(ANNA, "10.0.0.1")
+        self.syncs.want()
+        self.called()
+        self.syncs.stop()
+        self.assertTrue(self.last.done.called)
+        self.syncs.want()
+        self.clock.advance(100)
+        self.assertEqual([], self.called())
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_a_defect_is_logged_and_is_no_end(self) -> None:
+        self.roster.add(ANNA, "10.0.0.1")
+        self.syncs.want()
+        self.called()
+        self.last.done.errback(ZeroDivisionError())
+        self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
+        self.clock.advance(1)
+        self.assertEqual(["10.0.0.1"], self.called())
+
+
+class TakeTests(SyncsTestCase):
+    def entries(self, count: int) -> list[Signed]:
+        made = []
+        for _ in range(count):
+            signer = Signer(Ed25519PrivateKey.generate(), GROUP)
+            made.append(signer.sign("say", 1, 1, 0, "", "coucou"))
+        return made
+
+    def test_entries_come_in_together(self) -> None:
+        entries = self.entries(3)
+        self.visit().take(entries)
+        self.assertEqual(entries, self.node.entries)
+        self.assertEqual(1, self.node.together_count)
+
+    def test_a_newcomer_to_a_thousand_nodes(self) -> None:
+        entries = self.entries(1000)
+        self.visit().take(entries)
+        self.assertEqual(1000, len(self.node.entries))
+        self.assertEqual({}, dict(self.syncs.dropped))
+
+    def test_throw_away_keys_of_one_host(self) -> None:
+        """Attack 40: feeds without end: one host can fill no table, and others are heard."""
+        one = self.entries(1)[0]
+        many = [attrs.evolve(one, key=n.to_bytes(32, "big")) for n in range(5000)]
+        self.visit().take(many)
+        self.assertEqual(UNKNOWN_BURST, len(self.node.entries))
+        self.assertEqual(5000 - UNKNOWN_BURST, self.syncs.dropped["too many strangers"])
+        self.visit().take(many[-10:])
+        self.assertEqual(UNKNOWN_BURST, len(self.node.entries))
+        self.visit("10.0.0.2").take(many[-10:])
+        self.assertEqual(UNKNOWN_BURST + 10, len(self.node.entries))
+
+    def test_known_feeds_are_always_taken(self) -> None:
+        entry = self.entries(1)[0]
+        self.node.known.add(entry.key)
+        self.visit().take([entry] * 3000)
+        self.assertEqual(3000, len(self.node.entries))
+
+    def test_what_was_refused_is_not_settled(self) -> None:
+        one = self.entries(1)[0]
+        many = [attrs.evolve(one, key=n.to_bytes(32, "big")) for n in range(2000)]
+        visit = self.visit()
+        visit.take(many)
+        for entry in (many[0], many[-1]):
+            visit.settled(Have(entry.key, 1, 1, 0))
+        self.assertEqual([Have(many[0].key, 1, 1, 0)], self.node.settled_as)
+
+    def test_places(self) -> None:
+        """Attack 41: one host cannot take all places; those who go leave theirs."""
+        talks = [self.syncs.answer(ANNA, "10.0.0.1") for _ in range(PLACES_EACH)]
+        self.assertRaises(Refusal, self.syncs.answer, ANNA, "10.0.0.1")
+        for number in range(PLACES - PLACES_EACH):
+            self.syncs.answer(BOB, f"10.0.0.{number + 2}")
+        self.assertRaises(Refusal, self.syncs.answer, CARL, "10.0.0.99")
+        self.assertRaises(ShareError, talks[0].lost)
+        self.syncs.answer(ANNA, "10.0.0.1")
+
+
+class SettledTests(SyncsTestCase):
+    """Attack 38: a partner that says that there is no more, to have lost lines stay lost."""
+
+    have = Have(CARL, 1, 9, 3)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.node.known.add(CARL)
+        self.roster.add(ANNA, "10.0.0.1")
+        self.roster.add(BOB, "10.0.0.2")
+
+    def test_one_alone_is_not_believed(self) -> None:
+        self.visit().settled(self.have)
+        self.visit().settled(self.have)
+        self.visit(key=BOB).settled(self.have)
+        self.assertEqual([], self.node.settled_as)
+
+    def test_a_second_host_is(self) -> None:
+        self.visit("10.0.0.1").settled(self.have)
+        self.visit("10.0.0.2").settled(Have(CARL, 1, 12, 2))
+        self.assertEqual([Have(CARL, 1, 9, 2)], self.node.settled_as)
+        self.visit("10.0.0.1").settled(Have(CARL, 1, 12, 3))
+        self.assertEqual(Have(CARL, 1, 12, 2), self.node.settled_as[-1])
+
+    def test_another_epoch_is_another_matter(self) -> None:
+        self.visit("10.0.0.1").settled(self.have)
+        self.visit("10.0.0.2").settled(attrs.evolve(self.have, epoch=2))
+        self.assertEqual([], self.node.settled_as)
+
+    def test_the_origin_is(self) -> None:
+        self.visit(key=CARL).settled(self.have)
+        self.assertEqual([self.have], self.node.settled_as)
+
+    def test_the_only_one_that_there_is(self) -> None:
+        del self.roster.here[BOB]
+        self.visit().settled(self.have)
+        self.assertEqual([self.have], self.node.settled_as)
+
+
+class PeersTests(SyncsTestCase):
+    def told(self, partner: str) -> list[LivePeer]:
+        return list(self.syncs.answer(ANNA, partner)._peers)
+
+    def test_who_is_told_of(self) -> None:
+        self.roster.add(ANNA, "10.0.0.1", "10.9.0.1")
+        self.roster.add(BOB, "fe80::2%eth0")
+        self.roster.add(CARL, "127.0.0.1")
+        anna = LivePeer(ANNA, "10.0.0.1", 40_000, 9393)
+        bob = LivePeer(BOB, "fe80::2", 40_000, 9393)
+        carl = LivePeer(CARL, "127.0.0.1", 40_000, 9393)
+        self.assertEqual([anna, bob], self.told("10.0.0.7"))
+        self.assertEqual([anna, bob, carl], self.told("127.0.0.1"))
+
+    def test_not_too_many(self) -> None:
+        for number in range(MAX_PEERS_TOLD + 50):
+            self.roster.add(number.to_bytes(32, "big"), f"10.0.{number // 200}.{number % 200}")
+        self.assertEqual(MAX_PEERS_TOLD, len(self.told("10.0.0.7")))
+
+    def test_what_is_learnt(self) -> None:
+        near, far = LivePeer(BOB, "fe80::2", 40_000, 9393), LivePeer(BOB, "10.0.0.2", 40_000, 9393)
+        here = LivePeer(CARL, "127.0.0.1", 40_000, 9393)
+        self.visit("fe80::1%eth0").learnt([near, far, here])
+        self.assertEqual([attrs.evolve(near, host="fe80::2%eth0"), far], self.node.peers)

@@ -1,0 +1,282 @@
+"""When to SYNC and with whom, and what is taken from whom.
+
+A conversation is asked for by `want`; one at a time goes out, to a peer that is chosen at random
+(and not the one before), and to another one when that fails. Some may come in meanwhile. What a
+partner says is as untrusted as a datagram: it comes in where datagrams do, and one host can tell
+of only so many nodes that nobody has heard of.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twistedp2p.core.datagram import Signed
+from twistedp2p.core.errors import ShareError
+from twistedp2p.core.limits import Buckets, CappedTable, TokenBucket
+from twistedp2p.core.lines import Sync
+from twistedp2p.core.roster import MAX_PEERS, Peer, Roster
+from twistedp2p.core.sync import MAX_PEERS_TOLD, Have, LivePeer, Replica, worth_telling
+from twistedp2p.net.sync import SyncTalk
+from twistedp2p.net.talk import Places
+
+PLACES, PLACES_EACH = 4, 2  # conversations that others began, in all and of one address
+OUT_RATE, OUT_BURST = 0.5, 5.0  # conversations that we begin
+RETRY_FIRST, RETRY_FACTOR, RETRY_MOST = 0.5, 2.0, 30.0  # seconds, ratio, seconds
+TRIES = 6  # failures in a row, until it is wanted again
+SHUN = 60.0  # seconds that a partner which failed is left alone, when there are others
+# A newcomer to a thousand nodes learns of all of them at once; a table has room for four thousand.
+UNKNOWN_RATE, UNKNOWN_BURST = 1.0, 1500.0  # feeds of unknown keys, told by one address
+MAX_WITNESSES = 4096  # feeds that one host has settled
+
+T = TypeVar("T")
+_log = Logger()
+
+
+class Told(Protocol):
+    """Who takes what partners tell."""
+
+    def is_stranger(self, key: bytes) -> bool:
+        """Whether nothing is known of that key yet."""
+
+    def synced(self, message: Signed) -> None:
+        """An entry or a `gone` message, its signature checked."""
+
+    def peers_learnt(self, peers: Sequence[LivePeer]) -> None:
+        """Nodes that are here, as a partner says."""
+
+
+class Calling(Protocol):
+    """What of `net.talk.Calls` is needed."""
+
+    def call(
+        self,
+        verb: type[Any],
+        talk: Any,
+        addresses: Sequence[tuple[str, int]],
+        wanted: Callable[[bytes], bool],
+    ) -> Coroutine[Any, Any, Any]: ...
+
+
+class _Visit:
+    """What one partner says, in one conversation: a `net.sync.Visit`."""
+
+    def __init__(self, syncs: Syncs, key: bytes, address: str, leave: Callable[[], None]) -> None:
+        self._syncs = syncs
+        self._key = key
+        self._address = address
+        self._refused: set[bytes] = set()
+        self.gone = leave
+        self.dropped = syncs.drop
+
+    def take(self, entries: Sequence[Signed]) -> None:
+        """Entries in the order in which they came: kept together, or not at all."""
+        with self._syncs.together():
+            for entry in entries:
+                if self._is_welcome(entry.key):
+                    self._syncs.told.synced(entry)
+
+    def _is_welcome(self, origin: bytes) -> bool:
+        if self._syncs.admits(origin, self._address):
+            return True
+        self._refused.add(origin)
+        self.dropped("too many strangers")
+        return False
+
+    def settled(self, have: Have) -> None:
+        """All that the partner keeps of a feed has come; of one that was refused, nothing has."""
+        if have.origin not in self._refused and self._is_welcome(have.origin):
+            self._syncs.settled(have, self._key, self._address)
+
+    def learnt(self, peers: Sequence[LivePeer]) -> None:
+        """Who else is here."""
+        self._syncs.told.peers_learnt(list(_as_seen_from_here(peers, self._address)))
+
+
+def _as_seen_from_here(peers: Sequence[LivePeer], partner: str) -> Iterator[LivePeer]:
+    """A link-local address is on the link that leads to the partner."""
+    scope = partner.partition("%")[2]
+    for peer in peers:
+        if not worth_telling(peer, partner):
+            continue
+        if scope and ipaddress.ip_address(peer.host).is_link_local and ":" in peer.host:
+            yield LivePeer(peer.key, f"{peer.host}%{scope}", peer.port, peer.files)
+        else:
+            yield peer
+
+
+class Syncs:
+    """The conversations of one node. `group` is its name as it is signed."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        told: Told,
+        calls: Calling,
+        roster: Roster,
+        *,
+        own_key: bytes,
+        group: bytes,
+        together: Callable[[], AbstractContextManager[None]],
+        clock: Any,
+        random: Callable[[], float],
+    ) -> None:
+        self.replica = replica
+        self.told = told
+        self.together = together
+        self.dropped: Counter[str] = Counter()
+        self._calls = calls
+        self._roster = roster
+        self._own_key = own_key
+        self._group = group
+        self._clock = clock
+        self._random = random
+        self._places = Places(PLACES, PLACES_EACH)
+        self._witnesses: CappedTable[bytes, tuple[str, Have]] = CappedTable(MAX_WITNESSES)
+        self._unknown: Buckets[str] = Buckets(UNKNOWN_RATE, UNKNOWN_BURST)
+        self._pace = TokenBucket.full(OUT_RATE, OUT_BURST, clock.seconds())
+        self._shunned: CappedTable[bytes, float] = CappedTable(MAX_PEERS)  # until when
+        self._wanted = self._stopped = False
+        self._first: bytes | None = None
+        self._last: bytes | None = None
+        self._failures = 0
+        self._not_before = clock.seconds()
+        self._look_call: IDelayedCall | None = None
+        self._running: Deferred[Any] | None = None
+
+    def stop(self) -> None:
+        """Begin no more, and break off what goes on."""
+        self._stopped = True
+        if self._look_call is not None and self._look_call.active():
+            self._look_call.cancel()
+        if self._running is not None:
+            self._running.cancel()
+
+    # -- what is taken
+
+    def admits(self, origin: bytes, address: str) -> bool:
+        """Whether something of that feed is taken from a partner at that address."""
+        if not self.told.is_stranger(origin):
+            return True
+        return self._unknown.take(address, self._clock.seconds())
+
+    def settled(self, have: Have, partner: bytes, address: str) -> None:
+        """A partner says that no more of a feed is to be had up to there.
+
+        It could be hiding what it does not want us to see, so it takes the origin itself to be
+        believed, or a second host, where there is one.
+        """
+        if partner == have.origin or not self._is_anyone_else(address):
+            self.replica.settled(have)
+            return
+        before = self._witnesses.get(have.origin)
+        if before is not None and before[0] != address and before[1].epoch == have.epoch:
+            chat, offers = min(before[1].chat, have.chat), min(before[1].offers, have.offers)
+            self.replica.settled(Have(have.origin, have.epoch, chat, offers))
+        self._witnesses.put(have.origin, (address, have))
+
+    def _is_anyone_else(self, address: str) -> bool:
+        return any(peer.files and peer.addresses[0][0] != address for peer in self._roster.peers())
+
+    def drop(self, reason: str) -> None:
+        """Count something that was left out."""
+        self.dropped[reason] += 1
+
+    # -- those who call
+
+    def answer(self, key: bytes, address: str) -> SyncTalk:
+        """A conversation with a node that called; raises `Refusal` when there are too many."""
+        return self._talk(key, address, self._places.take(address))
+
+    def _talk(self, key: bytes, address: str, leave: Callable[[], None]) -> SyncTalk:
+        visit = _Visit(self, key, address, leave)
+        return SyncTalk(self.replica, visit, self._peers_for(address), self._group, self._clock)
+
+    def _peers_for(self, partner: str) -> list[LivePeer]:
+        """Some of those who are here."""
+        here = [
+            LivePeer(peer.key, peer.addresses[0][0].partition("%")[0], *ports)
+            for peer in self._roster.peers()
+            if (ports := (peer.addresses[0][1], peer.files))[0] >= 1024
+        ]
+        here = [peer for peer in here if worth_telling(peer, partner)]
+        while len(here) > MAX_PEERS_TOLD:
+            at = int(self._random() * len(here))
+            here[at] = here[-1]
+            here.pop()
+        return here
+
+    # -- those whom we call
+
+    def want(self, partner: bytes | None = None) -> None:
+        """Have a conversation soon: with that node if it is here, else with any."""
+        self._wanted = True
+        self._first = partner or self._first
+        self._look()
+
+    def _look(self) -> None:
+        due = self._wanted and self._running is None and self._look_call is None
+        if due and not self._stopped:
+            now = self._clock.seconds()
+            wait = max(0.0, self._not_before - now, self._pace.wait(now))
+            self._look_call = self._clock.callLater(wait, self._go)
+
+    def _go(self) -> None:
+        self._look_call = None
+        self._wanted = False
+        partner, self._first = self._choose(self._first), None
+        if partner is None:
+            return  # whoever comes will be worth another wish
+        self._pace.take(self._clock.seconds())
+        self._last = partner.key
+        hosts = dict.fromkeys(host for host, _ in partner.addresses)
+        talk = self._talk(partner.key, next(iter(hosts)), lambda: None)
+        addresses = [(host, partner.files) for host in hosts]
+        calling = self._calls.call(Sync, talk, addresses, lambda key: key != self._own_key)
+        self._running = Deferred.fromCoroutine(calling)
+        self._running.addBoth(self._ended, partner.key)
+
+    def _choose(self, wanted: bytes | None) -> Peer | None:
+        """A peer that has a file port, host by host: keys cost nothing, and hosts do."""
+        peers = [peer for peer in self._roster.peers() if peer.files]
+        for peer in peers:
+            if peer.key == wanted:
+                return peer
+        now = self._clock.seconds()
+        peers = [p for p in peers if (self._shunned.peek(p.key) or 0.0) <= now] or peers
+        peers = [peer for peer in peers if peer.key != self._last] or peers
+        if not peers:
+            return None
+        host = self._any(sorted({peer.addresses[0][0] for peer in peers}))
+        return self._any([peer for peer in peers if peer.addresses[0][0] == host])
+
+    def _any(self, things: list[T]) -> T:
+        return things[int(self._random() * len(things))]
+
+    def _ended(self, outcome: object, partner: bytes) -> None:
+        self._running = None
+        if isinstance(outcome, Failure):
+            self._failed(outcome, partner)
+        else:
+            self._failures = 0
+            self._shunned.pop(partner)
+        self._look()
+
+    def _failed(self, failure: Failure, partner: bytes) -> None:
+        if failure.check(ShareError, CancelledError) is None:
+            _log.failure("a SYNC failed", failure)
+        _log.debug("a SYNC came to nothing: {why}", why=failure.getErrorMessage())
+        now = self._clock.seconds()
+        self._shunned.put(partner, now + SHUN)
+        wait = min(RETRY_MOST, RETRY_FIRST * RETRY_FACTOR**self._failures)
+        self._not_before = now + wait * (0.5 + self._random())
+        self._failures = (self._failures + 1) % TRIES
+        self._wanted = self._wanted or self._failures > 0
