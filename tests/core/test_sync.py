@@ -284,3 +284,4 @@ class PeersTests(SynchronousTestCase):
         self.assertTrue(told("127.0.0.1", "127.0.0.1"))
         self.assertFalse(told("127.0.0.1", "10.0.0.2"))
         self.assertFalse(told("::1", "fe80::1%eth0"))
+        self.assertFalse(told("::1", "2001:db8::/64"))

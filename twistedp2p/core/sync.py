@@ -115,12 +115,12 @@ def _host(text: bytes) -> str:
 
 
 def worth_telling(peer: LivePeer, partner: str) -> bool:
-    """Whether that address of a peer means the same at `partner`, an IP address, as here."""
+    """Whether that address of a peer means the same at `partner`, an IP address or network."""
     return ipaddress.ip_address(peer.host).is_loopback <= _is_loopback(partner)
 
 
 def _is_loopback(host: str) -> bool:
-    return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    return ipaddress.ip_address(host.partition("/")[0].partition("%")[0]).is_loopback
 
 
 class Replica(Protocol):
