@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import shutil
 import tempfile
@@ -204,7 +205,9 @@ class Lan:
         """A real node of that nick, with the identity and memory that it had before, if any."""
         folder = self._folder / nick
         folder.mkdir(exist_ok=True)
-        address = f"10.0.0.{len(self.nodes) + 1}", 40_000
+        taken = {group_of(other).address[0] for other in self.nodes}
+        hosts = (f"10.0.0.{number}" for number in itertools.count(1))
+        address = next(host for host in hosts if host not in taken), 40_000
         fakes = {
             "Group": lambda *_a, envelope, **_k: FakeGroup(self, address, envelope),
             "file_listeners": lambda *_a, **_k: [FakePort()],

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.node.fakes import Lan, group_of, offer_of
 from twistedp2p.core.conversation import Refusal
 from twistedp2p.core.datagram import Signed, Signer
 from twistedp2p.core.errors import ShareError
@@ -52,7 +53,7 @@ class FakeRoster:
 
     def add(self, key: bytes, *hosts: str, files: int = 9393) -> None:
         addresses = [(host, 40_000) for host in hosts]
-        self.here[key] = Peer(key, "nick", files, addresses, 0.0, 0.0, 0.0)
+        self.here[key] = Peer(key, "nick", files, addresses, 0.0, 0.0, 5, 0.0)
 
 
 class FakeNode:
@@ -396,3 +397,72 @@ class PeersTests(SyncsTestCase):
         here = LivePeer(CARL, "127.0.0.1", 40_000, 9393)
         self.visit("fe80::1%eth0").learnt([near, far, here])
         self.assertEqual([attrs.evolve(near, host="fe80::2%eth0"), far], self.node.peers)
+
+
+class NodesTests(SynchronousTestCase):
+    """Real nodes on a network in memory."""
+
+    def setUp(self) -> None:
+        self.lan = Lan(self)
+
+    def publish(self, node: Any, offers: int, lines: int = 0) -> None:
+        for number in range(offers):
+            node.publish_offer(offer_of(node, f"{node.nick}{number}.txt"))
+        for number in range(lines):
+            node.say(f"{node.nick} {number}")
+
+    def everybody_has(self, count: int) -> None:
+        for node in self.lan.nodes:
+            self.assertEqual(count, node.status().offers)
+
+    def test_a_late_joiner_gets_the_history(self) -> None:
+        anna, bob = self.lan.node("anna"), self.lan.node("bob")
+        self.lan.run_for(5)
+        self.publish(anna, 150, 30)
+        self.lan.run_for(10)
+        self.lan.vanish(anna)  # what it said is with bob alone
+        dora = self.lan.node("dora")
+        self.lan.run_for(5)
+        self.assertEqual([f"anna {number}" for number in range(30)], self.lan.lines(dora))
+        offers = {offer.name for offer in dora._store.offers_of(anna.key)}
+        self.assertEqual(150, len(offers))
+        self.assertIn((group_of(dora).address[0], group_of(bob).address[0]), self.lan.calls)
+
+    def test_many_offers_go_over_tcp(self) -> None:
+        nodes = [self.lan.node(name) for name in ("anna", "bob", "carl")]
+        self.lan.run_for(5)
+        self.publish(nodes[0], 400)
+        self.publish(nodes[1], 100)
+        self.lan.run_for(10)
+        self.everybody_has(500)
+        told = sum(group_of(node).count(kind) for node in nodes for kind in ("offer", "ask"))
+        self.assertLess(told, 250)
+
+    def test_both_ends_of_a_partition(self) -> None:
+        nodes = [self.lan.node(name) for name in ("anna", "bob")]
+        self.lan.run_for(5)
+        self.lan.cut_off.add("10.0.0.1")
+        for node in nodes:
+            self.publish(node, 100, 20)
+        self.lan.run_for(10)
+        self.lan.cut_off.clear()
+        self.lan.run_for(15)
+        self.everybody_has(200)
+        self.assertEqual([f"bob {number}" for number in range(20)], self.lan.lines(nodes[0]))
+
+    def test_nodes_that_stop_in_the_middle_leave_nothing(self) -> None:
+        anna, bob = self.lan.node("anna"), self.lan.node("bob")
+        self.publish(anna, 300)
+        for _ in range(1000):
+            self.lan.run_for(0.005)
+            if 0 < bob.status().offers < 300:
+                break
+        self.lan.stop(bob)
+        self.lan.stop(anna)
+        self.lan.run_for(1)
+        self.assertEqual([], self.lan.reactor.getDelayedCalls())
+
+    def test_what_is_left_out_is_counted(self) -> None:
+        anna = self.lan.node("anna")
+        anna._syncs.drop("too many strangers")
+        self.assertEqual(1, anna.dropped()["too many strangers"])

@@ -9,7 +9,7 @@
                        origin (32) | epoch (8) | chat (8) | offers (8), big-endian
     w      VECTOR_END  empty
     p      PEERS       1 or more: key (32) | UDP port (2) | file port (2) | n (1) | host (n bytes)
-    e      ENTRY       a signed datagram, as it is: an entry, or a `gone` of the feed's origin
+    e      ENTRY       the signed datagram of an entry, as it is
     s      SETTLED     one feed of 56 bytes
     t      TEXT        a part of a direct message, UTF-8
     z      END         empty

@@ -8,9 +8,10 @@ Both ends do the same at the same time; `records` has the bytes::
     heard    vector --VECTOR--> vector --VECTOR_END--> rest --END--> ended
                                                        rest --ENTRY, SETTLED, PEERS--> rest
 
-A vector names for each feed the numbers up to which all is here. After the entries of a feed,
-SETTLED says up to where the sender has now given all that it keeps of it: what did not come
-below was superseded, or has aged. What a state does not await is a `Violation`.
+A vector names for each feed the numbers up to which all is here. After the entries of a feed, and
+now and then among them, SETTLED says up to where the sender has now given all that it keeps of
+it: what did not come below was superseded, or has aged. What a state does not await is a
+`Violation`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from typing import Protocol
 import attrs
 
 from twistedp2p.core.conversation import Violation
-from twistedp2p.core.datagram import MAX_NUMBER
+from twistedp2p.core.datagram import MAX_NUMBER, Signed, parse
+from twistedp2p.core.feed import Have
 from twistedp2p.core.names import KEY_SIZE
 from twistedp2p.core.records import (
     END,
@@ -40,33 +42,25 @@ from twistedp2p.core.records import (
 MAX_FEEDS = 4096  # of one vector
 MAX_PEERS_TOLD = 256  # live peers told in one conversation
 MAX_HOST = 64  # bytes of an address
+SETTLE_EVERY = 100  # entries: a feed in which much was superseded has many gaps
 _HAVE = struct.Struct(f">{KEY_SIZE}sQQQ")
 _PEER = struct.Struct(f">{KEY_SIZE}sHHB")
 HAVES_IN_RECORD = MAX_RECORD // _HAVE.size
 
 
-@attrs.frozen
-class Have:
-    """A feed, and for each log the number up to which all of it is here (0: nothing)."""
+def write_have(have: Have) -> bytes:
+    """The 56 bytes of a feed."""
+    return _HAVE.pack(have.origin, have.epoch, have.chat, have.offers)
 
-    origin: bytes
-    epoch: int
-    chat: int
-    offers: int
 
-    def write(self) -> bytes:
-        """Its 56 bytes."""
-        return _HAVE.pack(self.origin, self.epoch, self.chat, self.offers)
-
-    @classmethod
-    def read(cls, content: bytes) -> Have:
-        """Read 56 bytes; raises `BadRecord`."""
-        if len(content) != _HAVE.size:
-            raise BadRecord("a feed of another size")
-        have = cls(*_HAVE.unpack(content))
-        if not 1 <= have.epoch <= MAX_NUMBER or max(have.chat, have.offers) > MAX_NUMBER:
-            raise BadRecord("a number out of its bounds")
-        return have
+def read_have(content: bytes) -> Have:
+    """Read the 56 bytes of a feed; raises `BadRecord`."""
+    if len(content) != _HAVE.size:
+        raise BadRecord("a feed of another size")
+    have = Have(*_HAVE.unpack(content))
+    if not 1 <= have.epoch <= MAX_NUMBER or max(have.chat, have.offers) > MAX_NUMBER:
+        raise BadRecord("a number out of its bounds")
+    return have
 
 
 @attrs.frozen
@@ -190,7 +184,6 @@ class Exchange:
     def __init__(self) -> None:
         self.state = "vector"
         self._vector: dict[bytes, Have] = {}
-        self._settled: set[bytes] = set()
         self._peers = 0
 
     def heard(self, kind: int, content: bytes) -> Heard | None:
@@ -205,7 +198,7 @@ class Exchange:
         if kind == ENTRY:
             return Entry(content)
         if kind == SETTLED:
-            return self._heard_settled(Have.read(content))
+            return self._heard_settled(read_have(content))
         if kind == VECTOR:
             self._heard_vector(content)
             return None
@@ -219,16 +212,18 @@ class Exchange:
         if not content:
             raise BadRecord("no feed")
         for at in range(0, len(content), _HAVE.size):
-            have = Have.read(content[at : at + _HAVE.size])
+            have = read_have(content[at : at + _HAVE.size])
             if have.origin in self._vector or len(self._vector) >= MAX_FEEDS:
                 raise Violation("a feed twice, or too many")
             self._vector[have.origin] = have
 
     def _heard_settled(self, have: Have) -> Settled:
-        """Nobody can settle more than he said that he has, nor twice."""
-        if self._vector.get(have.origin) != have or have.origin in self._settled:
-            raise Violation("settled what was not in the vector")
-        self._settled.add(have.origin)
+        """Nobody can settle more than he said that he has."""
+        said = self._vector.get(have.origin)
+        if said is None or have.epoch != said.epoch:
+            raise Violation("settled a feed that was not in the vector")
+        if have.chat > said.chat or have.offers > said.offers:
+            raise Violation("settled more than was in the vector")
         return Settled(have)
 
     def _heard_peers(self, peers: list[LivePeer]) -> Learnt:
@@ -242,7 +237,7 @@ def say_vector(vector: Sequence[Have]) -> Iterator[bytes]:
     """The records of a vector of at most `MAX_FEEDS` feeds."""
     for at in range(0, len(vector), HAVES_IN_RECORD):
         some = vector[at : at + HAVES_IN_RECORD]
-        yield record(VECTOR, b"".join(have.write() for have in some))
+        yield record(VECTOR, b"".join(map(write_have, some)))
     yield record(VECTOR_END)
 
 
@@ -270,10 +265,26 @@ def say_difference(
     ours = {have.origin: have for have in mine}
     lacking = [have for have in replica.lacking(theirs) if have.origin in ours]
     for have in sorted(lacking, key=lambda have: _amount(have, ours[have.origin])):
-        for raw in replica.entries_above(have):
-            yield record(ENTRY, raw)
-        yield record(SETTLED, ours[have.origin].write())
+        yield from _say_feed(replica.entries_above(have), ours[have.origin])
     yield record(END)
+
+
+def _say_feed(entries: Iterator[bytes], ours: Have) -> Iterator[bytes]:
+    """The records of one feed, whose entries come log by log, rising."""
+    for count, raw in enumerate(entries, 1):
+        yield record(ENTRY, raw)
+        if count % SETTLE_EVERY == 0:
+            yield record(SETTLED, write_have(_up_to(raw, ours)))
+    yield record(SETTLED, write_have(ours))
+
+
+def _up_to(raw: bytes, ours: Have) -> Have:
+    """What is settled once the entry `raw` was said."""
+    entry = parse(raw)
+    assert isinstance(entry, Signed)
+    if entry.log == "chat":
+        return Have(ours.origin, ours.epoch, min(entry.number, ours.chat), 0)
+    return Have(ours.origin, ours.epoch, ours.chat, min(entry.number, ours.offers))
 
 
 def _amount(theirs: Have, ours: Have) -> int:

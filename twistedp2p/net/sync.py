@@ -19,6 +19,7 @@ from zope.interface import implementer
 from twistedp2p.core.conversation import Violation
 from twistedp2p.core.datagram import BadDatagram, Signed, parse, verify
 from twistedp2p.core.errors import N_, ShareError
+from twistedp2p.core.feed import Have
 from twistedp2p.core.records import BadRecord, Records
 from twistedp2p.core.sync import (
     MAX_FEEDS,
@@ -26,7 +27,6 @@ from twistedp2p.core.sync import (
     Ended,
     Entry,
     Exchange,
-    Have,
     Heard,
     Learnt,
     LivePeer,
@@ -53,10 +53,10 @@ class Visit(Protocol):
     """Who takes what comes from one partner. Any method may raise `ShareError`."""
 
     def take(self, entries: Sequence[Signed]) -> None:
-        """Entries (and `gone` messages) whose signatures are right, in the order they came."""
+        """Entries whose signatures are right, in the order they came."""
 
     def settled(self, have: Have) -> None:
-        """All that the partner keeps of a feed up to these numbers has been given to `take`."""
+        """All that the partner keeps of a feed up to these numbers was given to `take`."""
 
     def learnt(self, peers: Sequence[LivePeer]) -> None:
         """Who else is here, as the partner says."""
@@ -238,7 +238,7 @@ class SyncTalk:
         except BadDatagram as error:
             self._visit.dropped(str(error))
             return
-        if not isinstance(signed, Signed) or (signed.log is None and signed.kind != "gone"):
+        if not isinstance(signed, Signed) or signed.log is None:
             raise Violation("something that is no entry")
         if not verify(signed, self._group):
             raise Violation("a wrong signature")

@@ -11,6 +11,7 @@ import os
 import random
 import socket as socket_module
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -40,9 +41,10 @@ from twistedp2p.core.events import (
     Said,
 )
 from twistedp2p.core.limits import CappedTable, TokenBucket, counted_as
-from twistedp2p.core.lines import Tell
+from twistedp2p.core.lines import Sync, Tell
 from twistedp2p.core.names import clean_line, clean_name, clean_nick, fingerprint, look_alike
 from twistedp2p.core.roster import MAX_PEERS, Address, Arrival, Peer, Pin, Roster
+from twistedp2p.core.sync import LivePeer
 from twistedp2p.core.ticket import Ticket
 from twistedp2p.disk.instance import Instance
 from twistedp2p.disk.parts import remove_left
@@ -65,6 +67,7 @@ from twistedp2p.node.pings import Pings
 from twistedp2p.node.presence import Presence
 from twistedp2p.node.progress import Courses
 from twistedp2p.node.shares import Offered, Shares
+from twistedp2p.node.sync import Syncs
 from twistedp2p.node.timetable import Timetable
 from twistedp2p.node.transfers import Transfer, Transfers
 
@@ -237,7 +240,7 @@ class Node:
             nick=config.nick,
             nodes=lambda: self._presence.nodes,
             address_of=self._address_of,
-            sync_wanted=lambda _: None,
+            sync_wanted=lambda partner: self._syncs.want(partner),
         )
         self._presence = Presence(
             self._roster,
@@ -270,10 +273,21 @@ class Node:
         )
         tls = NodeTLS(self._instance.private_key)
         calls = Calls(Dialer(reactor, tls), self._envelope, reactor)
+        self._syncs = Syncs(
+            self._feeds,
+            self,
+            calls,
+            self._roster,
+            own_key=self.key,
+            group=self._envelope.group,
+            together=self._store.together,
+            clock=reactor,
+            random=random.random,
+        )
         self._direct = DirectMessages(
             self, calls, self._roster, addresses_of=self._file_addresses, clock=reactor
         )
-        talks = Talks(self._envelope, {Tell: self._direct.answer})
+        talks = Talks(self._envelope, {Sync: self._syncs.answer, Tell: self._direct.answer})
         self._service = FileService(
             tls,
             self.key,
@@ -337,6 +351,7 @@ class Node:
         if self._membership is not None:
             self._membership.stop()
         self._transfers.stop()
+        self._syncs.stop()
         self._direct.stop()
         self._presence.stop()
         self._agenda.clear()
@@ -506,7 +521,8 @@ class Node:
 
     def dropped(self) -> dict[str, int]:
         """Datagrams that were dropped, and why."""
-        return dict(self._group.dropped + self._feeds.dropped + self._pings.dropped)
+        rooms = self._group, self._feeds, self._syncs, self._pings
+        return dict(sum((room.dropped for room in rooms), Counter[str]()))
 
     def _file_addresses(self, owner: bytes) -> list[tuple[str, int]]:
         peer = self._roster.peer(owner)
@@ -566,7 +582,7 @@ class Node:
         """A datagram of another node, its signature checked."""
         if message.key == self.key:
             return
-        if self._is_stranger(message.key) and not self._strangers.take(self._reactor.seconds()):
+        if self.is_stranger(message.key) and not self._strangers.take(self._reactor.seconds()):
             self._group.dropped["too many strangers"] += 1
             return
         try:
@@ -578,7 +594,8 @@ class Node:
         except BadBody as error:
             self._group.dropped[str(error)] += 1
 
-    def _is_stranger(self, key: bytes) -> bool:
+    def is_stranger(self, key: bytes) -> bool:
+        """Whether nothing is known of that key yet."""
         return not (
             self.is_pinned(key) or self._feeds.follows(key) or self._roster.peer(key) is not None
         )
@@ -696,3 +713,13 @@ class Node:
         stamp = int(self._wall() * 1000)
         known = self.is_known(key, nick)
         return DirectMessage(text, nick or fingerprint(key), key, stamp, own, known or not nick)
+
+    # -- what partners say (sync.Told)
+
+    def synced(self, entry: Signed) -> None:
+        """An entry that a partner kept."""
+        if entry.key != self.key:
+            self._feeds.heard_entry(entry)
+
+    def peers_learnt(self, peers: Sequence[LivePeer]) -> None:
+        """Nodes that are here, as a partner says."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -21,10 +21,11 @@ from twisted.python.failure import Failure
 
 from twistedp2p.core.datagram import Signed
 from twistedp2p.core.errors import ShareError
+from twistedp2p.core.feed import Have
 from twistedp2p.core.limits import Buckets, CappedTable, TokenBucket
 from twistedp2p.core.lines import Sync
 from twistedp2p.core.roster import MAX_PEERS, Peer, Roster
-from twistedp2p.core.sync import MAX_PEERS_TOLD, Have, LivePeer, Replica, worth_telling
+from twistedp2p.core.sync import MAX_PEERS_TOLD, LivePeer, Replica, worth_telling
 from twistedp2p.net.sync import SyncTalk
 from twistedp2p.net.talk import Places
 
@@ -48,7 +49,7 @@ class Told(Protocol):
         """Whether nothing is known of that key yet."""
 
     def synced(self, message: Signed) -> None:
-        """An entry or a `gone` message, its signature checked."""
+        """An entry, its signature checked."""
 
     def peers_learnt(self, peers: Sequence[LivePeer]) -> None:
         """Nodes that are here, as a partner says."""
@@ -73,32 +74,36 @@ class _Visit:
         self._syncs = syncs
         self._key = key
         self._address = address
+        self._leave = leave
         self._refused: set[bytes] = set()
-        self.gone = leave
+        self._doubted: dict[bytes, Have] = {}
         self.dropped = syncs.drop
 
     def take(self, entries: Sequence[Signed]) -> None:
         """Entries in the order in which they came: kept together, or not at all."""
         with self._syncs.together():
             for entry in entries:
-                if self._is_welcome(entry.key):
+                if self._syncs.admits(entry.key, self._address):
                     self._syncs.told.synced(entry)
-
-    def _is_welcome(self, origin: bytes) -> bool:
-        if self._syncs.admits(origin, self._address):
-            return True
-        self._refused.add(origin)
-        self.dropped("too many strangers")
-        return False
+                else:
+                    self._refused.add(entry.key)
+                    self.dropped("too many strangers")
 
     def settled(self, have: Have) -> None:
         """All that the partner keeps of a feed has come; of one that was refused, nothing has."""
-        if have.origin not in self._refused and self._is_welcome(have.origin):
-            self._syncs.settled(have, self._key, self._address)
+        if have.origin in self._refused or self._syncs.told.is_stranger(have.origin):
+            return
+        if not self._syncs.settled(have, self._key, self._address):
+            self._doubted[have.origin] = have
 
     def learnt(self, peers: Sequence[LivePeer]) -> None:
         """Who else is here."""
         self._syncs.told.peers_learnt(list(_as_seen_from_here(peers, self._address)))
+
+    def gone(self) -> None:
+        """The connection is no more."""
+        self._leave()
+        self._syncs.confirm(self._doubted)
 
 
 def _as_seen_from_here(peers: Sequence[LivePeer], partner: str) -> Iterator[LivePeer]:
@@ -111,6 +116,11 @@ def _as_seen_from_here(peers: Sequence[LivePeer], partner: str) -> Iterator[Live
             yield LivePeer(peer.key, f"{peer.host}%{scope}", peer.port, peer.files)
         else:
             yield peer
+
+
+def _is_less(here: Have, have: Have) -> bool:
+    less = here.chat < have.chat or here.offers < have.offers
+    return here.epoch == have.epoch and less
 
 
 class Syncs:
@@ -168,20 +178,28 @@ class Syncs:
             return True
         return self._unknown.take(address, self._clock.seconds())
 
-    def settled(self, have: Have, partner: bytes, address: str) -> None:
-        """A partner says that no more of a feed is to be had up to there.
+    def settled(self, have: Have, partner: bytes, address: str) -> bool:
+        """A partner says that no more of a feed is to be had up to there; whether it is believed.
 
-        It could be hiding what it does not want us to see, so it takes the origin itself to be
-        believed, or a second host, where there is one.
+        It could be hiding what it does not want us to see, so it takes the origin itself, or a
+        second host, where there is one.
         """
         if partner == have.origin or not self._is_anyone_else(address):
             self.replica.settled(have)
-            return
+            return True
         before = self._witnesses.get(have.origin)
-        if before is not None and before[0] != address and before[1].epoch == have.epoch:
-            chat, offers = min(before[1].chat, have.chat), min(before[1].offers, have.offers)
-            self.replica.settled(Have(have.origin, have.epoch, chat, offers))
         self._witnesses.put(have.origin, (address, have))
+        if before is None or before[0] == address or before[1].epoch != have.epoch:
+            return False
+        chat, offers = min(before[1].chat, have.chat), min(before[1].offers, have.offers)
+        self.replica.settled(Have(have.origin, have.epoch, chat, offers))
+        return (chat, offers) == (have.chat, have.offers)
+
+    def confirm(self, doubted: Mapping[bytes, Have]) -> None:
+        """Ask somebody else, where something is missing of what one partner alone settled."""
+        here = {have.origin: have for have in self.replica.vector()} if doubted else {}
+        if any(_is_less(here[origin], have) for origin, have in doubted.items() if origin in here):
+            self.want()
 
     def _is_anyone_else(self, address: str) -> bool:
         return any(peer.files and peer.addresses[0][0] != address for peer in self._roster.peers())
