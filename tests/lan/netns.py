@@ -204,8 +204,10 @@ class Lan:
 
     def tunnel(self, ns: int, link: str, address: str, *routes: str) -> None:
         """An interface of `ns` with nobody behind it, and routes through it: a VPN's, say."""
-        self._ip(ns, "link", "add", link, "type", "dummy")
-        self._ip(ns, "link", "set", link, "multicast", "on")
+        far_end = f"far{ns}-{link}"
+        there = ["type", "veth", "peer", "name", far_end, "netns", self.bridge]
+        self._ip(ns, "link", "add", link, *there)
+        command("ip", "-n", self.bridge, "link", "set", far_end, "up")
         self.add_address(ns, address, link)
         self._ip(ns, "link", "set", link, "up")
         for route in routes:

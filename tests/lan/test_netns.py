@@ -29,10 +29,9 @@ SEND = """
 import sys
 from twistedp2p.net.interfaces import choose
 from twistedp2p.net.sockets import group_sender
-for interface in choose(["eth0"]):
-    sock = group_sender(interface)
-    for text in sys.argv[1:]:
-        sock.sendto(text.encode(), ("239.0.0.1", 9392))
+sock = group_sender(choose(["eth0"])[0])
+for text in sys.argv[1:]:
+    sock.sendto(text.encode(), ("239.0.0.1", 9392))
 """
 PLAIN_SEND = """
 import socket, sys
@@ -42,12 +41,18 @@ try:
 except OSError as error:
     sys.exit(error.strerror)
 """
+KNOCK = """
+import os, socket, sys
+with socket.socket() as sock:
+    sock.settimeout(10)
+    print(os.strerror(sock.connect_ex((sys.argv[1], 9))))
+"""
 # Sees in one process that a datagram of lo does not come to the socket that joined on eth0, though
 # another socket joined the group on lo.
 ONE_INTERFACE_ONLY = """
 from twistedp2p.net.interfaces import choose
 from twistedp2p.net.sockets import group_receiver, group_sender
-(lo,), (eth0,) = choose(["lo"]), choose(["eth0"])
+lo, eth0 = choose(["lo"])[0], choose(["eth0"])[0]
 there = group_receiver("239.0.0.1", 9392, [eth0])
 other = group_receiver("239.0.0.1", 9392, [lo])
 for sock in (there, other):
@@ -144,6 +149,39 @@ class LanTests(LanMixin, SynchronousTestCase):
         with mock.patch.object(Lan, "_plug_in", side_effect=CommandFailed("no veth")):
             self.assertRaises(CommandFailed, Lan, 2)
         self.assertNotIn(f"{netns.PREFIX}-{os.getpid()}-", command("ip", "netns", "list"))
+
+    def addresses(self, lan: Lan, ns: int) -> str:
+        return lan.run(ns, ["ip", "-o", "address"]).stdout
+
+    def test_each_has_a_link_local_address_that_is_of_use_at_once(self) -> None:
+        lan = self.lan(1)
+        self.assertIn(f" {lan.link_local(0)}/64 ", self.addresses(lan, 0))
+        self.assertNotIn("tentative", self.addresses(lan, 0))
+
+    def test_one_family_alone(self) -> None:
+        self.assertNotIn(" inet ", self.addresses(self.lan(1, ipv4=False), 0))
+        self.assertNotIn(" inet6 ", self.addresses(self.lan(1, ipv6=False), 0))
+
+    def test_interfaces_and_addresses_come_and_go(self) -> None:
+        lan = self.lan(2)
+        lan.bridge_more("br1")
+        for ns in range(2):
+            lan.plug(ns, "eth1", f"10.78.0.{ns + 1}/24", "fd00::1/64", bridge="br1")
+        done = lan.run(0, [sys.executable, "-c", KNOCK, "10.78.0.2"])
+        self.assertEqual(done.stdout, "Connection refused\n")  # by the other: it is there
+        lan.tunnel(0, "tun0", "10.99.0.2/24", "10.78.0.0/25")
+        self.assertIn("dev tun0", lan.run(0, ["ip", "route", "get", "10.78.0.2"]).stdout)
+        lan.unplug(0, "tun0")
+        lan.remove_address(0, "fd00::1/64", "eth1")
+        self.assertNotIn("fd00::1", self.addresses(lan, 0))
+        lan.unplug(0, "eth1")
+        self.assertNotIn("10.78.0.1", self.addresses(lan, 0))
+
+    def test_a_rule_holds_for_both_families(self) -> None:
+        lan = self.lan(1)
+        lan.firewall(0, "-A", "OUTPUT", "-j", "DROP")
+        for program in ("iptables", "ip6tables"):
+            self.assertIn("-A OUTPUT -j DROP", lan.run(0, [program, "-S"]).stdout)
 
     def test_two_networks_do_not_meet(self) -> None:
         one, other = self.lan(1), self.lan(1)

@@ -20,10 +20,9 @@ LINK = 100  # megabits a second: BIG takes 1.7 s, so that something can happen o
 SLOW_LINK = 10  # Mbit/s: time enough to fill a disk in the middle
 # The waits of a person, made short; what waits is the same code.
 IMPATIENT = """
-import twistedp2p.net.fetch, twistedp2p.net.serve, twistedp2p.net.group
+import twistedp2p.net.fetch, twistedp2p.net.serve
 twistedp2p.net.fetch.STALL = 3.0
 twistedp2p.net.serve.STALL = 3.0
-twistedp2p.net.group.WATCH_EVERY = 0.5
 """
 
 

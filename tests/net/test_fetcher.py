@@ -8,6 +8,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.endpoints import HostnameEndpoint, TCP6ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
@@ -15,6 +16,7 @@ from tests.net.wire import OFFER, SECRET, FakeOrder, FakeServed, FakeShelf, publ
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.net import dial as dial_module
 from twistedp2p.net import fetch as fetch_module
+from twistedp2p.net.dial import endpoint_to
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.serve import FileService, Limits
 from twistedp2p.net.tls import NodeTLS
@@ -45,6 +47,17 @@ class FetcherTests(TestCase):
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         return "127.0.0.1", port.getHost().port
+
+    def test_an_address_of_ipv6_may_name_its_interface_or_not(self) -> None:
+        self.assertIsInstance(endpoint_to(reactor, "::1", 7, 1.0), TCP6ClientEndpoint)
+        self.assertIsInstance(endpoint_to(reactor, "fe80::1%lo", 7, 1.0), TCP6ClientEndpoint)
+        for host in ("127.0.0.1", "localhost"):
+            self.assertIsInstance(endpoint_to(reactor, host, 7, 1.0), HostnameEndpoint)
+
+    async def test_an_interface_that_is_not_there_is_a_sentence(self) -> None:
+        with self.assertRaises(ShareError) as caught:
+            await self.fetch(("fe80::1%nosuch0", 9393))
+        self.assertEqual(str(caught.exception), "There is no host fe80::1%nosuch0.")
 
     def greeter(self) -> tuple[str, int]:
         """Another program's server."""

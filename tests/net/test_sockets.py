@@ -9,8 +9,9 @@ import struct
 from collections.abc import Sequence
 from unittest import mock
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from twistedp2p.net import sockets
 from twistedp2p.net.interfaces import Interface, choose
 from twistedp2p.net.sockets import (
     SocketError,
@@ -296,6 +297,41 @@ class FileListenerTests(SocketTestCase):
         listener = self.listener(port)
         self.assertEqual(listener.getsockname()[1], port)
         self.connect(listener, socket.AF_INET, "127.0.0.1")
+
+    def listeners(self, port: int = 0, fallback: bool = False) -> list[socket.socket]:
+        """Both; skips where there is no IPv6."""
+        found = [self.keep(sock) for sock in file_listeners(port, fallback=fallback)]
+        if len(found) == 1:
+            raise SkipTest("this host has no IPv6")
+        return found
+
+    def test_both_families_reach_it_at_one_port(self) -> None:
+        ipv4, ipv6 = self.listeners()
+        self.assertEqual(ipv4.getsockname()[1], ipv6.getsockname()[1])
+        self.connect(ipv4, socket.AF_INET, "127.0.0.1")
+        self.connect(ipv6, socket.AF_INET6, "::1")
+
+    def test_a_port_that_only_ipv4_has_free_is_taken(self) -> None:
+        ipv4, ipv6 = self.listeners()
+        port = ipv6.getsockname()[1]
+        ipv4.close()
+        before = os.listdir("/proc/self/fd")
+        error = self.assertRaises(SocketError, file_listeners, port, fallback=False)
+        self.assertEqual(error.errno, errno.EADDRINUSE)
+        self.assertEqual(len(os.listdir("/proc/self/fd")), len(before))
+        both = self.listeners(port, True)
+        self.assertEqual(len({sock.getsockname()[1] for sock in both} - {port}), 1)
+
+    def test_a_host_without_ipv6_serves_ipv4(self) -> None:
+        def listener(family: socket.AddressFamily, port: int) -> socket.socket:
+            if family == socket.AF_INET6:
+                raise SocketError(errno.EAFNOSUPPORT, "not here")
+            return real(family, port)
+
+        real = sockets._listener
+        self.patch(sockets, "_listener", listener)
+        (only,) = (self.keep(sock) for sock in file_listeners(0, fallback=True))
+        self.assertEqual(only.family, socket.AF_INET)
 
     def test_a_port_held_for_both_families_is_taken(self) -> None:
         other = self.keep(socket.socket(socket.AF_INET6, socket.SOCK_STREAM))
