@@ -133,7 +133,7 @@ class Floors(SynchronousTestCase):
                 self.assertIn(room(module), FLOORS, module)
         rooms = {room(module) for module in modules()}
         self.assertLessEqual(
-            {"core", "disk", "net", "node", "face", "service", "tap", "api"}, rooms
+            {"core", "disk", "net", "node", "face", "service", "tap", "api", "cli"}, rooms
         )
 
     def test_what_goes_up_is_named_with_its_file(self) -> None:

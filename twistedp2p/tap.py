@@ -7,7 +7,6 @@ is said in one sentence on standard error, with an exit code of its own (`core.e
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import shlex
 import sys
@@ -18,6 +17,7 @@ from typing import Any, NoReturn
 from twisted.python import usage
 
 from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.core.families import group_address
 from twistedp2p.core.names import clean_nick
 from twistedp2p.disk.code_file import read_codes
 from twistedp2p.disk.instance import Instance, claim, default_state_folder
@@ -138,18 +138,9 @@ class Options(usage.Options):
 
     def _check_group(self) -> None:
         try:
-            address = ipaddress.ip_address(self["group"])
-        except ValueError:
-            address = None
-        if address is None or not address.is_multicast or "%" in self["group"]:
-            fail(
-                ShareError(
-                    N_("{group} is no multicast address; take one from 239.0.0.0 up."),
-                    Exit.BAD_GROUP,
-                    group=self["group"],
-                )
-            )
-        self["group"] = str(address)
+            self["group"] = group_address(self["group"])
+        except ShareError as error:
+            fail(error)
 
     def _check_folder(self) -> None:
         folder = Path(self["download-dir"] or ".").expanduser().absolute()

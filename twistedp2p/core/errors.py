@@ -15,11 +15,16 @@ class Exit(IntEnum):
     NOT_FOUND = 5
     DAMAGED = 6
     TIMEOUT = 7
+    WARNED = 10
+    ALONE = 11
+    HERE = 12
+    BETWEEN = 13
     BAD_GROUP = 65
     NO_INPUT = 66
     NO_INTERFACE = 68
     PORT_TAKEN = 69
     NO_FOLDER = 73
+    INTERRUPTED = 130
 
 
 def N_(sentence: str) -> str:

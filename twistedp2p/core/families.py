@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.limits import CappedTable
 
 EAGER = 10.0  # seconds after links changed: hellos come at 0, 1 and 3, and their answers
@@ -28,6 +29,21 @@ MAX_KEYS = 4096
 MAX_NEEDY = 64  # keys: one is as good as all
 
 _LINK_SCOPE = 0xFF12 << 112
+
+
+def group_address(text: str) -> str:
+    """A multicast address as people write it, in its one spelling; raises `ShareError`."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        address = None
+    if address is None or not address.is_multicast or "%" in text:
+        raise ShareError(
+            N_("{group} is no multicast address; take one from 239.0.0.0 up."),
+            Exit.BAD_GROUP,
+            group=text,
+        )
+    return str(address)
 
 
 def groups_of(group: str) -> list[str]:

@@ -5,6 +5,7 @@ takes them over by `adoptDatagramPort` or `adoptStreamPort` with `sock.fileno()`
 it duplicates the descriptor, so whoever made the socket closes it after that.
 
     group_receiver   UDP (group, port), shared with every other program that listens there
+    link_receiver    UDP (IPv6 group on one interface, port), likewise
     wide_receiver    UDP (all addresses, port): what comes to an address of ours, or by broadcast
     group_sender     UDP (address of one interface, any port): sends to the group, hears replies
     far_sender       UDP (all addresses, any port): the kernel chooses the way, by its routes
@@ -34,7 +35,7 @@ _IP_UNICAST_IF: int = getattr(socket, "IP_UNICAST_IF", 50)  # likewise
 _IPV6_MULTICAST_ALL: int = getattr(socket, "IPV6_MULTICAST_ALL", 29)  # linux/in6.h
 _IPV6_UNICAST_IF: int = getattr(socket, "IPV6_UNICAST_IF", 76)  # likewise
 _PORT_TRIES = 8  # free ports of IPv4 that are tried for IPv6, too
-_RECEIVER_BUFFER = 4 * 1024 * 1024  # bytes; the usual default holds 92 datagrams of 1,200 bytes
+RECEIVER_BUFFER = 4 * 1024 * 1024  # bytes; the usual default holds 92 datagrams of 1,200 bytes
 _SENDER_BUFFER = 1024 * 1024  # bytes
 _BACKLOG = 128  # connections that wait to be accepted
 _NOT_A_MEMBER = {errno.EADDRNOTAVAIL, errno.ENODEV}
@@ -81,6 +82,20 @@ def group_receiver(
                     join(sock, group, interface)
                 except SocketError as error:
                     skipped(interface, error)
+    return sock
+
+
+def link_receiver(group: str, port: int, interface: Interface) -> socket.socket:
+    """A non-blocking UDP socket that hears an IPv6 group on one interface, and nothing else.
+
+    A node on this host goes on to get all that is sent to an address.
+
+    :raises SocketError: as `group_receiver` and `join`.
+    """
+    with _opening(socket.AF_INET6, socket.SOCK_DGRAM, f"listen to {group}", port) as sock:
+        _share(sock)
+        sock.bind((group, port, 0, interface.index))
+        join(sock, group, interface)
     return sock
 
 
@@ -209,7 +224,7 @@ def _share(sock: socket.socket) -> None:
     """Let others bind to the same port, and hear only the groups that `sock` itself joins."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVER_BUFFER)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVER_BUFFER)
     # Linux hands over whatever any process of the host has joined, unless told otherwise.
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)

@@ -613,7 +613,7 @@ class Node:
         elif message.kind in ("ask", "vector") and not self._group.is_near(address[0]):
             self._group.dropped["an ask from elsewhere"] += 1
         elif message.kind == "ping":
-            self._pings.heard(message, address, False)
+            self._pings.heard(message, address, direct)
         elif message.kind != "pong":
             self._feeds.heard(message, address)
 

@@ -1,0 +1,137 @@
+"""The p2pshare command: its options, what it prints, its exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+from unittest import mock
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.lan.netns import child_environment
+from tests.lan.nodes import free_port
+from twistedp2p import cli
+from twistedp2p.cli import doctor
+from twistedp2p.core.diagnosis import CHECKS
+from twistedp2p.core.errors import Exit, ShareError
+
+
+def p2pshare(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    inherited = child_environment()
+    for name in ("LANGUAGE", "LC_MESSAGES", "LC_ALL"):
+        inherited.pop(name, None)
+    return subprocess.run(
+        [sys.executable, "-m", "twistedp2p.cli", *arguments],
+        env={**inherited, "LC_ALL": "C.UTF-8", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+class OptionTests(SynchronousTestCase):
+    def refused(self, *arguments: str) -> str:
+        errors = io.StringIO()
+        with contextlib.redirect_stderr(errors):
+            error = self.assertRaises(SystemExit, cli.main, arguments)
+        self.assertEqual(error.code, Exit.USAGE)
+        return errors.getvalue()
+
+    def shown(self, *arguments: str) -> str:
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text):
+            error = self.assertRaises(SystemExit, cli.main, arguments)
+        self.assertEqual(error.code, Exit.OK)
+        return text.getvalue()
+
+    def test_help_names_every_command_and_fits_a_screen(self) -> None:
+        with mock.patch.dict(os.environ, {"COLUMNS": "80"}):
+            pages = [self.shown("--help"), *(self.shown(name, "--help") for name in cli.COMMANDS)]
+        for name in cli.COMMANDS:
+            self.assertIn(name, pages[0])
+        for page in pages:
+            lines = page.splitlines()
+            self.assertLess(len(lines), 34)
+            self.assertLessEqual(max(map(len, lines)), 80)
+
+    def test_the_version(self) -> None:
+        self.assertRegex(self.shown("--version"), r"^p2pshare \d")
+
+    def test_what_is_not_understood_is_refused(self) -> None:
+        self.assertIn("COMMAND", self.refused())
+        self.assertIn("docter", self.refused("docter"))
+        self.assertIn("--speed", self.refused("doctor", "--speed"))
+        for port in ("0", "1023", "65535", "x", "٩٣٩٢", "-1", "9" * 30):
+            self.assertIn("1024 to 65534", self.refused("doctor", "--port", port))
+        for peer in ("", ":9393", "host:0", "host:65536", "host:x"):
+            self.assertIn("HOST", self.refused("doctor", f"--peer={peer}"))
+        self.refused("doctor", "--ttl", "256")
+
+    def test_the_peers(self) -> None:
+        for text, peer in {
+            "host": ("host", None),
+            "10.0.0.1:9393": ("10.0.0.1", 9393),
+            "fe80::1": ("fe80::1", None),
+            "[fe80::1]": ("fe80::1", None),
+            "[fe80::1%eth0]:7": ("fe80::1%eth0", 7),
+        }.items():
+            self.assertEqual(doctor.peer(text), peer)
+        parser = argparse.ArgumentParser()
+        doctor.configure(parser)
+        options = parser.parse_args(["--peer", "a", "--peer", "b:1024"])
+        self.assertEqual(options.peer, [("a", None), ("b", 1024)])
+
+    def test_failures_are_one_sentence_with_a_code(self) -> None:
+        for arguments, code, sentence in (
+            (["doctor", "-g", "10.0.0.1"], Exit.BAD_GROUP, "p2pshare: 10.0.0.1 is no multicast"),
+            (["doctor", "-i", "nope0"], Exit.NO_INTERFACE, "p2pshare: no usable interface is"),
+            (["doctor", "--peer", "nope.invalid"], Exit.NOT_FOUND, "p2pshare: No address is"),
+        ):
+            done = p2pshare(*arguments)
+            self.assertEqual((done.returncode, done.stdout), (code, ""), done.stderr)
+            self.assertTrue(done.stderr.startswith(sentence), done.stderr)
+            self.assertEqual(done.stderr.count("\n"), 1)
+
+    def test_who_interrupts_or_has_seen_enough_gets_no_traceback(self) -> None:
+        for stop, code in ((KeyboardInterrupt(), Exit.INTERRUPTED), (ShareError("no"), 1)):
+            with (
+                mock.patch.object(doctor, "run", side_effect=stop),
+                contextlib.redirect_stderr(io.StringIO()),
+            ):
+                self.assertEqual(cli.main(["doctor"]), code)
+
+
+class ProcessTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.port = free_port()
+        self.here = ("doctor", "-g", "239.77.2.2", "-p", str(self.port), "-i", "lo", "--quick")
+
+    def test_on_the_loopback_alone_it_is_a_table(self) -> None:
+        done = p2pshare(*self.here)
+        self.assertEqual((done.returncode, done.stderr), (Exit.ALONE, ""), done.stdout)
+        lines = done.stdout.splitlines()
+        numbers = [int(line[:2]) for line in lines if line[:2].strip().isdigit()]
+        self.assertEqual(numbers, list(range(1, len(CHECKS) + 1)))
+        self.assertIn("No other node was found", done.stdout)
+
+    def test_and_a_document(self) -> None:
+        done = p2pshare(*self.here, "--json", LC_ALL="fr_FR.UTF-8")
+        made = json.loads(done.stdout)
+        self.assertEqual((done.returncode, made["exit"], made["cause"]), (11, 11, "alone"))
+        self.assertIn("Aucun autre nœud", made["what"])
+
+    def test_a_port_that_is_taken_is_the_cause(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(("0.0.0.0", self.port))
+            done = p2pshare(*self.here, "--json")
+        made = json.loads(done.stdout)
+        self.assertEqual((done.returncode, made["cause"]), (Exit.HERE, "port_taken"))
+        self.assertIn(str(os.getpid()), made["checks"][1]["what"])

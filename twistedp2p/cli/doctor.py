@@ -1,0 +1,184 @@
+"""`p2pshare doctor`: looks for what keeps nodes from each other. A node may run meanwhile."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from twistedp2p.core.closed import ClosedEnvelope, Envelope, GroupKey
+from twistedp2p.core.datagram import group_name
+from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.core.families import group_address
+from twistedp2p.disk.code_file import read_codes
+from twistedp2p.face.report import Row, diagnosis_rows, document, finding_rows
+from twistedp2p.face.texts import rows_of, translations
+from twistedp2p.net.interfaces import Interface, UnknownInterface, choose
+from twistedp2p.net.pump import in_threads_of
+from twistedp2p.node.doctor import LISTEN, LISTEN_QUICKLY, Doctor, Plan
+
+CODES = """\
+exit codes:
+  0  all well: nodes reached every way
+ 10  nodes find each other, but something is worth a look
+ 11  nobody else was found, and nothing is wrong here
+ 12  something is wrong on this machine
+ 13  something is wrong in the network, or at the other end
+  2  bad options; 65 not a multicast group; 68 no such interface
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The options."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = CODES
+    add = parser.add_argument
+    add(
+        "-g",
+        "--group",
+        default="239.0.0.1",
+        metavar="ADDRESS",
+        help="multicast address (%(default)s)",
+    )
+    add(
+        "-p",
+        "--port",
+        type=port,
+        default=9392,
+        metavar="N",
+        help="UDP port of the chat (%(default)s)",
+    )
+    add(
+        "-i",
+        "--interface",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="look at this one only; again for more",
+    )
+    add(
+        "--peer",
+        action="append",
+        type=peer,
+        default=[],
+        metavar="HOST[:PORT]",
+        help="a machine that ought to have a node; again for more",
+    )
+    add("-c", "--group-code-file", type=Path, metavar="FILE", help="the code of a closed group")
+    add(
+        "--ttl",
+        type=int,
+        choices=range(256),
+        default=1,
+        metavar="N",
+        help="as that of the nodes (%(default)s)",
+    )
+    add("--json", action="store_true", help="print one JSON document")
+    add("--quick", action="store_true", help="listen for 3 s instead of 10")
+    add("--long", action="store_true", help="look again after 260 s, for switches that forget")
+
+
+def port(text: str) -> int:
+    """A port of the group; the next one is used as well."""
+    if not text.isascii() or not text.isdigit() or not 1024 <= int(text[:6]) <= 65_534:
+        raise argparse.ArgumentTypeError("a number from 1024 to 65534")
+    return int(text)
+
+
+def peer(text: str) -> tuple[str, int | None]:
+    """``HOST``, ``HOST:PORT``, ``[IPV6]:PORT``, or an IPv6 address alone."""
+    host, colon, number = text.rpartition(":")
+    if not colon or (":" in host and not host.endswith("]")):
+        host, number = text, ""
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or (number and not (number.isdigit() and 1 <= int(number[:6]) <= 65_535)):
+        raise argparse.ArgumentTypeError("HOST or HOST:PORT")
+    return host, int(number) if number else None
+
+
+def run(options: argparse.Namespace) -> int:
+    """Examine, print, and give the exit code of the outcome; raises `ShareError`."""
+    from twisted.internet.task import react
+
+    options.group = group_address(options.group)
+    ended: list[int | ShareError] = []
+
+    async def examine(reactor: Any) -> None:
+        try:
+            ended.append(await _examine(reactor, options))
+        except ShareError as error:
+            ended.append(error)
+
+    try:
+        react(examine)
+    except SystemExit as end:
+        if not ended:  # by a signal, or by a defect, which is logged
+            return int(end.code or Exit.INTERRUPTED)
+    if isinstance(ended[0], ShareError):
+        raise ended[0]
+    return ended[0]
+
+
+async def _examine(reactor: Any, options: argparse.Namespace) -> int:
+    interfaces = _interfaces(options.interface)
+    in_thread = in_threads_of(reactor)
+    peers = [
+        (host, (await in_thread(_address, host), number or options.port + 1))
+        for host, number in options.peer
+    ]
+    plan = Plan(
+        options.group,
+        options.port,
+        options.ttl,
+        peers,
+        await in_thread(_envelope, options) if options.group_code_file else None,
+        asked_for=bool(options.interface),
+        listen=LISTEN_QUICKLY if options.quick else LISTEN,
+        long=options.long,
+    )
+    doctor = Doctor(reactor, plan, interfaces, wall=time.time, in_thread=in_thread)
+    translate = translations()
+    if options.json:
+        diagnosis = await doctor.examine(lambda _: None)
+        print(json.dumps(document(translate, diagnosis), indent=2))
+    else:
+        diagnosis = await doctor.examine(lambda found: _show(finding_rows(translate, found)))
+        _show([("", ""), *diagnosis_rows(translate, diagnosis)])
+    return int(diagnosis.exit)
+
+
+def _interfaces(wanted: list[str]) -> list[Interface]:
+    try:
+        return choose(wanted)
+    except UnknownInterface as error:
+        raise ShareError("{why}", Exit.NO_INTERFACE, why=error) from error
+
+
+def _envelope(options: argparse.Namespace) -> Envelope:
+    """That of a closed group; raises `ShareError`."""
+    group = group_name(options.group, options.port)
+    codes = read_codes(options.group_code_file.expanduser())
+    return ClosedEnvelope(group, GroupKey.of_code(codes.current, group))
+
+
+def _address(host: str) -> str:
+    """The address of a host, of IPv4 where it has one; raises `ShareError`."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError) as error:
+        raise ShareError(N_("No address is known of {host}."), Exit.NOT_FOUND, host=host) from error
+    best = min(found, key=lambda each: each[0] != socket.AF_INET)
+    return str(best[4][0])
+
+
+def _show(rows: list[Row]) -> None:
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for text, _style in rows:
+        for row in rows_of(text, columns):
+            print(row)
+    sys.stdout.flush()

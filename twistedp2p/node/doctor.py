@@ -1,0 +1,352 @@
+"""The doctor: looks for what keeps nodes from each other, with sockets and a key of its own.
+
+It sends pings and nothing else, so it is never taken for a node, and runs beside one or alone::
+
+    0 s       reads what the host tells; tries the sockets that a node needs
+    0 to 2 s  a train of 20 pings to the group, a few by broadcast; asks mDNS who is there
+    to 10 s   listens; each host that is heard, answers or was named is looked at on its own:
+              5 pings by unicast, then a knock at its file port (5 s at most)
+    260 s     with `long`: another train, once switches have forgotten who listens
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twistedp2p.core import body
+from twistedp2p.core.body import BadBody
+from twistedp2p.core.closed import Envelope, OpenEnvelope, is_sealed
+from twistedp2p.core.datagram import BadDatagram, Signed, Signer, group_name, parse, verify
+from twistedp2p.core.diagnosis import CHECKS, Diagnosis, diagnose
+from twistedp2p.core.diagnosis.facts import Buffers, Facts, Listened, Oneself
+from twistedp2p.core.diagnosis.findings import Finding
+from twistedp2p.core.diagnosis.record import (
+    MAX_MACHINES,
+    MAX_VERSIONS,
+    Known,
+    Record,
+    Train,
+)
+from twistedp2p.core.limits import Buckets, TokenBucket
+from twistedp2p.core.ping import TRAIN_LENGTH, Ping, Pong, where
+from twistedp2p.core.roster import Address
+from twistedp2p.net.group import ADDRESS_BURST, ADDRESS_RATE, ALL_BURST, ALL_RATE
+from twistedp2p.net.host import Host, drops, look, neighbours
+from twistedp2p.net.interfaces import Interface
+from twistedp2p.net.probe import Mouth, Probe, knock
+from twistedp2p.net.sockets import RECEIVER_BUFFER
+
+BETWEEN_PINGS = 0.1  # seconds, in the train to the group
+FEW = 5  # pings by broadcast; to one host
+BETWEEN_FEW = 0.2  # seconds
+ANSWERS_WAIT = 1.0  # seconds after the last ping
+KNOCK_PATIENCE = 3.0  # seconds
+LISTEN, LISTEN_QUICKLY = 10.0, 3.0  # seconds: a small group's beacons come within 7.5
+AGEING = 260.0  # seconds: what switches remember by default (RFC 3376, section 8.4)
+_OTHER_VERSION = re.compile(rb"~p2pshare/(?!1 )(\d{1,4}) [^\n]*\Z")
+
+_log = Logger()
+
+
+@attrs.frozen
+class Plan:
+    """What to look at, and for how long."""
+
+    group: str
+    port: int
+    ttl: int = 1
+    peers: Sequence[tuple[str, Address]] = ()  # what ought to be a node: its name, its UDP port
+    envelope: Envelope | None = None  # of a closed group; None: of the open one
+    asked_for: bool = False  # the interfaces were named by the user
+    listen: float = LISTEN  # seconds
+    long: bool = False
+
+
+class Doctor:
+    """One examination. `wall` is the time of day in seconds since 1970."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        plan: Plan,
+        interfaces: Sequence[Interface],
+        *,
+        wall: Callable[[], float],
+        in_thread: Callable[..., Deferred[Any]],
+    ) -> None:
+        self._reactor = reactor
+        self._plan = plan
+        self._interfaces = interfaces
+        self._wall = wall
+        self._in_thread = in_thread
+        self._envelope = plan.envelope or OpenEnvelope(group_name(plan.group, plan.port))
+        self._signer = Signer(Ed25519PrivateKey.generate(), self._envelope.group)
+        self._number = 0
+        self._record = Record()
+        self._probe = Probe(reactor, plan.group, plan.port, plan.ttl, self)
+        self._looking: list[Deferred[None]] = []
+        self._told: list[str] = []
+        self._addresses: Buckets[str] = Buckets(ADDRESS_RATE, ADDRESS_BURST)
+        self._all = TokenBucket.full(ALL_RATE, ALL_BURST, reactor.seconds())
+        self._facts = Facts(plan.group, plan.port, asked_for=plan.asked_for)
+
+    async def examine(self, told: Callable[[Finding], object]) -> Diagnosis:
+        """Look at everything; `told` is called with each finding as soon as it is certain.
+
+        Takes `plan.listen` seconds and 5 more at most; with `plan.long`, five minutes. Cancelling
+        ends it and lets go of its sockets.
+        """
+        plan = self._plan
+        try:
+            host = await self._in_thread(look, plan.group, plan.port, self._interfaces)
+            self._take_host(host)
+            self._tell(told, "interfaces", "ports")
+            began = self._reactor.seconds()
+            for name, address in plan.peers:
+                self._look_for(name, address)
+            await self._send_trains()
+            await self._reach_oneself()
+            self._tell(told, "loop", "oneself")
+            await self._wait(began + plan.listen - self._reactor.seconds())
+            listened = self._reactor.seconds() - began
+            await gatherResults(self._looking)
+            self._take_heard(listened)
+            if plan.long:
+                await self._look_again(began)
+        finally:
+            for looking in self._looking:
+                looking.cancel()
+            await self._probe.close()
+        self._tell(told, *[name for name in CHECKS if name not in self._told])
+        return diagnose(self._facts)
+
+    def _tell(self, told: Callable[[Finding], object], *names: str) -> None:
+        for name in names:
+            self._told.append(name)
+            told(CHECKS[name](self._facts))
+
+    def _wait(self, seconds: float) -> Deferred[None]:
+        return deferLater(self._reactor, max(0.0, seconds))
+
+    # -- the host itself
+
+    def _take_host(self, host: Host) -> None:
+        self._probe.open(self._interfaces)
+        self._facts = attrs.evolve(
+            self._facts,
+            devices=host.devices,
+            route=host.route,
+            firewall=host.firewall,
+            trials=tuple(self._probe.trials),
+        )
+
+    async def _reach_oneself(self) -> None:
+        reached: list[Oneself] = []
+        for mouth in self._real_mouths():
+            reached.append(await self._probe.reach_oneself(mouth))
+        self._facts = attrs.evolve(self._facts, loops=self._record.loops(), oneself=tuple(reached))
+
+    def _real_mouths(self) -> list[Mouth]:
+        """Those on a network; where there is none, the loopback's."""
+        mouths = self._probe.mouths
+        return [each for each in mouths if not each.loopback] or mouths
+
+    # -- out
+
+    def _ping(self, train: Train) -> bytes:
+        self._number += 1
+        text = Ping(train.name, train.sent + 1).write()
+        stamp = int(self._wall() * 1000)
+        ping = self._signer.sign("ping", 1, self._number, stamp, "", text)
+        return self._envelope.seal(ping.raw)
+
+    def _train(self, way: str, mouth: Mouth | None = None) -> Train:
+        train = Train(secrets.token_hex(8), way)
+        if mouth is not None:
+            train = attrs.evolve(
+                train,
+                device=mouth.device,
+                source=where(*mouth.address),
+                loopback=mouth.loopback,
+            )
+        return self._record.begin(train)
+
+    async def _send_trains(self) -> None:
+        """To the group and by broadcast, through each interface at the same time."""
+        self._probe.ask_mdns()
+        mouths = self._real_mouths()
+        groups = [(mouth, self._train("multicast", mouth)) for mouth in mouths]
+        networks = [(mouth, self._train("broadcast", mouth)) for mouth in mouths if mouth.everybody]
+        for number in range(TRAIN_LENGTH):
+            for mouth, train in groups:
+                train.note_sent(self._probe.to_group(mouth, self._ping(train)))
+            for mouth, train in networks if number < FEW else ():
+                train.note_sent(self._probe.to_network(mouth, self._ping(train)))
+            await self._wait(BETWEEN_PINGS)
+        await self._wait(ANSWERS_WAIT)
+
+    async def _look_again(self, began: float) -> None:
+        """Once switches have forgotten who listens: does multicast still pass?"""
+        await self._wait(began + AGEING - self._reactor.seconds())
+        trains = [(mouth, self._train("afterwards", mouth)) for mouth in self._real_mouths()]
+        for _ in range(TRAIN_LENGTH):
+            for mouth, train in trains:
+                train.note_sent(self._probe.to_group(mouth, self._ping(train)))
+            await self._wait(BETWEEN_PINGS)
+        await self._wait(ANSWERS_WAIT)
+        self._facts = attrs.evolve(self._facts, others=self._record.others(neighbours()), aged=True)
+
+    def _look_at(self, message: Signed, address: Address) -> None:
+        if self._record.known(message.key, address[0]) is None:
+            self._look_for(message.nick or address[0], address)
+
+    def _look_for(self, name: str, address: Address) -> None:
+        """Begin to look at a host, once."""
+        known = self._record.expect(name, address)
+        if known is not None:
+            looking = Deferred.fromCoroutine(self._look(known))
+            self._looking.append(looking.addErrback(_look_failed))
+
+    async def _look(self, known: Known) -> None:
+        train = self._train("unicast")
+        address = known.address
+        for _ in range(FEW):
+            train.note_sent(self._probe.to_host(self._ping(train), address))
+            await self._wait(BETWEEN_FEW)
+        await self._wait(ANSWERS_WAIT)
+        files = self._plan.port + 1 if known.files is None else known.files
+        if files:
+            known.tcp = await knock(self._reactor, known.host, files, KNOCK_PATIENCE)
+
+    # -- in (net.probe.Hearing)
+
+    def heard_group(self, data: bytes, address: Address) -> None:
+        """Something came by the group."""
+        if self._is_own(address):
+            train = self._own_train(data)
+            if train:
+                self._record.looped(train)
+            return
+        message = self._taken(data, address)
+        if message is None or message.kind in ("ping", "pong", "bye"):  # of another doctor, mostly
+            return
+        if address[0] in self._own_hosts():
+            self._record.local = True
+            return
+        self._look_at(message, address)
+        self._record.heard(
+            message.key, message.nick, address, self._is_outside(address[0]), _files(message)
+        )
+
+    def heard_answer(self, data: bytes, address: Address) -> None:
+        """Something came to an address of ours."""
+        message = self._taken(data, address)
+        if message is None or message.kind != "pong":
+            return
+        if address[0] in self._own_hosts():
+            self._record.local = True
+            return
+        try:
+            pong = Pong.read(message.body)
+        except BadBody:
+            return
+        self._look_at(message, address)
+        ahead = message.stamp / 1000 - self._wall()
+        self._record.answered(message.key, message.nick, address, pong, ahead)
+
+    def heard_mdns(self, data: bytes, address: Address) -> None:
+        """A machine spoke mDNS."""
+        machines = self._record.machines
+        if address[0] not in self._own_hosts() and len(machines) < MAX_MACHINES:
+            machines.add(address[0])
+
+    def _taken(self, data: bytes, address: Address) -> Signed | None:
+        """The signed message that these bytes are, as long as its sender keeps to the limits."""
+        now = self._reactor.seconds()
+        if not self._addresses.take(address[0], now):
+            return None
+        message = self._opened(data)
+        if message is None or not self._all.take(now):
+            return None
+        return message if verify(message, self._envelope.group) else None
+
+    def _opened(self, data: bytes) -> Signed | None:
+        """The signed message in these bytes, its signature not checked."""
+        opened = self._envelope.open(data)
+        if opened is None:
+            self._record.closed += is_sealed(data)
+            return None
+        try:
+            message = parse(opened)
+        except BadDatagram:
+            return None
+        if isinstance(message, Signed):
+            return message
+        other = _OTHER_VERSION.search(data)
+        if other and len(self._record.versions) < MAX_VERSIONS:
+            self._record.versions.add(other[1].decode("ascii"))
+        return None
+
+    def _own_train(self, data: bytes) -> str:
+        """The train of a ping of ours that came back."""
+        message = self._opened(data)
+        try:
+            return Ping.read(message.body).train if message is not None else ""
+        except BadBody:
+            return ""
+
+    def _is_own(self, address: Address) -> bool:
+        return any(mouth.address == address for mouth in self._probe.mouths)
+
+    def _own_hosts(self) -> set[str]:
+        return {interface.host for interface in self._interfaces}
+
+    def _is_outside(self, host: str) -> bool:
+        """Whether a host whose multicast came without a router is within none of our masks."""
+        address = ipaddress.ip_address(host)
+        near = any(interface.reaches(address) for interface in self._interfaces)
+        return self._plan.ttl <= 1 and not near
+
+    def _take_heard(self, seconds: float) -> None:
+        record = self._record
+        self._facts = attrs.evolve(
+            self._facts,
+            loops=record.loops(),
+            listened=Listened(seconds, len(record.nodes), len(record.machines), record.local),
+            others=record.others(neighbours()),
+            versions=tuple(sorted(record.versions)),
+            buffers=self._buffers(),
+            closed=record.closed,
+        )
+
+    def _buffers(self) -> Buffers | None:
+        dropped = drops((self._plan.port, self._plan.port + 1))
+        if dropped is None:
+            return None
+        return Buffers(RECEIVER_BUFFER, self._probe.granted, dropped)
+
+
+def _look_failed(failure: Failure) -> None:
+    if not failure.check(CancelledError):
+        _log.failure("a host could not be looked at", failure)
+
+
+def _files(message: Signed) -> int:
+    """The TCP port of a beacon, or 0."""
+    if message.kind not in ("beacon", "hello"):
+        return 0
+    try:
+        return body.whole(body.read(message.body), "files", 65_535)
+    except BadBody:
+        return 0
