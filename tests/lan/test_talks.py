@@ -47,3 +47,18 @@ class DirectMessageTests(TalksTestCase):
         anna.expect("bob has left")
         anna.type("/msg bob coucou")
         anna.expect(re.escape("Nobody here is called bob"))
+
+
+class SyncTests(TalksTestCase):
+    def test_a_late_joiner_gets_the_history_also_of_who_has_gone(self) -> None:
+        anna, bob = self.node("anna"), self.node("bob")
+        self.meet(anna, bob)
+        count = 70  # more than is asked for by datagrams
+        anna.type(*(f"1 line {number} of anna" for number in range(count)))
+        bob.expect(f"line {count - 1} of anna")
+        self.assertEqual(0, anna.quit())
+        bob.expect("anna has left")
+        carl = self.node("carl")
+        carl.expect_all(*(f"line {number} of anna\n" for number in range(count)))
+        heard = re.findall(r"line (\d+) of anna", carl.output)
+        self.assertEqual([str(number) for number in range(count)], heard)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.internet import reactor as _reactor
 from twisted.internet.error import ConnectionDone
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
 
 from tests.net.test_files import Script
 from tests.net.test_talk import GROUP, TalkBench, TalkTestCase, run
-from tests.net.wire import Wire
+from tests.net.wire import FakeShelf, Wire, public
 from twistedp2p.core.closed import OpenEnvelope
 from twistedp2p.core.datagram import Signed, Signer
 from twistedp2p.core.errors import ShareError
@@ -17,6 +21,8 @@ from twistedp2p.core.feed import Have
 from twistedp2p.core.lines import Sync
 from twistedp2p.core.records import END, ENTRY, SETTLED, VECTOR, VECTOR_END, Records, record
 from twistedp2p.core.sync import LivePeer, write_have
+from twistedp2p.net.dial import Dialer
+from twistedp2p.net.serve import FileService, Limits
 from twistedp2p.net.sync import (
     HEAR_SLICE,
     PROGRESS,
@@ -26,8 +32,10 @@ from twistedp2p.net.sync import (
     WHOLE,
     SyncTalk,
 )
-from twistedp2p.net.talk import Caller, Talks
+from twistedp2p.net.talk import Caller, Calls, Talks
+from twistedp2p.net.tls import NodeTLS
 
+reactor: Any = _reactor
 PEER = LivePeer(b"p" * 32, "10.0.0.7", 40_000, 9393)
 
 
@@ -243,8 +251,8 @@ class BackPressureTests(SyncTestCase):
 class HostilePartnerTests(SyncTestCase):
     def test_entries_that_nobody_signed(self) -> None:
         """Attack 38: forged entries."""
-        entry = lines(author(), 1)[0].raw
-        for bad in (entry.replace(b"line", b"lime"), entry[:-2] + b"AA", b"plain text"):
+        entry, other = (each.raw for each in lines(author(), 2))
+        for bad in (entry.replace(b"line", b"lime"), entry[:-86] + other[-86:], b"plain text"):
             self.cut_after(record(VECTOR_END), record(ENTRY, bad))
         self.assertEqual({}, self.there.feeds)
 
@@ -368,3 +376,40 @@ class HostilePartnerTests(SyncTestCase):
             said,
         )
         self.assertIsNotNone(script.lost)
+
+
+class OnSocketsTests(TestCase):
+    """Over a real connection of the loopback, which takes what it can hold and no more."""
+
+    timeout = 60  # seconds
+    count = 2000  # entries each way: more than the buffers hold
+
+    async def sync(self, here: FakeReplica, there: FakeReplica) -> None:
+        envelope, key = OpenEnvelope(GROUP), Ed25519PrivateKey.generate()
+
+        def talk(replica: FakeReplica) -> SyncTalk:
+            return SyncTalk(replica, replica, [PEER], GROUP, reactor)
+
+        talks = Talks(envelope, {Sync: lambda *_: talk(there)})
+        service = FileService(NodeTLS(key), public(key), FakeShelf(), reactor, Limits(), talks)
+        port = reactor.listenTCP(0, service.listening_factory(), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        dialer = Dialer(reactor, NodeTLS(Ed25519PrivateKey.generate()))
+        calls = Calls(dialer, envelope, reactor)
+        address = "127.0.0.1", port.getHost().port
+        await calls.call(Sync, talk(here), [("127.0.0.1", 1), address], lambda there: True)
+        while service.connections:
+            await deferLater(reactor, 0.001)
+
+    async def test_much_both_ways(self) -> None:
+        here, there = FakeReplica(*lines(author(), self.count)), FakeReplica()
+        there.take(lines(author(), self.count))
+        await self.sync(here, there)
+        self.assertEqual(here.feeds, there.feeds)
+        self.assertEqual((1, 1), (here.goodbyes, there.goodbyes))
+
+    async def test_nobody_who_goes_along(self) -> None:
+        here, there = FakeReplica(), FakeReplica()
+        there.fails = True
+        with self.assertRaises(ShareError):
+            await self.sync(here, there)

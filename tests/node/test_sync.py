@@ -31,7 +31,7 @@ from twistedp2p.node.sync import (
 )
 
 GROUP = b"239.0.0.1:9392"
-ME, ANNA, BOB, CARL = (name * 32 for name in (b"m", b"a", b"b", b"c"))
+ME, ANNA, BOB, CARL, DORA = (name * 32 for name in (b"m", b"a", b"b", b"c", b"d"))
 
 
 @attrs.define
@@ -50,6 +50,9 @@ class FakeRoster:
 
     def peers(self) -> list[Peer]:
         return list(self.here.values())
+
+    def addresses_of(self, key: bytes) -> list[tuple[str, int]]:
+        return [(host, self.here[key].files) for host, _ in self.here[key].addresses]
 
     def add(self, key: bytes, *hosts: str, files: int = 9393) -> None:
         addresses = [(host, 40_000) for host in hosts]
@@ -114,6 +117,7 @@ class SyncsTestCase(SynchronousTestCase):
             self.node,
             self.node,
             self.roster,  # type: ignore[arg-type]
+            addresses_of=self.roster.addresses_of,
             own_key=ME,
             group=GROUP,
             together=self.node.together,
@@ -342,8 +346,8 @@ class SettledTests(SyncsTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.node.known.add(CARL)
-        self.roster.add(ANNA, "10.0.0.1")
-        self.roster.add(BOB, "10.0.0.2")
+        for key, host in ((ANNA, "10.0.0.1"), (BOB, "10.0.0.2"), (DORA, "10.0.0.3")):
+            self.roster.add(key, host)
 
     def test_one_alone_is_not_believed(self) -> None:
         self.visit().settled(self.have)
@@ -358,6 +362,29 @@ class SettledTests(SyncsTestCase):
         self.visit("10.0.0.1").settled(Have(CARL, 1, 12, 3))
         self.assertEqual(Have(CARL, 1, 12, 2), self.node.settled_as[-1])
 
+    def test_one_host_may_have_an_address_of_each_family(self) -> None:
+        self.visit("10.0.0.1").settled(self.have)
+        self.visit("fe80::1%eth0").settled(self.have)
+        self.assertEqual([], self.node.settled_as)
+        self.visit("fe80::2%eth0").settled(self.have)
+        self.assertEqual([self.have], self.node.settled_as)
+
+    def test_what_one_alone_says_is_asked_of_another(self) -> None:
+        self.node.vector = lambda: [attrs.evolve(self.have, offers=2)]
+        visit = self.visit()
+        visit.settled(self.have)
+        self.assertEqual([], self.called())
+        visit.gone()
+        self.assertEqual(1, len(self.called()))
+
+    def test_where_nothing_is_missing_nobody_is_asked(self) -> None:
+        for here in (self.have, attrs.evolve(self.have, epoch=2, chat=0)):
+            self.node.vector = lambda here=here: [here]
+            visit = self.visit()
+            visit.settled(self.have)
+            visit.gone()
+            self.assertEqual([], self.called())
+
     def test_another_epoch_is_another_matter(self) -> None:
         self.visit("10.0.0.1").settled(self.have)
         self.visit("10.0.0.2").settled(attrs.evolve(self.have, epoch=2))
@@ -368,8 +395,8 @@ class SettledTests(SyncsTestCase):
         self.assertEqual([self.have], self.node.settled_as)
 
     def test_the_only_one_that_there_is(self) -> None:
-        del self.roster.here[BOB]
-        self.visit().settled(self.have)
+        del self.roster.here[BOB], self.roster.here[DORA]
+        self.visit("fe80::1%eth0").settled(self.have)  # from another address than we know
         self.assertEqual([self.have], self.node.settled_as)
 
 

@@ -42,7 +42,7 @@ from twistedp2p.net.deadline import Deadline
 STALL = 30.0  # seconds without progress
 WHOLE = 300.0  # seconds for all of it; what is not done by then is for another time
 PROGRESS = 16_384  # bytes, either way: a byte now and then is no progress
-HEAR_SLICE = 32  # records taken in at once: signatures, and one transaction, of a few ms in all
+HEAR_SLICE = 16  # records taken in at once: signatures, and one transaction, of a few ms in all
 SAY_SLICE = 64  # records said at once
 READ_AHEAD = 65_536  # bytes that wait to be taken in; reading waits when there are more
 

@@ -278,6 +278,7 @@ class Node:
             self,
             calls,
             self._roster,
+            addresses_of=self._file_addresses,
             own_key=self.key,
             group=self._envelope.group,
             together=self._store.together,

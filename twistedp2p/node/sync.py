@@ -118,6 +118,11 @@ def _as_seen_from_here(peers: Sequence[LivePeer], partner: str) -> Iterator[Live
             yield peer
 
 
+def _differ(host: str, other: str) -> bool:
+    """Whether these are two hosts: one has an address of each family, most often."""
+    return host != other and (":" in host) == (":" in other)
+
+
 def _is_less(here: Have, have: Have) -> bool:
     less = here.chat < have.chat or here.offers < have.offers
     return here.epoch == have.epoch and less
@@ -133,6 +138,7 @@ class Syncs:
         calls: Calling,
         roster: Roster,
         *,
+        addresses_of: Callable[[bytes], list[tuple[str, int]]],
         own_key: bytes,
         group: bytes,
         together: Callable[[], AbstractContextManager[None]],
@@ -145,6 +151,7 @@ class Syncs:
         self.dropped: Counter[str] = Counter()
         self._calls = calls
         self._roster = roster
+        self._addresses_of = addresses_of
         self._own_key = own_key
         self._group = group
         self._clock = clock
@@ -184,12 +191,12 @@ class Syncs:
         It could be hiding what it does not want us to see, so it takes the origin itself, or a
         second host, where there is one.
         """
-        if partner == have.origin or not self._is_anyone_else(address):
+        if partner == have.origin or not self._is_anyone_else(partner, address):
             self.replica.settled(have)
             return True
         before = self._witnesses.get(have.origin)
         self._witnesses.put(have.origin, (address, have))
-        if before is None or before[0] == address or before[1].epoch != have.epoch:
+        if before is None or before[1].epoch != have.epoch or not _differ(before[0], address):
             return False
         chat, offers = min(before[1].chat, have.chat), min(before[1].offers, have.offers)
         self.replica.settled(Have(have.origin, have.epoch, chat, offers))
@@ -201,8 +208,11 @@ class Syncs:
         if any(_is_less(here[origin], have) for origin, have in doubted.items() if origin in here):
             self.want()
 
-    def _is_anyone_else(self, address: str) -> bool:
-        return any(peer.files and peer.addresses[0][0] != address for peer in self._roster.peers())
+    def _is_anyone_else(self, partner: bytes, address: str) -> bool:
+        return any(
+            peer.files and peer.key != partner and peer.addresses[0][0] != address
+            for peer in self._roster.peers()
+        )
 
     def drop(self, reason: str) -> None:
         """Count something that was left out."""
@@ -255,9 +265,8 @@ class Syncs:
             return  # whoever comes will be worth another wish
         self._pace.take(self._clock.seconds())
         self._last = partner.key
-        hosts = dict.fromkeys(host for host, _ in partner.addresses)
-        talk = self._talk(partner.key, next(iter(hosts)), lambda: None)
-        addresses = [(host, partner.files) for host in hosts]
+        addresses = self._addresses_of(partner.key)
+        talk = self._talk(partner.key, addresses[0][0], lambda: None)
         calling = self._calls.call(Sync, talk, addresses, lambda key: key != self._own_key)
         self._running = Deferred.fromCoroutine(calling)
         self._running.addBoth(self._ended, partner.key)
