@@ -77,6 +77,7 @@ class Reading(SynchronousTestCase):
             CODE.rpartition("-")[0] + "-٤٢",
             "-".join([*CODE.split("-")[:4], "42"]),
             "x" * 10**6,
+            CODE + " " * MAX_TYPED + "x",
             "-" * MAX_TYPED,
         ):
             self.assertIn("five words and two digits", self.refused(typed), typed[:80])

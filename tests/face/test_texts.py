@@ -49,6 +49,18 @@ class FrenchTests(SynchronousTestCase):
         self.assertEqual(sorted(set(self.texts) - wanted), [], "no longer used")
         self.assertEqual(list(self.catalog.obsolete), [])
 
+    def test_every_reason_for_which_datagrams_are_dropped_is_marked_for_translation(self):
+        for path in PACKAGE.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                reason = None
+                if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("dropped"):
+                    reason = node.slice
+                elif isinstance(node, ast.Call) and node.args:
+                    called = ast.unparse(node.func)
+                    if called == "BadDatagram" or called.endswith(".dropped"):
+                        reason = node.args[0]
+                self.assertFalse(isinstance(reason, ast.Constant), ast.unparse(node))
+
     def test_every_sentence_is_translated_with_the_same_values(self):
         for english, message in self.texts.items():
             self.assertTrue(message.string, english)

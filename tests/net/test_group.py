@@ -313,7 +313,7 @@ class HearingTests(GroupTestCase):
         self.listener.fails = KeyError("a defect")
         for number in range(5):
             self.hear(self.signed(number + 1))
-        self.assertEqual(self.group.dropped, {"failed here (KeyError)": 5})
+        self.assertEqual(self.group.dropped, {"failed here; the log says more": 5})
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
         self.listener.fails = None
         self.hear(self.signed(6))

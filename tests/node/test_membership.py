@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.groups import CODES, key_of
 from tests.node.fakes import EPOCH_START, GROUP, PORT, FakeReactor, Lan, Stranger, offer_of
 from twistedp2p.core.closed import BLOCK, MARK, NONCE, OLD_CODE_FOR, TAG, ClosedEnvelope, GroupKey
-from twistedp2p.core.datagram import group_name
+from twistedp2p.core.datagram import Signed, group_name, parse, verify
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import Event, Joined, Notice, OfferAdded, Said
 from twistedp2p.core.names import offer_id
@@ -303,6 +303,15 @@ class ClosedGroupTests(GroupTestCase):
         self.assertEqual({len(data) % BLOCK for data in carried}, {len(MARK) + NONCE + TAG})
         for secret in (b"oui", b"alice", b"p2pshare", self.alice.key):
             self.assertNotIn(secret, b"".join(carried))
+
+    def test_what_members_sign_is_signed_for_the_closed_group(self) -> None:
+        carried: list[bytes] = []
+        self.patch(self.lan, "carry", lambda data, *_to, **_how: carried.append(data))
+        self.alice.say("coucou !")
+        message = parse(self.bob._envelope.open(carried[0]) or b"")
+        assert isinstance(message, Signed)
+        self.assertTrue(verify(message, NAME + b" closed"))
+        self.assertFalse(verify(message, NAME))
 
     def test_a_member_who_restarts_remembers_the_group_and_nothing_of_it_elsewhere(self) -> None:
         """Attack 36: what was said in a closed group is never repeated in an open one."""

@@ -6,6 +6,10 @@ import json
 from typing import Any
 
 from twistedp2p.core.datagram import MAX_NUMBER
+from twistedp2p.core.errors import N_
+
+DAMAGED = N_("a damaged message")
+"""What a person is told of any `BadBody`, whose own words are for who writes a client."""
 
 
 class BadBody(ValueError):

@@ -31,6 +31,7 @@ import attrs
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from twistedp2p.core.errors import N_
 from twistedp2p.core.names import b64, clean_nick, unb64
 
 MAX_SENT = 1200  # bytes of UDP payload: no network of today tears that apart
@@ -89,7 +90,7 @@ def parse(data: bytes) -> Signed | str:
         return _plain(data)
     match = _TRAILER.fullmatch(trailer)
     if not newline or match is None or len(data) > MAX_DATAGRAM:
-        raise BadDatagram("a damaged signed datagram")
+        raise BadDatagram(N_("a damaged signed datagram"))
     return _signed(data, body, match)
 
 
@@ -97,7 +98,7 @@ def _plain(data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise BadDatagram("not UTF-8 text") from error
+        raise BadDatagram(N_("not UTF-8 text")) from error
 
 
 def _signed(data: bytes, body: bytes, match: re.Match[bytes]) -> Signed:
@@ -108,11 +109,11 @@ def _signed(data: bytes, body: bytes, match: re.Match[bytes]) -> Signed:
         epoch, number, stamp = (_canonical(match[group]) for group in (3, 4, 5))
         text = body.decode("utf-8")
     except ValueError as error:
-        raise BadDatagram("a damaged signed datagram") from error
+        raise BadDatagram(N_("a damaged signed datagram")) from error
     if kind not in LOGS and kind not in MESSAGES:
-        raise BadDatagram("an unknown kind")
+        raise BadDatagram(N_("an unknown kind"))
     if not epoch or not number or nick != clean_nick(nick):
-        raise BadDatagram("a damaged header")
+        raise BadDatagram(N_("a damaged header"))
     return Signed(kind, key, epoch, number, stamp, nick, text, data)
 
 

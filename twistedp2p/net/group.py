@@ -23,6 +23,7 @@ from twisted.logger import Logger
 
 from twistedp2p.core.closed import Envelope, OpenEnvelope, is_sealed
 from twistedp2p.core.datagram import BadDatagram, Signed, group_name, parse, verify
+from twistedp2p.core.errors import N_
 from twistedp2p.core.families import Families, groups_of
 from twistedp2p.core.limits import Buckets, TokenBucket
 from twistedp2p.core.roster import Address
@@ -183,18 +184,18 @@ class Group:
             return
         now = self._reactor.seconds()
         if not self._addresses.take(address[0], now):
-            self.dropped["address over its limit"] += 1
+            self.dropped[N_("address over its limit")] += 1
             return
         try:
             self._take(data, address, direct, now)
         except BadDatagram as error:
             self.dropped[str(error)] += 1
-        except Exception as error:
-            self._failed(error)
+        except Exception:
+            self._failed()
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self) -> None:
         """One datagram could not be taken (a full disk, a defect of ours); the next may well be."""
-        reason = f"failed here ({type(error).__name__})"
+        reason = N_("failed here; the log says more")
         if not self.dropped[reason]:  # the first tells all: a flood must not fill the log too
             _log.failure("a datagram could not be taken")
         self.dropped[reason] += 1
@@ -213,26 +214,26 @@ class Group:
                         self._families.heard(message.key, ":" in address[0], now)
                     self._listener.signed_heard(message, address, direct)
                 else:
-                    self.dropped["a wrong signature"] += 1
+                    self.dropped[N_("a wrong signature")] += 1
         elif not self._envelope.plain_allowed:
-            self.dropped["a plain line in a closed group"] += 1
+            self.dropped[N_("a plain line in a closed group")] += 1
         elif self._may_show(message, address, now):
             self._listener.plain_heard(message, address)
 
     def _not_opened(self, data: bytes) -> None:
         assert self._listener is not None
         if is_sealed(data):
-            self.dropped["sealed by another group"] += 1
+            self.dropped[N_("sealed by another group")] += 1
             self._listener.sealed_heard()
         else:
-            self.dropped["not sealed, in a closed group"] += 1
+            self.dropped[N_("not sealed, in a closed group")] += 1
 
     def _may_verify(self, message: Signed, now: float) -> bool:
         assert self._listener is not None
         self._all.refill(now)
         scarce = self._all.tokens < RESERVE * ALL_BURST
         if (scarce and not self._listener.is_pinned(message.key)) or not self._all.take(now):
-            self.dropped["all over the limit"] += 1
+            self.dropped[N_("all over the limit")] += 1
             return False
         return True
 
@@ -241,7 +242,7 @@ class Group:
         if twin is not None and now - twin < TWIN_WINDOW:
             return False
         if not self._plain.take(address[0], now) or not self._all_plain.take(now):
-            self.dropped["plain lines over the limit"] += 1
+            self.dropped[N_("plain lines over the limit")] += 1
             return False
         self._last_plain = {
             key: at for key, at in self._last_plain.items() if now - at < TWIN_WINDOW

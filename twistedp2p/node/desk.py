@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from twistedp2p.core.body import BadBody
+from twistedp2p.core.body import DAMAGED, BadBody
 from twistedp2p.core.catalogue import Listing, Offer, Query
 from twistedp2p.core.closed import Envelope, OpenEnvelope
 from twistedp2p.core.datagram import Signed, Signer, group_name, parse, split_text
@@ -584,7 +584,7 @@ class Node:
         if message.key == self.key:
             return
         if self.is_stranger(message.key) and not self._strangers.take(self._reactor.seconds()):
-            self._group.dropped["too many strangers"] += 1
+            self._group.dropped[N_("too many strangers")] += 1
             return
         try:
             if message.log is not None:
@@ -592,8 +592,8 @@ class Node:
             elif self._roster.fresh(message):
                 self._presence.alive(message.key, direct)
                 self._message_heard(message, address, direct)
-        except BadBody as error:
-            self._group.dropped[str(error)] += 1
+        except BadBody:
+            self._group.dropped[DAMAGED] += 1
 
     def is_stranger(self, key: bytes) -> bool:
         """Whether nothing is known of that key yet."""
@@ -612,7 +612,7 @@ class Node:
         elif message.kind == "bye":
             self._presence.heard_bye(message)
         elif message.kind in ("ask", "vector") and not self._group.is_near(address[0]):
-            self._group.dropped["an ask from elsewhere"] += 1
+            self._group.dropped[N_("an ask from elsewhere")] += 1
         elif message.kind == "ping":
             self._pings.heard(message, address, direct)
         elif message.kind != "pong":

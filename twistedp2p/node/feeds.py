@@ -15,7 +15,7 @@ import attrs
 from twistedp2p.core import body
 from twistedp2p.core.agenda import Agenda
 from twistedp2p.core.beacon import Beacon
-from twistedp2p.core.body import BadBody
+from twistedp2p.core.body import DAMAGED, BadBody
 from twistedp2p.core.catalogue import Offer, read_withdraw
 from twistedp2p.core.datagram import Signed, Signer
 from twistedp2p.core.feed import CHAT_BACKLOG, LOG_NAMES, Feed, Have, Heads
@@ -235,8 +235,8 @@ class Feeds:
             return
         try:
             self._take(entry, feed)
-        except BadBody as error:
-            self.dropped[str(error)] += 1
+        except BadBody:
+            self.dropped[DAMAGED] += 1
 
     def _take(self, entry: Signed, feed: Feed) -> None:
         note = self._notes.note

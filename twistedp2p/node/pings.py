@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any, Protocol
 
 from twistedp2p.core.datagram import Signed
+from twistedp2p.core.errors import N_
 from twistedp2p.core.limits import Buckets, TokenBucket
 from twistedp2p.core.ping import PROGRAM_MOST, Ping, Pong, in_sample, where
 from twistedp2p.core.roster import Address
@@ -58,16 +59,16 @@ class Pings:
         if not direct and not in_sample(ping.train, self._key, self._nodes()):
             return
         if not direct and not self._replying.is_near(address[0]):
-            self.dropped["a ping from elsewhere"] += 1
+            self.dropped[N_("a ping from elsewhere")] += 1
             return
         now = self._clock.seconds()
         if not self._hosts.take(address[0], now) or not self._all.take(now):
-            self.dropped["pings over the limit"] += 1
+            self.dropped[N_("pings over the limit")] += 1
             return
         seen = where(*address)
         pong = Pong(ping.train, ping.number, seen, self._files, self._program)
         data = self._message("pong", pong.write())
         if len(data) > len(message.raw):
-            self.dropped["a ping that is too short"] += 1
+            self.dropped[N_("a ping that is too short")] += 1
             return
         self._replying.reply(data, address)

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistedp2p.core.datagram import Signed
-from twistedp2p.core.errors import ShareError
+from twistedp2p.core.errors import N_, ShareError
 from twistedp2p.core.feed import Have
 from twistedp2p.core.limits import Buckets, CappedTable, TokenBucket
 from twistedp2p.core.lines import Sync
@@ -87,7 +87,7 @@ class _Visit:
                     self._syncs.told.synced(entry)
                 else:
                     self._refused.add(entry.key)
-                    self.dropped("too many strangers")
+                    self.dropped(N_("too many strangers"))
 
     def settled(self, have: Have) -> None:
         """All that the partner keeps of a feed has come; of one that was refused, nothing has."""
