@@ -63,9 +63,9 @@ class TestPart(SynchronousTestCase):
         self.assertEqual(Part.read("2/5 and so on "), Part(2, 5, "and so on "))
         self.assertEqual(Part(2, 5, "and so on ").write(), "2/5 and so on ")
 
-    def test_the_numbers_of_its_text(self) -> None:
-        self.assertEqual(Part(2, 5, "").numbers(11), (10, 14))
-        self.assertRaises(BadBody, Part(2, 5, "").numbers, 1)
+    def test_where_its_text_begins(self) -> None:
+        self.assertEqual(Part(2, 5, "").first(11), 10)
+        self.assertRaises(BadBody, Part(2, 5, "").first, 1)
 
     def test_bad_bodies(self) -> None:
         bad = ("", "a", "1/2", "1/1 a", "0/2 a", "3/2 a", "01/2 a", "1/02 a", "1/251 a", " 1/2 a",

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p.core.catalogue import Offer, Query, write_withdraw
-from twistedp2p.core.datagram import Signer
+from twistedp2p.core.datagram import LOGS, Signer
 from twistedp2p.core.feed import Feed
 from twistedp2p.disk.shares import Share
 from twistedp2p.disk.store import Store
@@ -48,7 +48,7 @@ class Origin:
 
     def sign(self, kind, body, number=None, stamp=0):
         """An entry, the next of its log or the one told."""
-        log = "chat" if kind == "say" else "offers"
+        log = LOGS[kind]
         self.numbers[log] += 1
         return self.signer.sign(
             kind, self.feed.epoch, number or self.numbers[log], stamp, self.nick, body
@@ -59,10 +59,10 @@ class Origin:
         self.feed.heard_entries(entry.log, entry.number, entry.number)
         return entry
 
-    def say(self, text, number=None, stamp=0):
+    def say(self, text, number=None, stamp=0, order=None, said=None, kind="say"):
         """A line of chat comes."""
-        entry = self.hear(self.sign("say", text, number, stamp))
-        self.store.put_say(entry, self.feed)
+        entry = self.hear(self.sign(kind, text, number, stamp))
+        self.new = self.store.put_say(entry, self.feed, order, said)
         return entry
 
     def offer(self, name, number=None, stamp=0, size=1, public=False):

@@ -1,6 +1,7 @@
 """What is remembered of feeds and chat, and who makes room for whom."""
 
 from tests.disk.fakes import Origin, StoreTests, found
+from twistedp2p.core.datagram import parse
 from twistedp2p.core.errors import ShareError
 from twistedp2p.disk import entries as entries_module
 
@@ -35,13 +36,47 @@ class FeedTests(StoreTests):
         origin.start(2)
         self.assertEqual(self.store.feed(origin.key).have["chat"].runs(), [])
         self.assertEqual(origin.numbers_kept("chat") + origin.numbers_kept("offers"), [])
-        self.assertEqual(self.store.history(9), [])
         self.assertIsNone(self.store.offer(origin.key, "old.jpg"))
         self.assertEqual(found(self.store, ""), ["other.jpg"])
         self.assertEqual(found(self.store, "old"), [])
         self.assertEqual(self.store.count_offers(), 1)
         self.assertTrue(origin.offer("old.jpg"))
         self.assertEqual(found(self.store, "old"), ["old.jpg"])
+
+    def test_what_was_said_in_an_earlier_epoch_stays_in_history(self):
+        origin = Origin(self.store)
+        old = origin.say("old", stamp=1)
+        origin.start(2)
+        self.reopen().tidy()
+        self.assertEqual(self.store.history(9), [(old.raw, 1)])
+        self.assertEqual(self.rows("feeds"), 2)
+
+    def test_a_line_that_is_published_anew_takes_the_place_of_the_old_one(self):
+        origin = Origin(self.store)
+        origin.say("one", stamp=1)
+        other_text = origin.say("two", stamp=2)
+        origin.start(2)
+        one = origin.say("one", stamp=1)
+        self.assertFalse(origin.new)
+        three = origin.say("three", stamp=2)
+        self.assertTrue(origin.new)
+        self.assertEqual(
+            [raw for raw, _ in self.store.history(9)], [one.raw, other_text.raw, three.raw]
+        )
+
+    def test_epochs_without_end_leave_no_more_lines_than_others(self):
+        """Attack 40: a node that begins anew with each line."""
+        self.patch(entries_module, "CHAT_IN_ALL", 5)
+        self.patch(entries_module, "TRIM_EVERY", 1)
+        pinned, mallory = self.pinned(2), Origin(self.store)
+        line = pinned.say("hello", stamp=1)
+        for epoch in range(2, 30):
+            mallory.start(epoch)
+            mallory.say("x", stamp=epoch)
+        self.assertEqual((self.rows("entries"), len(self.store.history(99))), (5, 5))
+        self.assertEqual(self.store.history(99)[0][0], line.raw)
+        self.store.tidy()
+        self.assertEqual(self.rows("feeds"), 5)
 
     def test_an_entry_of_a_feed_that_is_not_here_is_not_kept(self):
         origin = Origin(self.store)
@@ -161,8 +196,28 @@ class ChatTests(StoreTests):
     def test_history_is_the_last_lines_of_everybody_oldest_first(self):
         one, two = Origin(self.store, 1), Origin(self.store, 2)
         said = [one.say("a", stamp=1), two.say("b", stamp=2), one.say("c", stamp=3)]
-        self.assertEqual(self.store.history(9), [entry.raw for entry in said])
-        self.assertEqual(self.store.history(2), [entry.raw for entry in said[1:]])
+        self.assertEqual(self.history(9), said)
+        self.assertEqual(self.history(2), said[1:])
+
+    def history(self, most):
+        return [parse(raw) for raw, _ in self.store.history(most)]
+
+    def test_its_order_and_times_are_those_told(self):
+        origin = Origin(self.store)
+        late = origin.say("late", stamp=2**50, order=7, said=3)
+        early = origin.say("early", stamp=5, said=9)
+        self.assertEqual(self.store.history(9), [(early.raw, 9), (late.raw, 3)])
+        self.assertEqual(self.store.latest_stamp(), 7)
+
+    def test_no_history_has_no_latest_stamp(self):
+        self.assertEqual(self.store.latest_stamp(), 0)
+
+    def test_the_parts_of_a_text_count_as_one_line(self):
+        one, two = Origin(self.store, 1), Origin(self.store, 2)
+        one.say("a", stamp=1)
+        said = [one.say(f"{n}/3 x", stamp=2, kind="part") for n in (1, 2, 3)]
+        said.append(two.say("b", stamp=3))
+        self.assertEqual(self.history(2), said)
 
     def test_an_origin_keeps_its_last_lines(self):
         self.patch(entries_module, "CHAT_PER_ORIGIN", 5)
@@ -184,7 +239,7 @@ class ChatTests(StoreTests):
         self.patch(entries_module, "TRIM_EVERY", 1)
         origins = [Origin(self.store, number) for number in (1, 2, 3)]
         said = [origins[n % 3].say("line", stamp=n) for n in range(50)]
-        self.assertEqual(self.store.history(99), [entry.raw for entry in said[-20:]])
+        self.assertEqual(self.history(99), said[-20:])
         self.assertEqual(self.rows("entries"), 20)
 
     def test_lines_are_trimmed_now_and_then_not_at_every_one(self):

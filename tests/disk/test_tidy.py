@@ -3,6 +3,7 @@
 import os
 
 from tests.disk.fakes import Origin, StoreTests, found
+from twistedp2p.disk import entries as entries_module
 from twistedp2p.disk import tidy as tidy_module
 
 
@@ -13,7 +14,6 @@ class TidyTests(StoreTests):
         origin, other = Origin(self.store), Origin(self.store, 2)
         for number in range(10):
             origin.offer(f"{number}.jpg")
-            origin.say("line")
         origin.withdraw("3.jpg")
         other.offer("other.jpg")
         origin.start(2)
@@ -24,6 +24,15 @@ class TidyTests(StoreTests):
         self.assertEqual(sorted(found(self.store, "jpg")), ["new.jpg", "other.jpg"])
         indexed = self.store._db.run("SELECT rowid FROM names WHERE names MATCH 'jpg'")
         self.assertEqual(indexed, self.store._db.run("SELECT id FROM offers ORDER BY id"))
+
+    def test_of_a_feed_that_made_room_nothing_stays(self):
+        self.patch(entries_module, "MAX_FEEDS", 1)
+        origin = Origin(self.store)
+        for _ in range(10):
+            origin.say("line")
+        Origin(self.store, 2)
+        self.store.tidy()
+        self.assertEqual((self.rows("entries"), self.rows("feeds")), (0, 1))
 
     def test_tidying_empties_the_write_ahead_log(self):
         origin = Origin(self.store)

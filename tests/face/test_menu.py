@@ -477,7 +477,7 @@ class ListTests(MenuCase):
         self.assertEqual(self.screen.shown, ["* Nothing has been said."])
         self.desk.said = [said("hello", ANNA, late=True), said("me too", OWN_KEY, own=True)]
         self.type("/last")
-        self.assertRegex(self.screen.shown[1], r"^\d\d:\d\d .* :> hello$")
+        self.assertRegex(self.screen.shown[1], r"^\d+-\d\d-\d\d \d\d:\d\d .* :> hello$")
         self.assertTrue(self.screen.shown[2].endswith(":> me too"))
 
     def test_a_file_that_cannot_be_read_is_told_before_anything_else_is_asked(self):

@@ -30,7 +30,15 @@ class NewsCase(SynchronousTestCase):
         self.news = self.make(lambda text: text)
 
     def make(self, translate):
-        return News(OWN_KEY, self.show, translate, self.nick_of, self.number, self.clock.seconds)
+        return News(
+            OWN_KEY,
+            self.show,
+            translate,
+            self.nick_of,
+            self.number,
+            self.clock.seconds,
+            self.clock.seconds,
+        )
 
     def show(self, text, style):
         self.lines.append(text)
@@ -71,9 +79,19 @@ class ChatTests(NewsCase):
         clock_time = time.strftime("%H:%M", time.localtime(0))
         self.assertEqual(self.tell(said("hi", late=True)), [f"{clock_time} anna :> hi"])
 
+    def test_one_of_another_day_has_its_day(self):
+        self.clock.advance(2 * 86_400)
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(0))
+        self.assertEqual(self.tell(said("hi", late=True)), [f"{when} anna :> hi"])
+
     def test_a_stamp_of_any_size_is_shown(self):
         event = events.Said("hi", "anna", ANNA, "", 2**53 - 1, late=True)
-        self.assertRegex(self.tell(event)[0], r"^\d\d:\d\d anna :> hi$")
+        self.assertRegex(self.tell(event)[0], r"^\d+-\d\d-\d\d \d\d:\d\d anna :> hi$")
+
+    def test_what_no_network_took_is_marked_in_history(self):
+        self.lines.clear()
+        self.news.line_of(said("hi", own=True, sent=False))
+        self.assertEqual(self.lines, ["anna :> hi  (not sent)"])
 
     def test_own_lines_are_not_repeated(self):
         self.assertEqual(self.tell(said(TICKET.format(1), own=True)), [])

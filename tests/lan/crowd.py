@@ -103,6 +103,7 @@ class Crowd:
             argv = [sys.executable, "-c", NODE, str(member.state), f"n{number}"]
             process = self._lan.popen(number, argv, text=False, bufsize=0, stderr=None)
             member.process = process
+            assert process.stdout is not None
             self._selector.register(process.stdout, selectors.EVENT_READ, member)
         self.wait(lambda: all(self.members[number].ready for number in numbers), START)
 

@@ -153,7 +153,12 @@ class Lan:
 
         The exit code is the caller's to look at; over 30 s raises subprocess.TimeoutExpired.
         """
-        options = {"capture_output": True, "text": True, "timeout": DEADLINE, "check": False}
+        options: dict[str, Any] = {
+            "capture_output": True,
+            "text": True,
+            "timeout": DEADLINE,
+            "check": False,
+        }
         options |= {"env": child_environment()}
         return subprocess.run(self.argv(ns, argv), **(options | kw))
 

@@ -201,8 +201,11 @@ class Lan:
     def wall(self) -> float:
         return EPOCH_START + self.reactor.seconds()
 
-    def node(self, nick: str, *, start: bool = True, **config: Any) -> Node:
-        """A real node of that nick, with the identity and memory that it had before, if any."""
+    def node(self, nick: str, *, start: bool = True, ahead: float = 0.0, **config: Any) -> Node:
+        """A real node of that nick, with the identity and memory that it had before, if any.
+
+        `ahead`: seconds that its clock is ahead of the right time.
+        """
         folder = self._folder / nick
         folder.mkdir(exist_ok=True)
         taken = {group_of(other).address[0] for other in self.nodes}
@@ -219,7 +222,7 @@ class Lan:
                 self.reactor,
                 Config(GROUP, PORT, nick=nick, download_folder=folder, **config),
                 claim(folder),
-                self.wall,
+                lambda: self.wall() + ahead,
             )
         self.nodes.append(node)
         events: list[Event] = []

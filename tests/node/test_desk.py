@@ -19,13 +19,14 @@ from tests.node.test_shares import quick_stretch
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import FetchFailed, Joined, OfferAdded, OfferGone, Renamed, Said
+from twistedp2p.core.longtext import MAX_TEXT
 from twistedp2p.core.names import fingerprint
 from twistedp2p.core.ticket import parse_ticket
 from twistedp2p.disk.instance import claim
 from twistedp2p.net.sockets import SocketError
 from twistedp2p.node import Config, Node, desk
 from twistedp2p.node import shares as shares_module
-from twistedp2p.node.desk import MAX_TEXT, STRANGERS_BURST, TIDY_EVERY
+from twistedp2p.node.desk import STRANGERS_BURST, TIDY_EVERY
 
 
 class DeskTestCase(SynchronousTestCase):
@@ -40,17 +41,6 @@ class DeskTestCase(SynchronousTestCase):
 
 
 class TalkTests(DeskTestCase):
-    def test_a_long_text_comes_whole_in_pieces(self) -> None:
-        bob = self.lan.node("bob")
-        self.lan.run_for(5)
-        self.lan.delay = 0.001, 0.001
-        text = "é" * 700 + " " + "word " * 900
-        bob.say(text)
-        self.lan.run_for(1)
-        pieces = [said.text for said in self.said()]
-        self.assertGreater(len(pieces), 4)
-        self.assertTrue("".join(pieces).replace(" ", "") == text.replace(" ", ""))
-
     def test_what_was_said_last_is_kept_oldest_first(self) -> None:
         bob = self.lan.node("bob")
         self.lan.run_for(5)

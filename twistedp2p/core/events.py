@@ -9,7 +9,10 @@ from twistedp2p.core.catalogue import Offer
 
 @attrs.frozen
 class Said:
-    """A line of chat. `key` is None for plain text, of which nothing but the address is known."""
+    """A line of chat. `key` is None for plain text, of which nothing but the address is known.
+
+    `stamp` is when it was said, by this node's own clock.
+    """
 
     text: str
     nick: str
@@ -18,7 +21,8 @@ class Said:
     stamp: int  # milliseconds since 1970
     own: bool = False
     known: bool = True  # False: a key not pinned yet, or a nick that looks like another's
-    late: bool = False  # said before we came, or lost and repaired
+    late: bool = False  # said before we came, or a while ago
+    sent: bool = True  # False: of our own, and no network has taken it yet
 
 
 @attrs.frozen

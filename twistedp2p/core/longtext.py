@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from twistedp2p.core.body import BadBody, Range
+from twistedp2p.core.body import BadBody
 from twistedp2p.core.datagram import TEXT_MOST, split_text
 
 MAX_TEXT = 20_000  # characters said at once: some twenty datagrams, ten screens
@@ -49,12 +49,11 @@ class Part:
         """The body."""
         return f"{self.index}/{self.count} {self.text}"
 
-    def numbers(self, number: int) -> Range:
-        """The first and last number of the text whose part has that number; raises `BadBody`."""
-        first = number - self.index + 1
-        if first < 1:
+    def first(self, number: int) -> int:
+        """The number of the first part of the text whose part has that one; raises `BadBody`."""
+        if number < self.index:
             raise BadBody("a part is out of bounds")
-        return first, first + self.count - 1
+        return number - self.index + 1
 
 
 def cut(text: str) -> list[tuple[str, str]]:
@@ -69,12 +68,11 @@ def cut(text: str) -> list[tuple[str, str]]:
 
 def join(pieces: Mapping[int, str], count: int) -> str:
     """The text of `count` parts of which these are here; `GAP` for each run that is not."""
-    text, lost = "", False
+    text: list[str] = []
     for index in range(1, count + 1):
         piece = pieces.get(index)
         if piece is not None:
-            text += piece
-        elif not lost:
-            text += GAP
-        lost = piece is None
-    return text
+            text.append(piece)
+        elif not text or text[-1] is not GAP:
+            text.append(GAP)
+    return "".join(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from twistedp2p.core.datagram import Signed
+from twistedp2p.core.datagram import Signed, parse
 from twistedp2p.core.feed import LOG_NAMES, Feed
 from twistedp2p.core.roster import MAX_PINS, WELL_KNOWN
 from twistedp2p.disk.database import Tables
@@ -15,12 +15,23 @@ CHAT_PER_ORIGIN = 500  # entries
 CHAT_IN_ALL = 10_000  # entries
 TRIM_EVERY = 100  # chat entries
 
-_DROP = "UPDATE feeds SET origin = NULL, present = 0 WHERE origin = ?"
-# As in the roster's tables: keys known for long are kept, but half the room is anybody's.
-STRANGER = (
-    "origin IS NOT NULL AND origin IS NOT ? AND origin NOT IN (SELECT key FROM pins"  # noqa: S608
-    f" WHERE seen - first >= {WELL_KNOWN * 1000:.0f} ORDER BY seen - first DESC"
-    f" LIMIT {MAX_PINS // 2})"
+_DROP = "UPDATE feeds SET origin = NULL, present = 0, past = {} WHERE origin = ?"
+
+
+def _stranger(key: str) -> str:
+    """As in the roster's tables: keys known for long are kept, but half the room is anybody's."""
+    return (
+        f"{key} IS NOT NULL AND {key} IS NOT ?1 AND {key} NOT IN (SELECT key FROM pins"  # noqa: S608
+        f" WHERE seen - first >= {WELL_KNOWN * 1000:.0f} ORDER BY seen - first DESC"
+        f" LIMIT {MAX_PINS // 2})"
+    )
+
+
+STRANGER = _stranger("origin")
+_STRANGER_NOW_OR_ONCE = _stranger("coalesce(origin, past)")
+_SAID = (
+    "FROM entries CROSS JOIN feeds ON id = feed"
+    " WHERE log = 'chat' AND coalesce(origin, past) IS NOT NULL"
 )
 
 
@@ -42,21 +53,21 @@ class Entries(Tables):
         return [_feed(*row) for row in rows]
 
     def start_feed(self, feed: Feed, nick: str, now_ms: int) -> list[bytes]:
-        """Begin (anew) the feed of an origin; what an earlier epoch held is dropped.
+        """Begin (anew) the feed of an origin; of an earlier epoch only what was said is kept.
 
         Returns the origins whose feeds were dropped to make room: strangers, those away longest
         first. What else comes of them is not kept, until they are started again.
         """
         with self._db.together():
-            self._db.run(_DROP, feed.origin)
+            self._db.run(_DROP.format("origin"), feed.origin)
             known = self._db.run("SELECT count(*) FROM feeds WHERE origin IS NOT NULL")[0][0]
             crowd = self._db.run(
-                f"SELECT origin FROM feeds WHERE {STRANGER} ORDER BY present, heard LIMIT ?",  # noqa: S608
+                f"SELECT origin FROM feeds WHERE {STRANGER} ORDER BY present, heard LIMIT ?2",  # noqa: S608
                 self._own_key,
                 max(0, known - MAX_FEEDS + 1),
             )
             for (origin,) in crowd:
-                self._db.run(_DROP, origin)
+                self._db.run(_DROP.format("NULL"), origin)
             self._db.run(
                 "INSERT INTO feeds(origin, epoch, nick, present, heard, kept, live, chat, offers)"
                 " VALUES (?, ?, ?, 0, ?, 0, 0, '[]', '[]')",
@@ -103,13 +114,21 @@ class Entries(Tables):
         )
         return (rows[0][0], rows[0][1]) if rows else None
 
-    def put_say(self, entry: Signed, feed: Feed) -> None:
-        """Keep one line of chat."""
+    def put_say(
+        self, entry: Signed, feed: Feed, order: int | None = None, said: int | None = None
+    ) -> bool:
+        """Keep one line of chat; False where the same one was kept under an earlier epoch.
+
+        `order` is its place in history, by default its stamp; `said` when it was said by our own
+        clock, by default the same. Both are in milliseconds since 1970.
+        """
+        order = entry.stamp if order is None else order
         with self._db.together():
             row = self._row(feed)
             if row is None:
-                return
-            self._put_entry(row[0], "chat", entry)
+                return True
+            again = self._said_before(entry, order)
+            self._put_entry(row[0], "chat", entry, order, order if said is None else said)
             self._save_ranges(feed, "chat")
             self._db.run(
                 "DELETE FROM entries WHERE feed = ?1 AND log = 'chat' AND number <= ("
@@ -121,33 +140,52 @@ class Entries(Tables):
             if self._chat_since_trim >= TRIM_EVERY:
                 self._chat_since_trim = 0
                 self._trim_chat()
+        return not again
 
-    def _put_entry(self, feed: int, log: str, entry: Signed) -> None:
+    def _said_before(self, entry: Signed, order: int) -> bool:
+        """Drop the same line of an earlier epoch, if there is one: a key's stamps never fall."""
+        twins = self._db.run(
+            "SELECT feed, number, raw FROM entries CROSS JOIN feeds ON id = feed"
+            " WHERE log = 'chat' AND stamp = ? AND past = ?",
+            order,
+            entry.key,
+        )
+        same = [
+            (feed, number)
+            for feed, number, raw in twins
+            if isinstance(old := parse(raw), Signed)
+            and (old.stamp, old.body) == (entry.stamp, entry.body)
+        ]
+        for feed, number in same:
+            self._drop_line(feed, number)
+        return bool(same)
+
+    def _drop_line(self, feed: int, number: int) -> None:
         self._db.run(
-            "INSERT OR IGNORE INTO entries VALUES (?, ?, ?, ?, ?)",
-            feed,
-            log,
-            entry.number,
-            entry.stamp,
-            entry.raw,
+            "DELETE FROM entries WHERE feed = ? AND log = 'chat' AND number = ?", feed, number
+        )
+
+    def _put_entry(
+        self, feed: int, log: str, entry: Signed, order: int, said: int | None = None
+    ) -> None:
+        self._db.run(
+            "INSERT OR IGNORE INTO entries(feed, log, number, stamp, raw, said)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            *(feed, log, entry.number, order, entry.raw, said),
         )
 
     def _trim_chat(self) -> None:
         """Oldest lines go first, but those of strangers before all others."""
         kept = self._db.run("SELECT count(*) FROM entries WHERE log = 'chat'")[0][0]
-        for whose, values in ((STRANGER, [self._own_key]), ("TRUE", [])):
+        for whose in (_STRANGER_NOW_OR_ONCE, "?1 IS NOT NULL"):
             oldest = self._db.run(
                 "SELECT feed, number FROM entries CROSS JOIN feeds ON id = feed"  # noqa: S608
-                f" WHERE log = 'chat' AND {whose} ORDER BY stamp LIMIT ?",
-                *values,
+                f" WHERE log = 'chat' AND {whose} ORDER BY stamp LIMIT ?2",
+                self._own_key,
                 max(0, kept - CHAT_IN_ALL),
             )
             for feed, number in oldest:
-                self._db.run(
-                    "DELETE FROM entries WHERE feed = ? AND log = 'chat' AND number = ?",
-                    feed,
-                    number,
-                )
+                self._drop_line(feed, number)
             kept -= len(oldest)
 
     def entries(self, origin: bytes, log: str, low: int, high: int) -> list[tuple[int, bytes]]:
@@ -183,14 +221,21 @@ class Entries(Tables):
         )
         return rows[0][0] or 1
 
-    def history(self, most: int) -> list[bytes]:
-        """The last `most` lines of chat of everybody, as signed bytes, oldest first."""
-        rows = self._db.run(
-            "SELECT raw FROM entries CROSS JOIN feeds ON id = feed"
-            " WHERE log = 'chat' AND origin IS NOT NULL ORDER BY stamp DESC LIMIT ?",
+    def history(self, most: int) -> list[tuple[bytes, int]]:
+        """The last `most` lines of chat of everybody, oldest first: (signed bytes, `said`).
+
+        Those of one stamp, as the parts of a long text are, count as one.
+        """
+        return self._db.run(
+            f"SELECT raw, said {_SAID} AND stamp >= (SELECT min(stamp) FROM"  # noqa: S608
+            f" (SELECT DISTINCT stamp {_SAID} ORDER BY stamp DESC LIMIT ?))"
+            " ORDER BY stamp, feed, number",
             most,
         )
-        return [raw for (raw,) in reversed(rows)]
+
+    def latest_stamp(self) -> int:
+        """The latest place in history, 0 for none."""
+        return self._db.run("SELECT max(stamp) FROM entries WHERE log = 'chat'")[0][0] or 0
 
 
 def _feed(origin: bytes, epoch: int, *logs: str) -> Feed:

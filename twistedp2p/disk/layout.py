@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from twistedp2p.disk.index import indexed
 
-LAYOUT = 5  # of the tables; kept in the file as `user_version`
+LAYOUT = 6  # of the tables; kept in the file as `user_version`
 
 _NAMES = """
 CREATE VIRTUAL TABLE names USING fts5(
@@ -15,14 +15,18 @@ CREATE VIRTUAL TABLE names USING fts5(
 """
 _GRAMS = "CREATE VIRTUAL TABLE grams USING fts5vocab(names, row)"
 
-# A feed without origin has been dropped: what it held is not seen, and goes by and by.
+# A feed without origin has been dropped: what it held is not seen, and goes by and by. One that
+# has a `past` gave way to a later epoch of that key: its lines stay what was said.
+# A line's `stamp` is what history is ordered by, in the group's time; `said` is when that was by
+# our own clock. Both are in milliseconds since 1970.
 _TABLES = f"""
 CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER);
 CREATE TABLE feeds(
     id INTEGER PRIMARY KEY, origin BLOB UNIQUE, epoch INTEGER, nick TEXT,
-    present INTEGER, heard INTEGER, kept INTEGER, live INTEGER, chat TEXT, offers TEXT);
+    present INTEGER, heard INTEGER, kept INTEGER, live INTEGER, chat TEXT, offers TEXT,
+    past BLOB);
 CREATE TABLE entries(
-    feed INTEGER, log TEXT, number INTEGER, stamp INTEGER, raw BLOB,
+    feed INTEGER, log TEXT, number INTEGER, stamp INTEGER, raw BLOB, said INTEGER,
     PRIMARY KEY(feed, log, number)) WITHOUT ROWID;
 CREATE INDEX chat_by_age ON entries(stamp) WHERE log = 'chat';
 CREATE TABLE offers(
@@ -60,4 +64,13 @@ def _index_letters_and_owners(db: sqlite3.Connection) -> None:
     db.execute("INSERT INTO names(rowid, folded) SELECT id, folded FROM offers WHERE live")
 
 
-STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {4: _index_letters_and_owners}
+def _keep_when_it_was_said(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE feeds ADD COLUMN past BLOB")
+    db.execute("ALTER TABLE entries ADD COLUMN said INTEGER")
+    db.execute("UPDATE entries SET said = stamp")
+
+
+STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
+    4: _index_letters_and_owners,
+    5: _keep_when_it_was_said,
+}

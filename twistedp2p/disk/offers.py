@@ -48,7 +48,7 @@ class Offers(Entries):
                 return False
             for superseded in old:
                 self._remove(row[0], *superseded)
-            self._put_entry(row[0], "offers", entry)
+            self._put_entry(row[0], "offers", entry, entry.stamp)
             self._insert(row[0], entry, offer, live)
             return live or bool(old and old[0][2])
 

@@ -37,10 +37,15 @@ def _sweep(db: Database, feed: int) -> bool:
         db.run(f"DELETE FROM offers WHERE id {some}")  # noqa: S608
         entries = db.run(
             "DELETE FROM entries WHERE feed = ?1 AND (log, number) IN"
-            " (SELECT log, number FROM entries WHERE feed = ?1 LIMIT ?2) RETURNING 1",
+            " (SELECT log, number FROM entries JOIN feeds ON id = feed"
+            " WHERE feed = ?1 AND (log = 'offers' OR past IS NULL) LIMIT ?2) RETURNING 1",
             feed,
             SWEEP,
         )
         if not offers and not entries:
-            db.run("DELETE FROM feeds WHERE id = ?", feed)
+            db.run(
+                "DELETE FROM feeds WHERE id = ?1"
+                " AND NOT EXISTS (SELECT 1 FROM entries WHERE feed = ?1)",
+                feed,
+            )
     return bool(offers or entries)

@@ -33,6 +33,7 @@ class News:
         nick_of: Callable[[bytes], str],
         number: Callable[[Offer | Ticket], int],
         seconds: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._own_key = own_key
         self._show = show
@@ -40,6 +41,7 @@ class News:
         self._nick_of = nick_of
         self._number = number
         self._seconds = seconds
+        self._wall = wall
         now = seconds()
         self._bucket = TokenBucket.full(NEWS_RATE, NEWS_BURST, now)
         self._warning_bucket = TokenBucket.full(WARNING_RATE, WARNING_BURST, now)
@@ -114,8 +116,10 @@ class News:
 
     def line_of(self, said: events.Said) -> None:
         """Show a line of chat as what it is."""
-        when = time.strftime("%H:%M ", time.localtime(said.stamp / 1000)) if said.late else ""
+        when = self._when(said.stamp / 1000) if said.late else ""
         text = " ".join(said.text.split())
+        if not said.sent:
+            text += "  " + self._("(not sent)")
         if said.key is None:
             unverified = self._("(unverified)")
             self._show(f"{said.address} :> {text}  {unverified}", "plain")
@@ -135,6 +139,12 @@ class News:
         privately = self._("(privately)")
         self._show(f"{nick} {privately} :> {text}", "private")
         self._tickets(message.text)
+
+    def _when(self, seconds: float) -> str:
+        """The time of an old line, with its day where that was another."""
+        then, today = time.localtime(seconds), time.localtime(self._wall())
+        same = then[:3] == today[:3]
+        return time.strftime("%H:%M " if same else "%Y-%m-%d %H:%M ", then)
 
     def _tickets(self, text: str) -> None:
         for ticket in tickets_in(text, MAX_TICKETS):

@@ -25,8 +25,9 @@ from twisted.logger import Logger
 
 from twistedp2p.core.body import DAMAGED, BadBody
 from twistedp2p.core.catalogue import Listing, Offer, Query
+from twistedp2p.core.clock import HybridClock
 from twistedp2p.core.closed import Envelope, OpenEnvelope
-from twistedp2p.core.datagram import Signed, Signer, group_name, parse, split_text
+from twistedp2p.core.datagram import Signed, Signer, group_name
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.events import (
     DirectMessage,
@@ -34,12 +35,12 @@ from twistedp2p.core.events import (
     Joined,
     Left,
     Notice,
-    NotSent,
     OfferAdded,
     OfferGone,
     Renamed,
     Said,
 )
+from twistedp2p.core.feed import Feed
 from twistedp2p.core.limits import CappedTable, TokenBucket, counted_as
 from twistedp2p.core.lines import Sync, Tell
 from twistedp2p.core.names import clean_line, clean_name, clean_nick, fingerprint, look_alike
@@ -59,6 +60,7 @@ from twistedp2p.net.serve import FileService, Limits
 from twistedp2p.net.sockets import SocketError, file_listeners
 from twistedp2p.net.talk import Calls, Talks
 from twistedp2p.net.tls import NodeTLS
+from twistedp2p.node.chat import Chat
 from twistedp2p.node.direct import DirectMessages
 from twistedp2p.node.feeds import Feeds
 from twistedp2p.node.membership import Membership
@@ -71,8 +73,6 @@ from twistedp2p.node.sync import Syncs
 from twistedp2p.node.timetable import Timetable
 from twistedp2p.node.transfers import Transfer, Transfers
 
-LATE = 30.0  # seconds: a line older than that is shown as said before
-MAX_TEXT = 20_000  # characters said at once: some twenty datagrams
 # A thousand nodes answer a newcomer at 50 a second; each new key costs a millisecond to take in.
 STRANGERS_RATE, STRANGERS_BURST = 50.0, 500.0  # datagrams of keys that we know nothing of
 MAX_EARLY = 1000  # offers heard before the first beacon of their owners
@@ -228,6 +228,7 @@ class Node:
             lambda key: self._notes.note(self._store.unpin, key),
         )
         self._agenda = Timetable(reactor)
+        group_time = HybridClock(self._store.latest_stamp(), self._now_ms())
         self._feeds = Feeds(
             self._store,
             Signer(self._instance.private_key, self._envelope.group),
@@ -236,11 +237,23 @@ class Node:
             agenda=self._agenda,
             clock=reactor,
             wall=self._wall,
+            stamp=lambda: group_time.stamp(self._now_ms()),
             random=random.random,
             nick=config.nick,
             nodes=lambda: self._presence.nodes,
             address_of=self._address_of,
             sync_wanted=lambda partner: self._syncs.want(partner),
+        )
+        self._chat = Chat(
+            self._store,
+            self.key,
+            group_time,
+            self._feeds,
+            self._group,
+            self,
+            self._emit,
+            clock=reactor,
+            wall=self._wall,
         )
         self._presence = Presence(
             self._roster,
@@ -318,6 +331,9 @@ class Node:
             pins[key] = Pin(nick, last - max(0, seen - first) / 1000, last, last)
         return pins
 
+    def _now_ms(self) -> int:
+        return int(self._wall() * 1000)
+
     # -- life
 
     def start(self) -> None:
@@ -328,6 +344,7 @@ class Node:
             sock.close()
         self._group.start(self)
         self._presence.start()
+        self._chat.start()
         self._shares.start()
         if self._membership is not None:
             self._membership.start()
@@ -354,6 +371,7 @@ class Node:
         self._transfers.stop()
         self._syncs.stop()
         self._direct.stop()
+        self._chat.stop()
         self._presence.stop()
         self._agenda.clear()
         await self._group.close()
@@ -439,20 +457,18 @@ class Node:
             return nick
         return f"{nick} ({fingerprint(key)})" if nick else fingerprint(key)
 
+    def host_of(self, key: bytes) -> str:
+        """The IP address of a node that is here, else an empty string."""
+        address = self._address_of(key)
+        return "" if address is None else address[0]
+
     def is_known(self, key: bytes, nick: str) -> bool:
         """Whether that nick on a line of that key can go without its fingerprint."""
         return key not in self._clashes and self._pinned_nick(key) == nick
 
     def say(self, text: str) -> None:
-        """Say `text` (at most `MAX_TEXT` characters) to the group; raises `ShareError`."""
-        line = clean_line(text, MAX_TEXT).strip()
-        if not line:
-            return
-        for piece in split_text(line):
-            entry, sent = self._feeds.publish_say(piece)
-            self._emit(Said(piece, self.nick, self.key, "", entry.stamp, own=True))
-            if not sent:
-                self._emit(NotSent(N_("No network took that line: nobody has heard it."), {}))
+        """Say `text` (at most `longtext.MAX_TEXT` characters); raises `ShareError`."""
+        self._chat.say(text)
 
     def send_direct(self, who: str, text: str) -> Deferred[None]:
         """Say `text` to one node's person alone: see `direct.DirectMessages.send`."""
@@ -464,8 +480,7 @@ class Node:
 
     def last_said(self, most: int) -> list[Said]:
         """The last `most` signed lines of everybody, this run's and earlier ones', oldest first."""
-        entries = [parse(raw) for raw in self._store.history(most)]
-        return [self._line(entry, late=True) for entry in entries if isinstance(entry, Signed)]
+        return self._chat.last_said(most)
 
     def offer(self, path: str, password: str = "", public: bool = False) -> Deferred[Offered]:
         """Offer a file; fires when the group has been told, or fails with `ShareError`."""
@@ -513,7 +528,7 @@ class Node:
         return self._transfers.get(name, ticket.password, addresses, None, folder)
 
     def _owner_changed(self, host: str, port: int, key: bytes) -> bool:
-        now_ms = int(self._wall() * 1000)
+        now_ms = self._now_ms()
         return bool(self._notes.note(self._store.owner_changed, host, port, key, now_ms))
 
     def get_running(self) -> list[Transfer]:
@@ -560,8 +575,7 @@ class Node:
         """Plain text of a script: shown as what it is."""
         line = clean_line(text).strip()
         if line:
-            stamp = int(self._wall() * 1000)
-            self._emit(Said(line, "", None, address[0], stamp))
+            self._emit(Said(line, "", None, address[0], self._now_ms()))
 
     def sealed_heard(self) -> None:
         """A closed group is here whose code we do not have: said once."""
@@ -590,6 +604,7 @@ class Node:
             if message.log is not None:
                 self._feeds.heard_entry(message)
             elif self._roster.fresh(message):
+                self._chat.heard_clock(message)
                 self._presence.alive(message.key, direct)
                 self._message_heard(message, address, direct)
         except BadBody:
@@ -619,7 +634,7 @@ class Node:
             self._feeds.heard(message, address)
 
     def _note_present(self, key: bytes, present: bool, nick: str) -> None:
-        self._notes.note(self._store.set_present, key, present, nick, int(self._wall() * 1000))
+        self._notes.note(self._store.set_present, key, present, nick, self._now_ms())
 
     # -- what the roster tells (presence.Told)
 
@@ -655,27 +670,13 @@ class Node:
 
     def pinned(self, peer: Peer) -> None:
         """A key is to be remembered."""
-        self._notes.note(self._store.pin, peer.key, peer.nick, int(self._wall() * 1000))
+        self._notes.note(self._store.pin, peer.key, peer.nick, self._now_ms())
 
     # -- what the feeds tell (feeds.Told)
 
-    def said(self, entry: Signed) -> None:
+    def said(self, entry: Signed, feed: Feed) -> None:
         """A line of chat, for the first time."""
-        age = self._wall() - entry.stamp / 1000
-        self._emit(self._line(entry, late=age > LATE))
-
-    def _line(self, entry: Signed, *, late: bool) -> Said:
-        peer = self._roster.peer(entry.key)
-        return Said(
-            clean_line(entry.body),
-            entry.nick or fingerprint(entry.key),
-            entry.key,
-            peer.addresses[0][0] if peer is not None else "",
-            entry.stamp,
-            own=entry.key == self.key,
-            known=self.is_known(entry.key, entry.nick),
-            late=late,
-        )
+        self._chat.said(entry, feed)
 
     def offered(self, entry: Signed, offer: Offer) -> None:
         """An offer of another node, for the first time."""

@@ -17,7 +17,7 @@ from twistedp2p.core.agenda import Agenda
 from twistedp2p.core.beacon import Beacon
 from twistedp2p.core.body import DAMAGED, BadBody
 from twistedp2p.core.catalogue import Offer, read_withdraw
-from twistedp2p.core.datagram import Signed, Signer
+from twistedp2p.core.datagram import LOGS, Signed, Signer
 from twistedp2p.core.feed import CHAT_BACKLOG, LOG_NAMES, Feed, Have, Heads
 from twistedp2p.core.gossip import Gossip
 from twistedp2p.core.requests import Ask, Vector, read_gone, read_heads
@@ -42,7 +42,7 @@ class Sending(Protocol):
 class Told(Protocol):
     """Who is told of new entries, each once."""
 
-    def said(self, entry: Signed) -> None: ...
+    def said(self, entry: Signed, feed: Feed) -> None: ...  # which is also to be kept
 
     def offered(self, entry: Signed, offer: Offer) -> None: ...
 
@@ -55,12 +55,12 @@ class Own:
 
     feed: Feed
     message: int  # the number of the last message
-    stamp: int = 0  # milliseconds since 1970, never falling
 
 
 class Feeds:
-    """All feeds as one node knows them. `wall` is the time of day in seconds since 1970.
+    """All feeds as one node knows them.
 
+    `wall` is the time of day in seconds since 1970, `stamp` gives stamps of the group's time.
     `nodes` counts the group, ourselves included. `sync_wanted` is told with whom to exchange, over
     TCP, all that either lacks: with the node of that key, or None for any.
     """
@@ -75,6 +75,7 @@ class Feeds:
         agenda: Agenda,
         clock: Any,
         wall: Callable[[], float],
+        stamp: Callable[[], int],
         random: Callable[[], float],
         nick: str,
         nodes: Callable[[], int],
@@ -87,6 +88,7 @@ class Feeds:
         self._told = told
         self._clock = clock
         self._wall = wall
+        self._stamp = stamp
         self.nick = nick
         self._sync_wanted = sync_wanted
         self._notes = Notes()
@@ -117,7 +119,7 @@ class Feeds:
         self._store.set_present(self._signer.key, True, self.nick, now_ms)
         boot = self._store.counter("boot") + 1
         self._store.set_counter("boot", boot)
-        return Own(feed, boot << BOOT_SHIFT, now_ms)
+        return Own(feed, boot << BOOT_SHIFT)
 
     def follows(self, key: bytes) -> bool:
         """Whether that node's feed is at hand."""
@@ -155,10 +157,6 @@ class Feeds:
             kind, own.feed.epoch, own.message, self._stamp(), self.nick, body
         ).raw
 
-    def _stamp(self) -> int:
-        self._own.stamp = max(self._own.stamp, int(self._wall() * 1000))
-        return self._own.stamp
-
     def entry(self, origin: bytes, log: str, number: int) -> bytes | None:
         """The signed bytes of one entry that is kept, or None."""
         found = self._store.entries(origin, log, number, number)
@@ -180,27 +178,32 @@ class Feeds:
 
     # -- publishing
 
-    def publish_say(self, text: str) -> tuple[Signed, bool]:
-        """Say one piece of text; the entry, and whether any interface took it.
+    def publish_said(self, pieces: Sequence[tuple[str, str]]) -> tuple[list[Signed], bool]:
+        """Say one text, as its entries (kind, body); the entries, and whether all were sent.
 
         As all that publish: raises `ShareError` when it cannot be kept, and sends nothing then.
         """
-        entry = self._entry("say", text)
-        self._store.put_say(entry, self._own.feed)
-        sent = self._sending.say(entry.raw)
-        self._gossip.published(entry.raw, self._clock.seconds())
-        return entry, sent
+        stamp, now_ms = self._stamp(), int(self._wall() * 1000)
+        with self._store.together():
+            entries = [self._entry(kind, body, stamp) for kind, body in pieces]
+            for entry in entries:
+                self._store.put_say(entry, self._own.feed, stamp, now_ms)
+        sent = True
+        for entry in entries:
+            sent = self._sending.say(entry.raw) and sent
+            self._gossip.published(entry.raw, self._clock.seconds())
+        return entries, sent
 
     def publish_offer(self, offer: Offer) -> Signed:
         """Tell the group of an offer."""
-        entry = self._entry("offer", offer.write())
+        entry = self._entry("offer", offer.write(), self._stamp())
         self._store.put_offer(entry, self._own.feed, offer)
         self._store.once_kept(lambda: self._publish_quietly(entry))
         return entry
 
     def publish_withdraw(self, name: str, body: str) -> Signed:
         """Tell the group that an offer is no more."""
-        entry = self._entry("withdraw", body)
+        entry = self._entry("withdraw", body, self._stamp())
         self._store.put_withdraw(entry, self._own.feed, name)
         self._store.once_kept(lambda: self._publish_quietly(entry))
         return entry
@@ -213,10 +216,10 @@ class Feeds:
             self._sending.tell(entry.raw)
         self._gossip.published(entry.raw if alone else None, now)
 
-    def _entry(self, kind: str, body: str) -> Signed:
-        own, log = self._own, "chat" if kind == "say" else "offers"
+    def _entry(self, kind: str, body: str, stamp: int) -> Signed:
+        own, log = self._own, LOGS[kind]
         number = own.feed.have[log].head + 1
-        entry = self._signer.sign(kind, own.feed.epoch, number, self._stamp(), self.nick, body)
+        entry = self._signer.sign(kind, own.feed.epoch, number, stamp, self.nick, body)
         own.feed.heard_entries(log, number, number)
         return entry
 
@@ -240,9 +243,8 @@ class Feeds:
 
     def _take(self, entry: Signed, feed: Feed) -> None:
         note = self._notes.note
-        if entry.kind == "say":
-            note(self._store.put_say, entry, feed)
-            self._told.said(entry)
+        if entry.log == "chat":
+            self._told.said(entry, feed)
             return
         if entry.kind == "offer":
             offer = Offer.read(entry.key, entry.body, entry.stamp)
