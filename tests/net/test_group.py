@@ -708,6 +708,13 @@ class TwoFamiliesTests(GroupTestCase):
         self.group.tell(b"hello")
         self.assertEqual([self.sent(WIRED), self.sent(WIRED6), self.sent(ALONE6)], [2, 1, 2])
 
+    def test_both_are_used_again_when_links_change(self) -> None:
+        self.reactor.advance(EAGER)
+        self.interfaces.remove(ALONE6)
+        self.reactor.advance(LOOK_EVERY)
+        self.group.tell(b"hello")
+        self.assertEqual(self.sent(WIRED6), 1)
+
     def test_where_ipv4_is_refused_ipv6_is_used(self) -> None:
         self.reactor.advance(EAGER)
         self.port_of(WIRED).refusal = OSError(errno.EPERM, "not permitted")

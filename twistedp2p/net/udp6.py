@@ -60,13 +60,13 @@ class Port6:
     def doRead(self) -> None:
         """Called by the reactor when there is something to read."""
         read = 0
-        while read < self._turn and self.fileno() != -1:
+        while read < self._turn:
             try:
                 data, ancillary, _, source = self._sock.recvmsg(MAX_PACKET, _ANCILLARY)
                 address = _with_scope(source)
             except BlockingIOError:
                 return
-            except OSError as error:  # what the network complains of, or an interface that has gone
+            except OSError as error:  # the network's complaint, an interface gone, we have stopped
                 _log.debug("reading: {error}", error=error)
                 return
             read += max(1, len(data))
