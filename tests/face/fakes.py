@@ -86,7 +86,13 @@ class Desk:
         self.drops = {}
         self.offering = Deferred()
         self.sending = Deferred()
+        self.examining = Deferred()
+        self.told = None  # what a doctor would tell its findings
         self.searching = None  # a Deferred, to make a search wait
+
+    def examine(self, told):
+        self.told = told
+        return self.examining
 
     def say(self, text):
         self.done.append(("say", text))

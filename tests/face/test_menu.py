@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.core.test_diagnosis import FINE
 from tests.face.fakes import ANNA, BOB, OWN_KEY, Desk, Screen, offer, peer
 from twistedp2p.core.catalogue import Listing
+from twistedp2p.core.diagnosis import diagnose
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import (
     FetchFailed,
@@ -751,3 +753,32 @@ class HostileLineTests(MenuCase):
     def test_help_names_every_number(self):
         self.type("?")
         self.assertEqual([line[0] for line in self.screen.shown[:7]], list("1234567"))
+
+
+class DoctorTests(MenuCase):
+    def test_findings_are_shown_as_they_come_and_the_menu_goes_on(self):
+        self.type("/doctor")
+        self.assertEqual(
+            self.screen.take()[-1], "* Looking at the network; that takes some 15 seconds."
+        )
+        self.assert_at_top()
+        diagnosis = diagnose(FINE)
+        self.desk.told(diagnosis.findings[0])
+        self.assertIn(" 1 ok         Interfaces used: eth0.", self.screen.take())
+        self.type("1 coucou")
+        self.assertEqual(self.desk.done, [("say", "coucou")])
+        self.desk.examining.callback(diagnosis)
+        self.assertEqual(self.screen.take(), ["All is well: nodes reached every way: 1."])
+        self.assert_at_top()
+
+    def test_a_script_waits_for_the_end_of_it(self):
+        self.screen.interactive = False
+        self.type("/doctor", "3")
+        self.assertEqual(self.left, 0)
+        self.desk.examining.callback(diagnose(FINE))
+        self.assertEqual(self.left, 1)
+
+    def test_what_goes_wrong_is_a_sentence(self):
+        self.type("/doctor")
+        self.desk.examining.errback(ShareError("Stopped."))
+        self.assertEqual(self.screen.shown[-1], "! Stopped.")

@@ -20,6 +20,7 @@ from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.names import clean_line, fingerprint
 from twistedp2p.core.ticket import Ticket, TicketError, parse_ticket
 from twistedp2p.face.news import BARS, News, tickets_in
+from twistedp2p.face.report import Row, diagnosis_rows, finding_rows
 from twistedp2p.face.texts import Translate, size_text
 
 MAX_LINE = 20_000  # characters typed at once
@@ -99,6 +100,8 @@ class Desk(Protocol):
 
     def dropped(self) -> dict[str, int]: ...
 
+    def examine(self, told: Callable[[Any], object]) -> Any: ...
+
 
 class Menu:
     """One person's menu. Feed it `line`s and `event`s; `quit` is called when it is over."""
@@ -137,6 +140,7 @@ class Menu:
             "/last": self._last,
             "/transfers": self._transfers,
             "/cancel": self._cancel,
+            "/doctor": self._doctor,
         }
         for number, words in {
             "1": ("/message", "/say"),
@@ -325,6 +329,7 @@ class Menu:
             self._("  /nick NAME       bear another name"),
             self._("  /last            what was said last"),
             self._("  /transfers       what is moving;  /cancel NUMBER  stops one"),
+            self._("  /doctor          why nodes are not seen, and what to do"),
         ):
             self._screen.show(line, "system")
         self._ask_top()
@@ -644,6 +649,16 @@ class Menu:
         else:
             self._system(self._("No file that is coming has that number; see /transfers."))
         self._ask_top()
+
+    def _doctor(self, _rest: str) -> None:
+        work = self._desk.examine(lambda found: self._rows(finding_rows(self._, found)))
+        self._system(self._("Looking at the network; that takes some 15 seconds."))
+        self._work(work, lambda diagnosis: self._rows(diagnosis_rows(self._, diagnosis)))
+        self._ask_top()
+
+    def _rows(self, rows: list[Row]) -> None:
+        for text, style in rows:
+            self._screen.show(text, style)
 
     # -- the bottom of the screen
 

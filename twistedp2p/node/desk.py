@@ -18,16 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twistedp2p.core.body import DAMAGED, BadBody
 from twistedp2p.core.catalogue import Listing, Offer, Query
 from twistedp2p.core.clock import HybridClock
 from twistedp2p.core.closed import Envelope, OpenEnvelope
 from twistedp2p.core.datagram import Signed, Signer, group_name
+from twistedp2p.core.diagnosis import Diagnosis
+from twistedp2p.core.diagnosis.findings import Finding
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.events import (
     DirectMessage,
@@ -62,6 +65,7 @@ from twistedp2p.net.talk import Calls, Talks
 from twistedp2p.net.tls import NodeTLS
 from twistedp2p.node.chat import Chat
 from twistedp2p.node.direct import DirectMessages
+from twistedp2p.node.doctor import Doctor, Plan
 from twistedp2p.node.feeds import Feeds
 from twistedp2p.node.membership import Membership
 from twistedp2p.node.memory import Notes
@@ -133,6 +137,7 @@ class Node:
         self._reactor = reactor
         self._wall = wall
         self._tidying: IDelayedCall | None = None
+        self._examining: Deferred[Diagnosis] | None = None
         self._to_thread = in_threads_of(reactor)
         self._in_threads = 0  # calls
         self._stopped = False
@@ -365,6 +370,8 @@ class Node:
         self._stopped = True
         if self._tidying is not None and self._tidying.active():
             self._tidying.cancel()
+        if self._examining is not None:
+            self._examining.cancel()
         self._shares.stop()
         if self._membership is not None:
             self._membership.stop()
@@ -534,6 +541,35 @@ class Node:
     def get_running(self) -> list[Transfer]:
         """The gets that are under way."""
         return self._transfers.running()
+
+    def examine(self, told: Callable[[Finding], object]) -> Deferred[Diagnosis]:
+        """Look for what keeps nodes from each other; some 15 s. `told` is called with each finding.
+
+        Raises `ShareError` where that is done already; fails with it when the node stops.
+        """
+        if self._examining is not None:
+            raise ShareError(N_("The doctor is looking already."))
+        config = self.config
+        peers = [(each.nick or each.addresses[0][0], each.addresses[0]) for each in self.peers()]
+        plan = Plan(
+            config.group,
+            config.port,
+            config.ttl,
+            peers,
+            self._envelope,
+            asked_for=bool(config.interfaces),
+        )
+        doctor = Doctor(
+            self._reactor, plan, self._interfaces(), wall=self._wall, in_thread=self._in_thread
+        )
+        self._examining = Deferred.fromCoroutine(doctor.examine(told))
+        return self._examining.addBoth(self._examined)
+
+    def _examined(self, result: Any) -> Any:
+        self._examining = None
+        if isinstance(result, Failure) and result.check(CancelledError):
+            raise ShareError(N_("Stopped."))
+        return result
 
     def dropped(self) -> dict[str, int]:
         """Datagrams that were dropped, and why."""
