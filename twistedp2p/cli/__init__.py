@@ -16,6 +16,7 @@ from importlib.metadata import version
 from twistedp2p.core.errors import Exit, ShareError
 
 COMMANDS = {
+    "code": "make, show or change the code of a closed group",
     "doctor": "find out why nodes do not see each other, and what to do",
 }
 """Each subcommand, and what it does in some words."""
