@@ -1,0 +1,289 @@
+"""Reaching everybody: by multicast, and where it does not pass by whatever does.
+
+Stands between the rooms that send and the group. It copies what goes to the group to the peers
+that only unicast reaches, looks for others by broadcast and by greetings, and keeps with those
+greetings the peers alive of whom no multicast is heard. `core.reach` and `core.ladder` decide;
+this one sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+
+from twistedp2p.core.datagram import Signed
+from twistedp2p.core.ladder import EACH_LOOK, Broadcasts, Learnt, Named
+from twistedp2p.core.limits import Buckets, CappedTable
+from twistedp2p.core.reach import Tokens, Ways
+from twistedp2p.core.roster import Address, Beacon
+from twistedp2p.node.outbox import Outbox
+
+LOOK_EVERY = 1.0  # seconds
+SYNC_EVERY = 10.0  # seconds, with one of those that only unicast reaches
+ANSWER_RATE, ANSWER_BURST = 2.0, 20.0  # answers to the hellos of one host, which runs a few nodes
+ANSWERS_PER_SECOND = 50  # nodes that answer one broadcast
+NOTE_EVERY = 3600.0  # seconds between two notes that a host is known
+MAX_NOTED = 4096  # hosts
+
+
+class Multicast(Protocol):
+    """What of `net.group.Group` is needed."""
+
+    def say(self, data: bytes) -> bool: ...
+
+    def tell(self, data: bytes) -> bool: ...
+
+    def reply(self, data: bytes, address: Address) -> bool: ...
+
+    def broadcast(self, data: bytes) -> bool: ...
+
+    def is_near(self, host: str) -> bool: ...
+
+    def networks(self) -> list[str]: ...
+
+    def network_of(self, host: str) -> str: ...
+
+
+class Known(Protocol):
+    """Where hosts are remembered, by the network on which they were met."""
+
+    def hosts_on(self, network: str) -> list[str]: ...
+
+    def met_host(self, network: str, host: str) -> None: ...
+
+
+class Random(Protocol):
+    """What of the module `random` is needed."""
+
+    def random(self) -> float: ...
+
+    def sample(self, population: Sequence[Any], k: int) -> list[Any]: ...
+
+    def choice(self, seq: Sequence[Any]) -> Any: ...
+
+
+class Reach:
+    """How this node reaches the others. What `feeds` and `presence` send goes through it.
+
+    :param port: UDP port at which every node hears unicast.
+    :param secret: 16 random bytes.
+    :param peers: how many are here.
+    :param message: signs (kind, body), and gives the datagram.
+    :param beacon: our beacon; whether we want unicast, and the token, are filled in here.
+    :param lookup: the addresses of (host, port).
+    :param want_sync: asks for a SYNC with the node of a key.
+    """
+
+    def __init__(
+        self,
+        group: Multicast,
+        known: Known,
+        named: Iterable[tuple[str, int]],
+        *,
+        clock: Any,
+        random: Random,
+        port: int,
+        secret: bytes,
+        peers: Callable[[], int],
+        message: Callable[[str, str], bytes],
+        beacon: Callable[[bool, str], Beacon],
+        lookup: Callable[[str, int], Deferred[list[Address]]],
+        want_sync: Callable[[bytes], object],
+    ) -> None:
+        now = clock.seconds()
+        self._group = group
+        self._known = known
+        self._named = [Named(host, at) for host, at in named]
+        self._clock = clock
+        self._random = random
+        self._port = port
+        self._peers = peers
+        self._message = message
+        self._beacon = beacon
+        self._lookup = lookup
+        self._want_sync = want_sync
+        self._ways = Ways()
+        self._tokens = Tokens(secret)
+        self._learnt = Learnt(now)
+        self._broadcasts = Broadcasts(now)
+        self._outbox = Outbox(group.reply, clock)
+        self._answers: Buckets[str] = Buckets(ANSWER_RATE, ANSWER_BURST)
+        self._noted: CappedTable[str, float] = CappedTable(MAX_NOTED)
+        self._far_heard = False
+        self._sync_at = now
+        self._look_call: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """Look for the others, from now on."""
+        self.links_changed()
+        self._look()
+
+    def links_changed(self) -> None:
+        """This host is, maybe, on another network: greet whom we know there, all else anew."""
+        now = self._clock.seconds()
+        self._broadcasts.restart(now)
+        for network in self._group.networks():
+            for host in self._known.hosts_on(network):
+                self._learnt.add((host, self._port), now)
+        for named in self._named:
+            named.next_at = now
+
+    def stop(self) -> None:
+        """Send what waits, as far as the pace allows, and no more."""
+        if self._look_call is not None and self._look_call.active():
+            self._look_call.cancel()
+        self._outbox.flush()
+        self._outbox.close()
+
+    # -- sending (feeds.Sending)
+
+    def say(self, data: bytes) -> bool:
+        """A line for people, to all; False when nothing took it."""
+        taken = self._group.say(data)
+        return self._copy(data) or taken
+
+    def tell(self, data: bytes) -> bool:
+        """A message for nodes, to all; False when nothing took it."""
+        taken = self._group.tell(data)
+        return self._copy(data) or taken
+
+    def reply(self, data: bytes, address: Address) -> bool:
+        """To one node alone; False when no interface took it."""
+        return self._group.reply(data, address)
+
+    def _copy(self, data: bytes) -> bool:
+        now = self._clock.seconds()
+        targets = self._ways.targets(
+            lambda host: self._tokens.proved(host, now), self._random.sample
+        )
+        return sum(self._outbox.put(data, address) for address in targets) > 0
+
+    # -- what is heard
+
+    def heard(self, message: Signed, address: Address, direct: bool, fresh: bool) -> None:
+        """A verified message of another node came (no entry of a feed: anybody repeats those)."""
+        number = message.epoch, message.number
+        self._ways.heard(message.key, number, address, direct, fresh, self._clock.seconds())
+
+    def heard_beacon(self, message: Signed, beacon: Beacon, address: Address, direct: bool) -> None:
+        """What a fresh beacon or hello says, after `heard` of it."""
+        now, host = self._clock.seconds(), address[0]
+        self._ways.beacon(message.key, beacon.every, beacon.direct, beacon.sent, now)
+        self._note(host, now)
+        if not direct:
+            return
+        if message.kind == "hello":
+            self._answer(beacon.token, address, now)
+        elif beacon.token and self._tokens.heard(beacon.token, host, now):
+            self._learnt.heard(host)
+            self._far_heard = self._far_heard or not self._group.is_near(host)
+            for named in self._named:
+                named.heard(host, now)
+        if not self._tokens.proved(host, now):
+            self._learnt.add(address, now)
+            self._greet_learnt(now)
+
+    def _answer(self, token: str, address: Address, now: float) -> None:
+        """Sources can be forged: no answer is larger, or more frequent, than what asks for it."""
+        if not self._answers.take(address[0], now):
+            return
+        wait = self._random.random() * self._peers() / ANSWERS_PER_SECOND
+        self._clock.callLater(wait, self._send_beacon, "beacon", False, token, address)
+
+    def _send_beacon(self, kind: str, wants: bool, token: str, address: Address) -> None:
+        self._outbox.put(self._message(kind, self._beacon(wants, token).write()), address)
+
+    def _note(self, host: str, now: float) -> None:
+        noted = self._noted.peek(host)
+        if noted is None or now - noted >= NOTE_EVERY:
+            self._noted.put(host, now)
+            self._known.met_host(self._group.network_of(host), host)
+
+    def left(self, key: bytes) -> None:
+        """That peer is gone."""
+        self._ways.left(key)
+
+    def learnt(self, addresses: Iterable[Address]) -> None:
+        """Others say that peers whom we do not know are there; nothing of it is believed."""
+        now = self._clock.seconds()
+        for address in addresses:
+            if self._is_looked_for(address[0]) and not self._tokens.proved(address[0], now):
+                self._learnt.add(address, now)
+
+    def _is_looked_for(self, host: str) -> bool:
+        return self._group.is_near(host) or bool(self._named) or self._far_heard
+
+    def may_answer(self, host: str) -> bool:
+        """Whether more may be sent to that host than it sends: it is near, or really there."""
+        return self._group.is_near(host) or self._tokens.proved(host, self._clock.seconds())
+
+    # -- once a second
+
+    def _look(self) -> None:
+        self._look_call = self._clock.callLater(LOOK_EVERY, self._look)
+        now = self._clock.seconds()
+        self._ways.look(now)
+        apart = self._ways.apart()
+        if self._broadcasts.due(self._peers(), len(apart), now, self._random.random):
+            self._group.broadcast(self._hello("", wants=False))
+        self._greet_learnt(now)
+        self._greet_named(now)
+        self._greet_silent(now)
+        if apart and now >= self._sync_at:
+            self._sync_at = now + SYNC_EVERY
+            self._want_sync(self._random.choice(list(apart)))
+
+    def _hello(self, token: str, *, wants: bool) -> bytes:
+        return self._message("hello", self._beacon(wants, token).write())
+
+    def _greet(self, address: Address, now: float, *, wants: bool = False) -> None:
+        self._outbox.put(self._hello(self._tokens.make(address[0], now), wants=wants), address)
+
+    def _greet_learnt(self, now: float) -> None:
+        for address in self._learnt.due(now):
+            self._greet(address, now)
+
+    def _greet_named(self, now: float) -> None:
+        for named in self._named:
+            if not named.due(now):
+                continue
+            if named.addresses and named.is_there(now):
+                self._greet_all_of(named)
+            else:  # its name may have another address by now
+                self._lookup(named.name, named.port).addCallbacks(
+                    self._looked_up, lambda _: None, callbackArgs=(named,)
+                )
+
+    def _looked_up(self, addresses: list[Address], named: Named) -> None:
+        named.addresses = addresses
+        self._greet_all_of(named)
+
+    def _greet_all_of(self, named: Named) -> None:
+        for address in named.addresses:
+            self._greet(address, self._clock.seconds())
+
+    def _greet_silent(self, now: float) -> None:
+        for key, address in self._ways.silent(now)[:EACH_LOOK]:
+            if self._tokens.proved(address[0], now):
+                self._ways.greeted(key, now)
+                self._greet(address, now, wants=self._ways.unheard(key, now))
+            else:
+                self._learnt.add(address, now)
+
+    # -- what is told
+
+    def deaf(self) -> bool:
+        """Whether we hear no multicast of anybody, though peers are here."""
+        return self._ways.deaf(self._clock.seconds())
+
+    def unicast_only(self, key: bytes) -> bool:
+        """Whether multicast does not pass between that peer and us."""
+        return self._ways.unicast_only(key, self._clock.seconds())
+
+    def loss(self, key: bytes | None = None) -> float | None:
+        """The part of the multicast (of one peer) that is lost, 0 to 1; None: not known."""
+        now = self._clock.seconds()
+        return self._ways.loss(now) if key is None else self._ways.loss_of(key, now)
