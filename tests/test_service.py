@@ -21,7 +21,7 @@ from twistedp2p.service import TOOLBAR_EVERY, P2PShare
 
 OPTIONS = {
     "group": "239.0.0.1", "port": 9392, "interfaces": [], "download-dir": Path("/"),
-    "file-port": None, "ttl": 0, "nick": "me", "offers": [], "password": "",
+    "file-port": None, "ttl": 0, "nick": "me", "offers": [], "password": "", "peers": [],
 }  # fmt: skip
 EVENT = NotSent("No.", {})
 

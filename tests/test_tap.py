@@ -83,6 +83,10 @@ class ValuesTests(OptionsTestCase):
         self.assertEqual(options["interfaces"], ["lo", "10.0.0.1"])
         self.assertEqual(options["offers"], [one, two])
 
+    def test_peers_are_hosts_with_the_port_at_which_nodes_listen(self) -> None:
+        options = self.options("--port", "7000", "--peer", "box", "--peer", "[fe80::1]:5")
+        self.assertEqual(options["peers"], [("box", 7001), ("fe80::1", 5)])
+
     def test_the_path_of_an_offer_is_made_absolute(self) -> None:
         path = self.file("one")
         os.symlink(path, self.folder / "link")
@@ -136,7 +140,13 @@ class ValuesTests(OptionsTestCase):
 
 class RefusedOptionsTests(OptionsTestCase):
     def test_what_is_misspelt_is_one_sentence_and_not_a_page(self) -> None:
-        for arguments in (["--moon"], ["moon"], ["--port"], ["--menu", "moon"]):
+        for arguments in (
+            ["--moon"],
+            ["moon"],
+            ["--port"],
+            ["--menu", "moon"],
+            ["--peer", "a:b"],
+        ):
             self.errors.truncate(0)
             code, sentence = self.refused(*arguments)
             self.assertEqual(code, Exit.USAGE)

@@ -79,6 +79,7 @@ def make_node(reactor: Any, options: Mapping[str, Any], instance: Instance) -> N
         file_port=options["file-port"],
         ttl=options["ttl"],
         code=options["group-code-file"],
+        peers=options["peers"],
         **({} if options["nick"] is None else {"nick": options["nick"]}),
     )
     return Node(reactor, config, instance)

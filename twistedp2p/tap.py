@@ -18,6 +18,7 @@ from twisted.python import usage
 
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.families import group_address
+from twistedp2p.core.ladder import parse_peer
 from twistedp2p.core.names import clean_nick
 from twistedp2p.disk.code_file import read_codes
 from twistedp2p.disk.instance import Instance, claim, default_state_folder
@@ -80,6 +81,7 @@ class Options(usage.Options):
         super().__init__()
         self["interfaces"] = []
         self["offers"] = []
+        self["peers"] = []
 
     def opt_interface(self, name: str) -> None:
         """Use only this interface (name or address; may be given several times)."""
@@ -88,6 +90,10 @@ class Options(usage.Options):
     def opt_offer(self, path: str) -> None:
         """Offer this file from the start (may be given several times)."""
         self["offers"].append(path)
+
+    def opt_peer(self, peer: str) -> None:
+        """Look for a node at HOST[:PORT], also behind a router (may be given several times)."""
+        self["peers"].append(peer)
 
     opt_i = opt_interface
     opt_o = opt_offer
@@ -121,6 +127,7 @@ class Options(usage.Options):
             raise usage.UsageError(f"--menu is one of {', '.join(MENUS)}")
         self._check_group()
         self._check_folder()
+        self["peers"] = [self._check_peer(peer) for peer in self["peers"]]
         if self["nick"] is not None:
             self["nick"] = clean_nick(self["nick"])
         self["password"] = self._read_password()
@@ -141,6 +148,12 @@ class Options(usage.Options):
             self["group"] = group_address(self["group"])
         except ShareError as error:
             fail(error)
+
+    def _check_peer(self, peer: str) -> tuple[str, int]:
+        try:
+            return parse_peer(peer, self["port"] + 1)
+        except ValueError as error:
+            raise usage.UsageError(f"--peer {peer}: {error}") from error
 
     def _check_folder(self) -> None:
         folder = Path(self["download-dir"] or ".").expanduser().absolute()

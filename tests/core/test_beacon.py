@@ -15,6 +15,7 @@ from twistedp2p.core.beacon import (
     EVERY_MOST,
     LEAST_BETWEEN,
     NODES_PER_SECOND,
+    TOKEN_MOST,
     WITHIN,
     Beacon,
     Beacons,
@@ -49,7 +50,11 @@ class ABeacon(SynchronousTestCase):
 
     def test_it_is_read_as_written(self) -> None:
         self.assertEqual(self.read(), BEACON)
-        for beacon in (BEACON, Beacon(1, 0, Heads()), Beacon(120, 65_535, Heads((9, 3), (1, 1)))):
+        for beacon in (
+            BEACON,
+            Beacon(1, 0, Heads()),
+            Beacon(120, 65_535, Heads((9, 3), (1, 1)), token="A" * TOKEN_MOST),
+        ):
             self.assertEqual(Beacon.read(beacon.write()), beacon)
 
     def test_it_has_no_address_and_no_host(self) -> None:
@@ -93,6 +98,7 @@ class ABeacon(SynchronousTestCase):
             "sent": [-1, 2**53, 1.0, "1", None],
             "summary": ["", None, 5, short, "é" * 299],
             "recent": [None, 5, "A", b64(b"o" * 32)],
+            "token": ["A" * (TOKEN_MOST + 1), 5, None, ["A"]],
         }.items():
             for value in values:
                 self.assertRaises(BadBody, self.read, **{name: value})

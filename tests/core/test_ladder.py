@@ -8,9 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p.core.ladder import (
     ALL_BURST,
-    ALONE_FIRST,
     BROADCAST_EVERY,
     EACH_LOOK,
+    FIRST_BROADCAST,
     HOST_BURST,
     MAX_LEARNT,
     NAMED_FIRST,
@@ -90,14 +90,14 @@ class BroadcastsTests(SynchronousTestCase):
         return found
 
     def test_alone_after_three_seconds_and_then_every_minute(self) -> None:
-        self.assertEqual(self.times(0, 0, 130), [ALONE_FIRST, 63, 123])
+        self.assertEqual(self.times(0, 0, 130), [FIRST_BROADCAST, 63, 123])
 
-    def test_where_multicast_passes_never(self) -> None:
-        self.assertEqual(self.times(5, 0, 1000), [])
+    def test_where_multicast_passes_once(self) -> None:
+        self.assertEqual(self.times(5, 0, 1000), [FIRST_BROADCAST])
 
     def test_all_whom_only_unicast_reaches_do_it_together_once_a_minute(self) -> None:
-        self.assertEqual(self.times(2, 2, 400), [ALONE_FIRST, 183, 363])
-        self.assertEqual(self.times(2, 2, 100, random=0.0), [ALONE_FIRST, 93])
+        self.assertEqual(self.times(2, 2, 400), [FIRST_BROADCAST, 183, 363])
+        self.assertEqual(self.times(2, 2, 100, random=0.0), [FIRST_BROADCAST, 93])
 
     def test_who_is_alone_again_need_not_wait_for_long(self) -> None:
         broadcasts = Broadcasts(0)
@@ -109,7 +109,7 @@ class BroadcastsTests(SynchronousTestCase):
         broadcasts = Broadcasts(0)
         broadcasts.due(0, 0, 3, lambda: 0.5)
         broadcasts.restart(10)
-        self.assertTrue(broadcasts.due(0, 0, 10 + ALONE_FIRST, lambda: 0.5))
+        self.assertTrue(broadcasts.due(0, 0, 10 + FIRST_BROADCAST, lambda: 0.5))
 
 
 class LearntTests(SynchronousTestCase):

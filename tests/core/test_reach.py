@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from twistedp2p.core.beacon import SILENCE_LEAST as SILENCE
+from twistedp2p.core.beacon import TOKEN_MOST
 from twistedp2p.core.reach import (
     FAN_OUT,
     GREET_AGAIN,
@@ -19,7 +21,7 @@ from twistedp2p.core.reach import (
     Tokens,
     Ways,
 )
-from twistedp2p.core.roster import MAX_PEERS, SILENCE, TOKEN_MOST, Address
+from twistedp2p.core.roster import MAX_PEERS, Address
 
 SECRET = bytes(16)
 EVERY = 5  # seconds
@@ -48,6 +50,7 @@ class WaysTestCase(SynchronousTestCase):
     ) -> int:
         """A beacon comes; its number."""
         self.number += 1
+        self.ways.met(key, address, now)
         self.ways.heard(key, (1, self.number), address, direct, True, now)
         self.ways.beacon(key, EVERY, wants, sent, now)
         return self.number
@@ -123,6 +126,10 @@ class ApartTests(WaysTestCase):
         numbers = [self.hear(0, direct=True) for _ in range(TWINS + 1)]
         self.again(numbers[0], 0.1)
         self.assertTrue(self.apart(0.2))
+
+    def test_who_said_nothing_of_itself_is_no_peer(self) -> None:
+        self.ways.heard(KEY, (1, 1), HOME, True, True, 0)
+        self.assertEqual(self.targets(0), [])
 
     def test_who_left_is_forgotten(self) -> None:
         self.hear(0, direct=True)
@@ -203,15 +210,15 @@ class DeafTests(WaysTestCase):
     def test_of_many_peers_one_would_have_been_heard_sooner(self) -> None:
         for number in range(10):
             self.hear(0, direct=True, key=bytes([number]) * 32)
-        self.assertFalse(self.ways.deaf(SILENCE * EVERY / 10 - 0.1))
-        self.assertTrue(self.ways.deaf(SILENCE * EVERY / 10 + 0.1))
+        self.assertFalse(self.ways.deaf(SETTLED * EVERY - 0.1))
+        self.assertTrue(self.ways.deaf(SETTLED * EVERY))
 
     def test_multicast_of_one_is_enough(self) -> None:
         for number in range(10):
             self.hear(0, direct=True, key=bytes([number]) * 32)
-        self.hear(1.5)
-        self.assertFalse(self.ways.deaf(1.8))
-        self.assertTrue(self.ways.deaf(4))
+        self.hear(7)
+        self.assertFalse(self.ways.deaf(8))
+        self.assertTrue(self.ways.deaf(7 + SETTLED * EVERY))
 
 
 class LossTests(WaysTestCase):

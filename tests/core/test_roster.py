@@ -69,8 +69,9 @@ class Alive(SynchronousTestCase):
         """Of so many beacons of one node those come that are marked."""
         for number, comes in enumerate(arrives, start=1):
             if comes:
+                beacon = attrs.evolve(BEACON, sent=number)
                 roster.alive(ANN, 0.0, direct=direct)
-                roster.heard(message(), attrs.evolve(BEACON, sent=number), HERE, 0.0)
+                roster.heard(message(), beacon, HERE, 0.0, direct=direct)
 
     def test_what_is_lost_is_measured_by_what_was_sent(self) -> None:
         roster = Roster(OWN)
@@ -78,6 +79,11 @@ class Alive(SynchronousTestCase):
         self.assertEqual(roster.loss.part, 0.0)
         self.beacons(roster, [bool(turn % 5 > 1) for turn in range(2000)])
         self.assertLess(abs(roster.loss.part - 0.4), 0.05)
+
+    def test_whom_no_multicast_brings_is_not_taken_for_loss(self) -> None:
+        roster = Roster(OWN)
+        self.beacons(roster, [True] * 50, direct=True)
+        self.assertEqual(roster.loss.part, 0.0)
 
     def test_where_more_is_lost_the_silent_are_waited_for_longer(self) -> None:
         roster = Roster(OWN)

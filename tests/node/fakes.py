@@ -99,6 +99,7 @@ class FakeGroup:
         self.address = address
         self.dropped: Counter[str] = Counter()
         self.sent: list[tuple[float, str]] = []  # (seconds, kind) of each datagram
+        self.replies: Counter[tuple[str, str]] = Counter()  # (kind, host) of those to one host
         self.refuses = False
         self.listener: Any = None
 
@@ -111,8 +112,21 @@ class FakeGroup:
             self.lan.groups.remove(self)
         return succeed(None)
 
+    def hears_at(self, address: Address) -> bool:
+        return address[0] == self.address[0] and address[1] in (self.address[1], PORT + 1)
+
+    @property
+    def network(self) -> str:
+        return self.address[0].rpartition(".")[0].rpartition(".")[0] + "."
+
     def is_near(self, host: str) -> bool:
-        return host.startswith("10.")
+        return host.startswith(self.network)
+
+    def networks(self) -> list[str]:
+        return [self.network]
+
+    def network_of(self, host: str) -> str:
+        return self.network
 
     def on_link(self, host: str) -> bool:
         return self.is_near(host)
@@ -142,6 +156,8 @@ class FakeGroup:
         message = parse(data)
         assert isinstance(message, Signed)
         self.sent.append((self.lan.reactor.seconds(), message.kind))
+        if to is not None:
+            self.replies[message.kind, to[0]] += 1
         self.lan.carry(self.envelope.seal(data), self.address, to, direct=direct)
         return True
 
@@ -188,6 +204,8 @@ class Lan:
         self.loss = 0.0  # part of the datagrams
         self.twice = 0.0  # part of the datagrams that come twice
         self.delay = 0.001, 0.002  # seconds, least and most: the wider, the more reordering
+        self.multicast: Callable[[str, str], bool] = lambda _from, _to: True  # does it pass?
+        self.broadcasts = True  # do they pass?
         self.groups: list[FakeGroup] = []
         self.cut_off: set[str] = set()  # hosts on the far side of a partition
         self.doors: dict[str, Any] = {}  # of each host, the factory of its file service
@@ -201,16 +219,19 @@ class Lan:
     def wall(self) -> float:
         return EPOCH_START + self.reactor.seconds()
 
-    def node(self, nick: str, *, start: bool = True, ahead: float = 0.0, **config: Any) -> Node:
+    def node(
+        self, nick: str, *, start: bool = True, ahead: float = 0.0, host: str = "", **config: Any
+    ) -> Node:
         """A real node of that nick, with the identity and memory that it had before, if any.
 
-        `ahead`: seconds that its clock is ahead of the right time.
+        `ahead`: seconds that its clock is ahead of the right time. `host`: on 10.0.0.0/16, where
+        all are that are given none, or elsewhere, behind a router.
         """
         folder = self._folder / nick
         folder.mkdir(exist_ok=True)
         taken = {group_of(other).address[0] for other in self.nodes}
         hosts = (f"10.0.0.{number}" for number in itertools.count(1))
-        address = next(host for host in hosts if host not in taken), 40_000
+        address = host or next(host for host in hosts if host not in taken), 40_000
         fakes = {
             "Group": lambda *_a, envelope, **_k: FakeGroup(self, address, envelope),
             "file_listeners": lambda *_a, **_k: [FakePort()],
@@ -271,7 +292,7 @@ class Lan:
         direct: a broadcast, not the multicast group.
         """
         for group in self.groups:
-            if to is None or to == group.address:
+            if self._passes(source, group, direct) if to is None else group.hears_at(to):
                 copies = 1 + (self.random.random() < self.twice)
                 for _ in range(copies):
                     self._carry_one(data, source, group, direct or to is not None)
@@ -279,6 +300,13 @@ class Lan:
     def is_parted(self, host: str, other: str) -> bool:
         """Whether the partition lies between them."""
         return (host in self.cut_off) != (other in self.cut_off)
+
+    def _passes(self, source: Address, group: FakeGroup, direct: bool) -> bool:
+        if source == group.address:
+            return True
+        if source[0].startswith("10.") and not group.is_near(source[0]):  # a router is between
+            return False
+        return self.broadcasts if direct else self.multicast(source[0], group.address[0])
 
     def _carry_one(self, data: bytes, source: Address, group: FakeGroup, direct: bool) -> None:
         parted = self.is_parted(source[0], group.address[0])

@@ -213,6 +213,7 @@ class OfferTests(DeskTestCase):
         self.assertNotIn(b"correct horse", b"".join(carried))
 
     def test_an_offer_is_told_once_its_owner_is_here_and_can_then_be_found(self) -> None:
+        self.lan.delay = 0.001, 0.001
         bob = Stranger(self.lan, nick="bob")
         for number, name in enumerate(("a.jpg", "b.jpg", "c.jpg")):
             bob.offer(number + 1, name=name)
@@ -237,6 +238,7 @@ class OfferTests(DeskTestCase):
     def test_few_offers_wait_for_their_owners(self) -> None:
         """Attack 40: offers of keys that never come."""
         self.patch(desk, "MAX_EARLY", 3)
+        self.lan.delay = 0.001, 0.001
         alice = self.lan.node("another")
         self.lan.delay = 0.001, 0.001
         mallory = Stranger(self.lan)

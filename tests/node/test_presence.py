@@ -15,7 +15,7 @@ from twistedp2p.core.events import Joined, Left, Renamed
 from twistedp2p.core.feed import Have, Heads
 from twistedp2p.core.roster import Roster
 from twistedp2p.core.summary import SUMMARY_SIZE
-from twistedp2p.node.presence import DIRECT_BURST, DIRECT_RATE, Presence
+from twistedp2p.node.presence import Presence
 from twistedp2p.node.timetable import Timetable
 
 ME = b"m" * 32
@@ -50,7 +50,6 @@ class Contents:
         self.clock = clock
         self.sent = 0
         self.told: list[tuple[float, str, str]] = []
-        self.replies: list[tuple[str, Beacon, object]] = []
         self.fails = False
 
     def own_heads(self) -> Heads:
@@ -67,10 +66,6 @@ class Contents:
     def tell(self, kind: str, body: str) -> bool:
         self.sent += 1
         self.told.append((self.clock.seconds(), kind, body))
-        return True
-
-    def reply(self, kind: str, body: str, to: object) -> bool:
-        self.replies.append((kind, Beacon.read(body), to))
         return True
 
 
@@ -187,25 +182,16 @@ class TimingTests(SynchronousTestCase):
         self.assertRaises(BadBody, self.hear, b"a" * 32, files=22)
         self.assertEqual(self.told.arrivals, [])
 
-    def test_who_is_greeted_alone_is_told_alone_and_answers_alone(self) -> None:
-        self.presence.greet(("10.0.0.7", 9393))
-        ((kind, beacon, to),) = self.contents.replies
-        self.assertEqual((kind, beacon.sent, to), ("hello", 0, ("10.0.0.7", 9393)))
+    def test_a_hello_to_us_alone_is_not_answered_to_all(self) -> None:
         self.hear(b"a" * 32, "hello", direct=True)
-        self.assertEqual(self.contents.replies[1][0::2], ("beacon", ("10.0.0.9", 1)))
+        self.hear(b"b" * 32, direct=True)
         self.run_for(3)
         self.assertEqual(self.contents.told, [])
-        self.hear(b"b" * 32, direct=True)
-        self.assertEqual(len(self.contents.replies), 2)
 
-    def test_direct_hellos_are_answered_at_a_pace(self) -> None:
-        """Attack 40: forged hellos must not have us flood whom they name."""
-        for _ in range(1000):
-            self.hear(b"a" * 32, "hello", direct=True)
-            self.clock.advance(0.01)
-        answers = len(self.contents.replies)
-        self.assertLessEqual(answers, DIRECT_BURST + 10 * DIRECT_RATE + 1)
-        self.assertGreaterEqual(answers, 10)
+    def test_a_beacon_for_one_alone_is_none_of_those_that_are_counted(self) -> None:
+        self.presence.start()
+        beacon = self.presence.beacon(True, "token")
+        self.assertEqual((beacon.sent, beacon.direct, beacon.token), (1, True, "token"))
 
 
 class TogetherTests(SynchronousTestCase):

@@ -3,7 +3,8 @@
 A beacon (or a hello, which asks the others for theirs) is a JSON object::
 
     {"every": 5, "files": 9393, "chat": [1, 12], "offers": [1, 3],
-     "sent": 17, "direct": true, "summary": "<base64>", "recent": "<base64>"}
+     "sent": 17, "direct": true, "summary": "<base64>", "recent": "<base64>",
+     "token": "<base64>"}
 
     every    seconds to its next beacon, on average
     files    TCP port of its file service, 0 for none
@@ -11,6 +12,7 @@ A beacon (or a hello, which asks the others for theirs) is a JSON object::
     sent     messages that are no entries, told to everybody in this run of the node, this one too
     direct   send to it alone as well: multicast does not reach it
     summary  of all feeds that it has (see `core.summary`)
+    token    in a hello: to be repeated by the beacon that answers it; at most 16 characters
     recent   feeds that changed lately, as in a vector (see `core.requests`)
 
 Beacons are rarer in a larger group, so that the whole group has a budget: at most ten a second,
@@ -47,6 +49,7 @@ WITHIN = 1.0  # seconds in which beacons heard count as answers
 SILENCE_LEAST, SILENCE_MOST = 3.5, 12.0  # beacon intervals before somebody is taken for gone
 FALSE_ALARM = 1e-4  # chance that somebody who is here is taken for gone
 LOSS_WEIGHT = 0.02  # of each beacon in the measure of loss
+TOKEN_MOST = 16  # characters
 HEARD_MOST = 16  # beacons of which the group's size is told
 
 
@@ -61,6 +64,7 @@ class Beacon:
     direct: bool = False
     summary: bytes = bytes(SUMMARY_SIZE)
     recent: tuple[Have, ...] = ()
+    token: str = ""
 
     def write(self) -> str:
         """The body; of `recent` as many as fit."""
@@ -68,6 +72,8 @@ class Beacon:
         fields |= head_fields(self.heads)
         if self.direct:
             fields["direct"] = True
+        if self.token:
+            fields["token"] = self.token
         if any(self.summary):
             fields["summary"] = b64(self.summary)
         if self.recent:
@@ -86,7 +92,8 @@ class Beacon:
         sent = body.whole(fields, "sent") if "sent" in fields else 0
         direct = fields.get("direct") is True
         heads, recent = read_heads(fields), read_feeds(fields, "recent")
-        return cls(every, files, heads, sent, direct, _summary(fields), recent)
+        token = body.text(fields, "token", TOKEN_MOST) if "token" in fields else ""
+        return cls(every, files, heads, sent, direct, _summary(fields), recent, token)
 
 
 def _summary(fields: dict[str, Any]) -> bytes:

@@ -124,6 +124,11 @@ def _canonical(digits: bytes) -> int:
     return value
 
 
+def kind_of(raw: bytes) -> str:
+    """The kind of a signed datagram of our own making."""
+    return raw.rpartition(b"\n" + _MARK)[2].partition(b" ")[0].decode("ascii")
+
+
 def verify(signed: Signed, group: bytes) -> bool:
     """Whether the signature is that of `signed.key` over this datagram in this group."""
     covered, _, signature = signed.raw.rpartition(b" ")

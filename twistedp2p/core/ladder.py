@@ -2,8 +2,8 @@
 
 ::
 
-    broadcast        after 3 s alone, then every 60 s; with peers that only unicast reaches, rarely:
-                     all of them together once in 60 s
+    broadcast        after 3 s: nodes that hear us already do not answer; then every 60 s while
+                     alone; with peers that only unicast reaches, all of them once in 60 s
     known            hosts of earlier runs on this network, at the start and when links change
     named            `--peer`: at the start, every 15 s until it is heard, then every 60 s
     learnt           from the lists of peers in SYNC, from mDNS, and from greetings of strangers
@@ -24,7 +24,7 @@ import attrs
 from twistedp2p.core.limits import Buckets, CappedTable, TokenBucket
 from twistedp2p.core.roster import Address
 
-ALONE_FIRST = 3.0  # seconds alone until the first broadcast
+FIRST_BROADCAST = 3.0  # seconds from the start
 BROADCAST_EVERY = 60.0  # seconds
 NAMED_FIRST, NAMED_LATER = 15.0, 60.0  # seconds between greetings: until it is heard, and after
 TRIES = 2  # greetings to one learnt address
@@ -86,11 +86,12 @@ class Broadcasts:
     """When to send a hello by broadcast."""
 
     def __init__(self, now: float) -> None:
-        self._at = now + ALONE_FIRST
+        self.restart(now)
 
     def restart(self, now: float) -> None:
         """The links changed: as at the start."""
-        self._at = now + ALONE_FIRST
+        self._at = now + FIRST_BROADCAST
+        self._is_first = True  # whoever hears all may be heard by none
 
     def due(self, peers: int, apart: int, now: float, random: Callable[[], float]) -> bool:
         """Whether one is to be sent now; sets the next time.
@@ -106,7 +107,9 @@ class Broadcasts:
         # Whoever is alone looks for itself; two halves of a network that come together are told
         # of each other by one of those who know that multicast does not pass.
         self._at = now + BROADCAST_EVERY * (1 + apart) * (0.5 + random() if peers else 1.0)
-        return not peers or apart > 0
+        due = self._is_first or not peers or apart > 0
+        self._is_first = False
+        return due
 
 
 class Learnt:

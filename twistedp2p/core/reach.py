@@ -23,11 +23,11 @@ from collections.abc import Callable
 
 import attrs
 
+from twistedp2p.core.beacon import EVERY_LEAST
+from twistedp2p.core.beacon import SILENCE_LEAST as SILENCE
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.loss import Losses, loss
 from twistedp2p.core.names import b64
-from twistedp2p.core.beacon import EVERY_LEAST
-from twistedp2p.core.beacon import SILENCE_LEAST as SILENCE
 from twistedp2p.core.roster import MAX_PEERS, Address
 
 FAN_OUT = 16  # peers to which one datagram is copied; SYNC brings the others what they lack
@@ -109,21 +109,25 @@ class Ways:
         self._apart: dict[bytes, Way] = {}  # as of the last `look`, and who came since
         self._multicast_at = -math.inf  # by whomever
 
+    def met(self, key: bytes, address: Address, now: float) -> None:
+        """A beacon of that node came, maybe its first."""
+        if key not in self._ways:
+            self._ways.put(key, Way(address, now))
+
     def heard(
         self, key: bytes, number: Number, address: Address, direct: bool, fresh: bool, now: float
     ) -> None:
-        """A verified message of a peer came; not `fresh`: one that came before.
+        """A verified message came, of a node that was met or not.
 
+        :param fresh: false for one that came before.
         :param direct: to an address of ours or by broadcast, not to the multicast group.
         """
         way = self._ways.get(key)
+        if way is None:
+            return
         if not fresh:
             self._heard_again(way, number, direct, now)
-            return
-        if way is None:
-            way = Way(address, now)
-            self._ways.put(key, way)
-        if direct:
+        elif direct:
             way.direct_at, way.address = now, address
             way.twins.append((number, now))
             if way.is_apart(now):
@@ -133,9 +137,9 @@ class Ways:
             if way.direct_at == -math.inf:
                 way.address = address
 
-    def _heard_again(self, way: Way | None, number: Number, direct: bool, now: float) -> None:
+    def _heard_again(self, way: Way, number: Number, direct: bool, now: float) -> None:
         """Of two copies the one by unicast may come first; a replay of it later counts nothing."""
-        if way is None or direct:
+        if direct:
             return
         for twin in way.twins:
             if twin[0] == number and now - twin[1] < TWIN_WINDOW:
@@ -195,6 +199,11 @@ class Ways:
         way = self._ways.peek(key)
         return way is not None and way.unheard(now)
 
+    def is_apart(self, key: bytes, now: float) -> bool:
+        """Whether that peer needs what we send by unicast."""
+        way = self._ways.peek(key)
+        return way is not None and way.is_apart(now)
+
     def unicast_only(self, key: bytes, now: float) -> bool:
         """Whether multicast does not pass between that peer and us; for people to read."""
         way = self._ways.peek(key)
@@ -221,10 +230,11 @@ class Ways:
 
     def deaf(self, now: float) -> bool:
         """Whether we know peers, and by now would have heard 3.5 beacons if any multicast came."""
-        expected = 0.0
-        for way in self._ways.values():
-            expected += max(0.0, now - max(way.since, self._multicast_at)) / way.every
-        return expected >= SILENCE
+        silent = [
+            ((now - max(way.since, self._multicast_at)) / way.every) for way in self._ways.values()
+        ]
+        # Beacons of different nodes may come in clusters, but one node's never further apart.
+        return sum(silent) >= SILENCE and max(silent) >= SETTLED
 
     def loss(self, now: float) -> float | None:
         """The part of the multicast that is lost, 0 to 1, of peers whom it reaches us from."""

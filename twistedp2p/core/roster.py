@@ -186,8 +186,19 @@ class Roster:
             peer.last_heard = now
             peer.heard += not direct
 
-    def heard(self, message: Signed, beacon: Beacon, address: Address, now: float) -> Arrival:
-        """Take in a verified, fresh beacon, of which `alive` was told."""
+    def heard(
+        self,
+        message: Signed,
+        beacon: Beacon,
+        address: Address,
+        now: float,
+        *,
+        direct: bool = False,
+    ) -> Arrival:
+        """Take in a verified, fresh beacon, of which `alive` was told.
+
+        One that came `direct` says nothing of what multicast loses: maybe none of it passes.
+        """
         if message.key in self.pins:
             self.pins[message.key].last = now
         peer = self._peers.get(message.key)
@@ -199,7 +210,8 @@ class Roster:
             return Arrival(peer, True, looks_like=self._named(peer))
         old_nick, peer.nick = peer.nick, message.nick
         peer.files, peer.every, peer.last_heard = beacon.files, beacon.every, now
-        self._count_lost(peer, beacon.sent)
+        if not direct:
+            self._count_lost(peer, beacon.sent)
         peer.heard_from(address)
         if old_nick == peer.nick:
             return Arrival(peer, False)

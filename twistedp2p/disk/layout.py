@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 from twistedp2p.disk.index import indexed
 
-LAYOUT = 6  # of the tables; kept in the file as `user_version`
+LAYOUT = 7  # of the tables; kept in the file as `user_version`
 
 _NAMES = """
 CREATE VIRTUAL TABLE names USING fts5(
     folded, content = 'offers', content_rowid = 'id', columnsize = 0, tokenize = 'trigram')
 """
+_HOSTS = "CREATE TABLE hosts(network TEXT, host TEXT, seen INTEGER, PRIMARY KEY(network, host))"
 _GRAMS = "CREATE VIRTUAL TABLE grams USING fts5vocab(names, row)"
 
 # A feed without origin has been dropped: what it held is not seen, and goes by and by. One that
@@ -41,6 +42,7 @@ CREATE TABLE owners(host TEXT, port INTEGER, key BLOB, seen INTEGER, PRIMARY KEY
 CREATE TABLE shares(
     name TEXT PRIMARY KEY, path BLOB, prs BLOB, generated INTEGER, public INTEGER,
     identity TEXT, guesses TEXT);
+{_HOSTS};
 """
 
 
@@ -70,7 +72,12 @@ def _keep_when_it_was_said(db: sqlite3.Connection) -> None:
     db.execute("UPDATE entries SET said = stamp")
 
 
+def _remember_hosts(db: sqlite3.Connection) -> None:
+    db.execute(_HOSTS)
+
+
 STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
     4: _index_letters_and_owners,
     5: _keep_when_it_was_said,
+    6: _remember_hosts,
 }

@@ -1,7 +1,8 @@
 """What a node remembers between runs: SQLite, one file, one writer.
 
 Own and others' feed entries as signed bytes (`entries`), the catalogue (`offers`) with its search
-index (`search`), pinned keys (`keys`), and what is needed to serve our own offers (`shares`).
+index (`search`), pinned keys (`keys`), hosts that were met (`hosts`), and what is needed to serve
+our own offers (`shares`).
 Calls take well under a millisecond, but for `search` and `tidy`, which have connections of their
 own so that they may run in a thread.
 
@@ -18,6 +19,7 @@ from pathlib import Path
 from twistedp2p.core.catalogue import Listing, Query
 from twistedp2p.core.errors import N_, ShareError
 from twistedp2p.disk.database import Database
+from twistedp2p.disk.hosts import Hosts
 from twistedp2p.disk.keys import Keys
 from twistedp2p.disk.offers import Offers, offer_of
 from twistedp2p.disk.search import find
@@ -27,7 +29,7 @@ from twistedp2p.disk.tidy import tidy
 SEARCH_POOL = 300  # rows that are ranked
 
 
-class Store(Offers, Keys, OwnShares):
+class Store(Offers, Keys, Hosts, OwnShares):
     """The node's memory in the file `path`; raises `ShareError` when it cannot be used.
 
     Neither `own_key` nor a well-known key loses anything to make room for others.

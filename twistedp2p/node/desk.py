@@ -58,6 +58,7 @@ from twistedp2p.net.dial import Dialer
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.group import Group
 from twistedp2p.net.interfaces import Interface, choose, choose_present
+from twistedp2p.net.lookup import addresses_of
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.net.serve import FileService, Limits
 from twistedp2p.net.sockets import SocketError, file_listeners
@@ -72,6 +73,7 @@ from twistedp2p.node.memory import Notes
 from twistedp2p.node.pings import Pings
 from twistedp2p.node.presence import Presence
 from twistedp2p.node.progress import Courses
+from twistedp2p.node.reach import Reach
 from twistedp2p.node.shares import Offered, Shares
 from twistedp2p.node.sync import Syncs
 from twistedp2p.node.timetable import Timetable
@@ -107,6 +109,7 @@ class Config:
     ttl: int = 1  # routers plus one
     # Of a closed group: its code, or the file to read it from and to watch. None: an open group.
     code: str | Path | None = attrs.field(default=None, repr=False)
+    peers: Sequence[tuple[str, int]] = ()  # hosts and UDP ports to greet, wherever they are
     limits: Limits = attrs.field(factory=Limits)
 
 
@@ -117,6 +120,8 @@ class Status:
     nodes: int  # ourselves included
     offers: int
     transfers: int
+    unicast_only: int = 0  # of the nodes: multicast does not pass between them and us
+    loss: float | None = None  # of the multicast, 0 to 1; None: not known
 
 
 class Node:
@@ -234,10 +239,26 @@ class Node:
         )
         self._agenda = Timetable(reactor)
         group_time = HybridClock(self._store.latest_stamp(), self._now_ms())
+        self._reach = Reach(
+            self._group,
+            self._store,
+            config.peers,
+            agenda=self._agenda,
+            clock=reactor,
+            wall=self._wall,
+            random=random,
+            port=config.port + 1,
+            secret=os.urandom(16),
+            peers=lambda: len(self._roster),
+            message=lambda kind, body: self._feeds.message(kind, body),
+            beacon=lambda direct, token: self._presence.beacon(direct, token),
+            lookup=lambda host, port: self._in_thread(addresses_of, host, port),
+            want_sync=lambda key: self._syncs.want(key),
+        )
         self._feeds = Feeds(
             self._store,
             Signer(self._instance.private_key, self._envelope.group),
-            self._group,
+            self._reach,
             self,
             agenda=self._agenda,
             clock=reactor,
@@ -268,6 +289,7 @@ class Node:
             clock=reactor,
             random=random.random,
             files=self.file_port,
+            direct=self._reach.deaf,
         )
         self._pings = Pings(
             self.key,
@@ -350,6 +372,7 @@ class Node:
         self._group.start(self)
         self._presence.start()
         self._chat.start()
+        self._reach.start()
         self._shares.start()
         if self._membership is not None:
             self._membership.start()
@@ -380,6 +403,7 @@ class Node:
         self._direct.stop()
         self._chat.stop()
         self._presence.stop()
+        self._reach.stop()
         self._agenda.clear()
         await self._group.close()
         for port in self._ports:
@@ -439,7 +463,17 @@ class Node:
 
     def status(self) -> Status:
         """How many are here, offer, and are moving."""
-        return Status(len(self._roster) + 1, self._store.count_offers(), len(self._courses))
+        return Status(
+            len(self._roster) + 1,
+            self._store.count_offers(),
+            len(self._courses),
+            sum(self._reach.unicast_only(peer.key) for peer in self._roster.peers()),
+            self._reach.loss(),
+        )
+
+    def way_to(self, key: bytes) -> tuple[bool, float | None]:
+        """Whether a peer is reached by unicast only; the part of its multicast that is lost."""
+        return self._reach.unicast_only(key), self._reach.loss(key)
 
     def peers(self) -> list[Peer]:
         """Everybody else who is here, by nick."""
@@ -585,7 +619,7 @@ class Node:
 
     def _address_of(self, key: bytes) -> Address | None:
         peer = self._roster.peer(key)
-        return peer.addresses[0] if peer is not None else None
+        return self._reach.address(key) if peer is not None else None
 
     # -- what our feed tells (shares.Publishing)
 
@@ -606,6 +640,7 @@ class Node:
     def links_changed(self) -> None:
         """An interface came or went, or the host has slept."""
         self._presence.hello()
+        self._reach.links_changed()
 
     def plain_heard(self, text: str, address: Address) -> None:
         """Plain text of a script: shown as what it is."""
@@ -639,10 +674,13 @@ class Node:
         try:
             if message.log is not None:
                 self._feeds.heard_entry(message)
-            elif self._roster.fresh(message):
-                self._chat.heard_clock(message)
-                self._presence.alive(message.key, direct)
-                self._message_heard(message, address, direct)
+            else:
+                fresh = self._roster.fresh(message)
+                self._reach.heard(message, address, direct, fresh)
+                if fresh:
+                    self._chat.heard_clock(message)
+                    self._presence.alive(message.key, direct)
+                    self._message_heard(message, address, direct)
         except BadBody:
             self._group.dropped[DAMAGED] += 1
 
@@ -656,13 +694,14 @@ class Node:
         if message.kind in ("beacon", "hello"):
             came = self._roster.peer(message.key) is None
             beacon = self._presence.heard(message, address, direct)
+            self._reach.heard_beacon(message, beacon, address, direct)
             self._feeds.heard_beacon(message, beacon, address)
             self._note_present(message.key, True, message.nick)
             if came:
                 self._tell_early(message.key)
         elif message.kind == "bye":
             self._presence.heard_bye(message)
-        elif message.kind in ("ask", "vector") and not self._group.is_near(address[0]):
+        elif message.kind in ("ask", "vector") and not self._reach.may_answer(address[0]):
             self._group.dropped[N_("an ask from elsewhere")] += 1
         elif message.kind == "ping":
             self._pings.heard(message, address, direct)
@@ -701,6 +740,7 @@ class Node:
 
     def departed(self, peer: Peer, goodbye: bool) -> None:
         """A node went."""
+        self._reach.left(peer.key)
         self._note_present(peer.key, False, peer.nick)
         self._emit(Left(peer.key, peer.nick or fingerprint(peer.key), goodbye))
 
@@ -761,3 +801,8 @@ class Node:
 
     def peers_learnt(self, peers: Sequence[LivePeer]) -> None:
         """Nodes that are here, as a partner says."""
+        self._reach.learnt(
+            (peer.host, peer.port)
+            for peer in peers
+            if peer.key != self.key and self._roster.peer(peer.key) is None
+        )

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import attrs
+
 from twistedp2p.core.agenda import Agenda
 from twistedp2p.core.beacon import Beacon, Beacons
 from twistedp2p.core.datagram import Signed
 from twistedp2p.core.feed import Have, Heads
-from twistedp2p.core.limits import Buckets, TokenBucket
 from twistedp2p.core.roster import Address, Arrival, Peer, Roster
-
-DIRECT_RATE, DIRECT_BURST = 1.0, 5.0  # beacons sent to one host alone
-DIRECT_ALL_RATE, DIRECT_ALL_BURST = 20.0, 50.0  # beacons sent to single hosts
 
 
 class Told(Protocol):
@@ -38,8 +36,6 @@ class Contents(Protocol):
     def recent(self) -> tuple[Have, ...]: ...
 
     def tell(self, kind: str, body: str) -> bool: ...
-
-    def reply(self, kind: str, body: str, to: Address) -> bool: ...
 
 
 class Presence:
@@ -74,8 +70,6 @@ class Presence:
             random=random,
             known=lambda: len(roster) + 1,
         )
-        self._direct_each: Buckets[str] = Buckets(DIRECT_RATE, DIRECT_BURST)
-        self._direct_all = TokenBucket.full(DIRECT_ALL_RATE, DIRECT_ALL_BURST, clock.seconds())
 
     @property
     def nodes(self) -> int:
@@ -98,27 +92,30 @@ class Presence:
         """Say goodbye; the agenda is for its owner to clear."""
         self._contents.tell("bye", "{}")
 
-    def greet(self, address: Address) -> None:
-        """Say hello to one address alone, which answers us alone."""
-        self._contents.reply("hello", self._body(0), address)
-
     def _send(self, kind: str) -> None:
         try:
-            self._contents.tell(kind, self._body(1))
+            beacon = self.beacon(self._direct())
+            self._contents.tell(kind, attrs.evolve(beacon, sent=beacon.sent + 1).write())
         finally:
             self._expire()
 
-    def _body(self, counted: int) -> str:
+    def beacon(self, direct: bool, token: str = "") -> Beacon:
+        """What we say of ourselves now.
+
+        :param direct: whether we want by unicast, too, what goes to the group.
+        :param token: as of `core.reach.Tokens`.
+        """
         contents = self._contents
         return Beacon(
             self._beacons.every,
             self._files,
             contents.own_heads(),
-            contents.sent + counted,
-            self._direct(),
+            contents.sent,
+            direct,
             contents.summary(),
             contents.recent(),
-        ).write()
+            token,
+        )
 
     def _expire(self) -> None:
         for peer in self.roster.expire(self._clock.seconds()):
@@ -129,22 +126,19 @@ class Presence:
         self.roster.alive(key, self._clock.seconds(), direct=direct)
 
     def heard(self, message: Signed, address: Address, direct: bool) -> Beacon:
-        """A fresh beacon or hello came; raises `BadBody`."""
+        """A fresh beacon or hello came; raises `BadBody`.
+
+        One that came to us alone is answered so, by `reach`.
+        """
         beacon = Beacon.read(message.body)
         now = self._clock.seconds()
-        arrival = self.roster.heard(message, beacon, address, now)
+        arrival = self.roster.heard(message, beacon, address, now, direct=direct)
         self._told.arrived(arrival, address)
         if self.roster.pin_due(arrival.peer, now):
             self._told.pinned(arrival.peer)
         hello = message.kind == "hello"
         self._beacons.heard(beacon.every, now, answer=(hello or arrival.joined) and not direct)
-        if hello and direct:
-            self._answer_alone(address, now)
         return beacon
-
-    def _answer_alone(self, address: Address, now: float) -> None:
-        if self._direct_each.take(address[0], now) and self._direct_all.take(now):
-            self._contents.reply("beacon", self._body(0), address)
 
     def heard_bye(self, message: Signed) -> None:
         """A fresh goodbye came."""

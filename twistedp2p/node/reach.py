@@ -11,20 +11,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 
-from twistedp2p.core.datagram import Signed
+from twistedp2p.core.agenda import Agenda
+from twistedp2p.core.beacon import Beacon
+from twistedp2p.core.datagram import Signed, kind_of
 from twistedp2p.core.ladder import EACH_LOOK, Broadcasts, Learnt, Named
 from twistedp2p.core.limits import Buckets, CappedTable
 from twistedp2p.core.reach import Tokens, Ways
-from twistedp2p.core.roster import Address, Beacon
+from twistedp2p.core.roster import Address
+from twistedp2p.core.summary import SUMMARY_SIZE
+from twistedp2p.node.memory import Notes
 from twistedp2p.node.outbox import Outbox
 
 LOOK_EVERY = 1.0  # seconds
 SYNC_EVERY = 10.0  # seconds, with one of those that only unicast reaches
 ANSWER_RATE, ANSWER_BURST = 2.0, 20.0  # answers to the hellos of one host, which runs a few nodes
 ANSWERS_PER_SECOND = 50  # nodes that answer one broadcast
+MAX_ANSWERING = 256  # answers that wait to be sent
 NOTE_EVERY = 3600.0  # seconds between two notes that a host is known
 MAX_NOTED = 4096  # hosts
 
@@ -52,7 +57,7 @@ class Known(Protocol):
 
     def hosts_on(self, network: str) -> list[str]: ...
 
-    def met_host(self, network: str, host: str) -> None: ...
+    def met_host(self, network: str, host: str, now_ms: int) -> None: ...
 
 
 class Random(Protocol):
@@ -68,6 +73,7 @@ class Random(Protocol):
 class Reach:
     """How this node reaches the others. What `feeds` and `presence` send goes through it.
 
+    :param wall: the time of day in seconds since 1970.
     :param port: UDP port at which every node hears unicast.
     :param secret: 16 random bytes.
     :param peers: how many are here.
@@ -83,7 +89,9 @@ class Reach:
         known: Known,
         named: Iterable[tuple[str, int]],
         *,
+        agenda: Agenda,
         clock: Any,
+        wall: Callable[[], float],
         random: Random,
         port: int,
         secret: bytes,
@@ -97,7 +105,9 @@ class Reach:
         self._group = group
         self._known = known
         self._named = [Named(host, at) for host, at in named]
+        self._agenda = agenda
         self._clock = clock
+        self._wall = wall
         self._random = random
         self._port = port
         self._peers = peers
@@ -112,29 +122,30 @@ class Reach:
         self._outbox = Outbox(group.reply, clock)
         self._answers: Buckets[str] = Buckets(ANSWER_RATE, ANSWER_BURST)
         self._noted: CappedTable[str, float] = CappedTable(MAX_NOTED)
+        self._notes = Notes()
         self._far_heard = False
         self._sync_at = now
-        self._look_call: IDelayedCall | None = None
+        self._answering = 0  # answers that wait to be sent
 
     def start(self) -> None:
         """Look for the others, from now on."""
         self.links_changed()
-        self._look()
+        # Not all at the same moment: of two nodes only the first greets the other.
+        wait = LOOK_EVERY * self._random.random()
+        self._agenda.at(self._clock.seconds() + wait, self._look)
 
     def links_changed(self) -> None:
         """This host is, maybe, on another network: greet whom we know there, all else anew."""
         now = self._clock.seconds()
         self._broadcasts.restart(now)
-        for network in self._group.networks():
-            for host in self._known.hosts_on(network):
+        for network in self._group.networks() or [""]:  # link-local addresses alone
+            for host in self._notes.note(self._known.hosts_on, network) or ():
                 self._learnt.add((host, self._port), now)
         for named in self._named:
             named.next_at = now
 
     def stop(self) -> None:
-        """Send what waits, as far as the pace allows, and no more."""
-        if self._look_call is not None and self._look_call.active():
-            self._look_call.cancel()
+        """Send what waits, as far as the pace allows; the agenda is for its owner to clear."""
         self._outbox.flush()
         self._outbox.close()
 
@@ -148,6 +159,8 @@ class Reach:
     def tell(self, data: bytes) -> bool:
         """A message for nodes, to all; False when nothing took it."""
         taken = self._group.tell(data)
+        if kind_of(data) in ("beacon", "hello"):  # whom it does not reach is greeted
+            return taken
         return self._copy(data) or taken
 
     def reply(self, data: bytes, address: Address) -> bool:
@@ -165,8 +178,11 @@ class Reach:
 
     def heard(self, message: Signed, address: Address, direct: bool, fresh: bool) -> None:
         """A verified message of another node came (no entry of a feed: anybody repeats those)."""
+        now = self._clock.seconds()
+        if fresh and message.kind in ("beacon", "hello"):
+            self._ways.met(message.key, address, now)
         number = message.epoch, message.number
-        self._ways.heard(message.key, number, address, direct, fresh, self._clock.seconds())
+        self._ways.heard(message.key, number, address, direct, fresh, now)
 
     def heard_beacon(self, message: Signed, beacon: Beacon, address: Address, direct: bool) -> None:
         """What a fresh beacon or hello says, after `heard` of it."""
@@ -175,32 +191,39 @@ class Reach:
         self._note(host, now)
         if not direct:
             return
-        if message.kind == "hello":
-            self._answer(beacon.token, address, now)
+        if message.kind == "hello" and (beacon.token or self._ways.unheard(message.key, now)):
+            self._answer_later(message, beacon.token, address, now)
         elif beacon.token and self._tokens.heard(beacon.token, host, now):
             self._learnt.heard(host)
             self._far_heard = self._far_heard or not self._group.is_near(host)
             for named in self._named:
                 named.heard(host, now)
-        if not self._tokens.proved(host, now):
+        if self._ways.is_apart(message.key, now) and not self._tokens.proved(host, now):
             self._learnt.add(address, now)
             self._greet_learnt(now)
 
-    def _answer(self, token: str, address: Address, now: float) -> None:
-        """Sources can be forged: no answer is larger, or more frequent, than what asks for it."""
-        if not self._answers.take(address[0], now):
-            return
-        wait = self._random.random() * self._peers() / ANSWERS_PER_SECOND
-        self._clock.callLater(wait, self._send_beacon, "beacon", False, token, address)
+    def _answer_later(self, hello: Signed, token: str, address: Address, now: float) -> None:
+        if self._answering < MAX_ANSWERING and self._answers.take(address[0], now):
+            self._answering += 1
+            wait = self._random.random() * self._peers() / ANSWERS_PER_SECOND
+            self._agenda.at(now + wait, self._answer, len(hello.raw), token, address)
 
-    def _send_beacon(self, kind: str, wants: bool, token: str, address: Address) -> None:
-        self._outbox.put(self._message(kind, self._beacon(wants, token).write()), address)
+    def _answer(self, _now: float, most: int, token: str, address: Address) -> None:
+        """Sources can be forged: no answer is longer, or more frequent, than what asks for it."""
+        self._answering -= 1
+        beacon = self._beacon(False, token)
+        data = self._message("beacon", beacon.write())
+        if len(data) > most:
+            short = attrs.evolve(beacon, summary=bytes(SUMMARY_SIZE), recent=())
+            data = self._message("beacon", short.write())
+        self._outbox.put(data, address)
 
     def _note(self, host: str, now: float) -> None:
         noted = self._noted.peek(host)
         if noted is None or now - noted >= NOTE_EVERY:
             self._noted.put(host, now)
-            self._known.met_host(self._group.network_of(host), host)
+            network, now_ms = self._group.network_of(host), int(self._wall() * 1000)
+            self._notes.note(self._known.met_host, network, host, now_ms)
 
     def left(self, key: bytes) -> None:
         """That peer is gone."""
@@ -222,9 +245,8 @@ class Reach:
 
     # -- once a second
 
-    def _look(self) -> None:
-        self._look_call = self._clock.callLater(LOOK_EVERY, self._look)
-        now = self._clock.seconds()
+    def _look(self, now: float) -> None:
+        self._agenda.at(now + LOOK_EVERY, self._look)
         self._ways.look(now)
         apart = self._ways.apart()
         if self._broadcasts.due(self._peers(), len(apart), now, self._random.random):
@@ -274,6 +296,10 @@ class Reach:
                 self._learnt.add(address, now)
 
     # -- what is told
+
+    def address(self, key: bytes) -> Address | None:
+        """Where that peer gets what is sent to it alone."""
+        return self._ways.address(key)
 
     def deaf(self) -> bool:
         """Whether we hear no multicast of anybody, though peers are here."""

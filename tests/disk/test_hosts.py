@@ -1,0 +1,31 @@
+"""The hosts where nodes were met."""
+
+from __future__ import annotations
+
+from tests.disk.fakes import StoreTests
+from twistedp2p.disk.hosts import MAX_HOSTS, MAX_NETWORKS
+
+HOME, WORK = "192.168.1.0/24", "10.0.0.0/8"
+
+
+class HostsTests(StoreTests):
+    def test_they_are_kept_by_network_the_latest_first(self) -> None:
+        for now, (network, host) in enumerate(
+            [(HOME, "a"), (WORK, "b"), (HOME, "c"), (HOME, "a"), (HOME, "d")]
+        ):
+            self.store.met_host(network, host, now)
+        store = self.reopen()
+        self.assertEqual(store.hosts_on(HOME), ["d", "a", "c"])
+        self.assertEqual(store.hosts_on(WORK), ["b"])
+        self.assertEqual(store.hosts_on("elsewhere"), [])
+
+    def test_the_longest_unseen_make_room(self) -> None:
+        """Attack 40."""
+        for now in range(MAX_HOSTS + 3):
+            self.store.met_host(HOME, str(now), now)
+        hosts = self.store.hosts_on(HOME)
+        self.assertEqual((hosts[-1], len(hosts)), ("3", MAX_HOSTS))
+        for now in range(MAX_NETWORKS):
+            self.store.met_host(f"network {now}", "a", 1000 + now)
+        self.assertEqual(self.store.hosts_on(HOME), [])
+        self.assertEqual(self.store.hosts_on("network 0"), ["a"])

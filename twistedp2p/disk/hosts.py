@@ -1,0 +1,41 @@
+"""The hosts where nodes were met, by network: where multicast does not pass, they are greeted."""
+
+from __future__ import annotations
+
+from twistedp2p.disk.database import Tables
+
+MAX_HOSTS = 64  # of one network
+MAX_NETWORKS = 64
+
+
+class Hosts(Tables):
+    """Hosts that were met; nothing is known of them but that."""
+
+    def hosts_on(self, network: str) -> list[str]:
+        """The hosts met on a network, the latest first."""
+        rows = self._db.run(
+            "SELECT host FROM hosts WHERE network = ? ORDER BY seen DESC LIMIT ?",
+            network,
+            MAX_HOSTS,
+        )
+        return [row[0] for row in rows]
+
+    def met_host(self, network: str, host: str, now_ms: int) -> None:
+        """Note that a node is at that host; the longest unseen make room.
+
+        :param network: as of `net.group.Group.network_of`.
+        :param now_ms: milliseconds since 1970.
+        """
+        with self._db.together():
+            self._db.run("INSERT OR REPLACE INTO hosts VALUES (?, ?, ?)", network, host, now_ms)
+            self._db.run(
+                "DELETE FROM hosts WHERE network = ?1 AND host IN (SELECT host FROM hosts"
+                " WHERE network = ?1 ORDER BY seen DESC LIMIT -1 OFFSET ?2)",
+                network,
+                MAX_HOSTS,
+            )
+            self._db.run(
+                "DELETE FROM hosts WHERE network IN (SELECT network FROM hosts GROUP BY network"
+                " ORDER BY max(seen) DESC LIMIT -1 OFFSET ?)",
+                MAX_NETWORKS,
+            )
