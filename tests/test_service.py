@@ -44,7 +44,7 @@ class Node:
         self.calls.append("goodbye")
         await self.gone
 
-    def subscribe(self, face: Callable[[Any], None]) -> None:
+    def subscribe(self, face: Callable[[Any], None], *, reader: bool = False) -> None:
         self.faces.append(face)
 
     def status(self) -> Any:
