@@ -14,6 +14,7 @@ from twisted.trial.unittest import TestCase
 from tests.net.test_files import Script
 from tests.net.test_talk import GROUP, TalkBench, TalkTestCase, run
 from tests.net.wire import FakeShelf, Wire, public
+from twistedp2p.core.body import DAMAGED
 from twistedp2p.core.closed import OpenEnvelope
 from twistedp2p.core.datagram import Signed, Signer
 from twistedp2p.core.errors import ShareError
@@ -261,7 +262,7 @@ class HostilePartnerTests(SyncTestCase):
         script, wire = self.stranger()
         odd = [record(ENTRY, raw) for raw in (entry.replace(b" say ", b" sing "), b"\xff")]
         self.says(script, wire, record(VECTOR_END), *odd, record(END))
-        self.assertEqual(["an unknown kind", "not UTF-8 text"], self.there.drops)
+        self.assertEqual([DAMAGED, DAMAGED], self.there.drops)
         self.assertTrue(script.raw.endswith(record(END)))
 
     def test_entries_of_another_group(self) -> None:
@@ -384,32 +385,48 @@ class OnSocketsTests(TestCase):
     timeout = 60  # seconds
     count = 2000  # entries each way: more than the buffers hold
 
-    async def sync(self, here: FakeReplica, there: FakeReplica) -> None:
-        envelope, key = OpenEnvelope(GROUP), Ed25519PrivateKey.generate()
+    def setUp(self) -> None:
+        self.services: list[FileService] = []
 
-        def talk(replica: FakeReplica) -> SyncTalk:
-            return SyncTalk(replica, replica, [PEER], GROUP, reactor)
-
-        talks = Talks(envelope, {Sync: lambda *_: talk(there)})
+    def listen(self, there: FakeReplica) -> tuple[str, int]:
+        """A node with what `there` has; its address."""
+        talks = Talks(OpenEnvelope(GROUP), {Sync: lambda *_: self.talk(there)})
+        key = Ed25519PrivateKey.generate()
         service = FileService(NodeTLS(key), public(key), FakeShelf(), reactor, Limits(), talks)
+        self.services.append(service)
         port = reactor.listenTCP(0, service.listening_factory(), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
+        return "127.0.0.1", port.getHost().port
+
+    def talk(self, replica: FakeReplica) -> SyncTalk:
+        return SyncTalk(replica, replica, [PEER], GROUP, reactor)
+
+    async def sync(self, here: FakeReplica, *addresses: tuple[str, int]) -> None:
+        """One SYNC with who goes along of these."""
         dialer = Dialer(reactor, NodeTLS(Ed25519PrivateKey.generate()))
-        calls = Calls(dialer, envelope, reactor)
-        address = "127.0.0.1", port.getHost().port
-        await calls.call(Sync, talk(here), [("127.0.0.1", 1), address], lambda there: True)
-        while service.connections:
-            await deferLater(reactor, 0.001)
+        calls = Calls(dialer, OpenEnvelope(GROUP), reactor)
+        try:
+            await calls.call(Sync, self.talk(here), addresses, lambda key: True)
+        finally:
+            while any(service.connections for service in self.services):
+                await deferLater(reactor, 0.001)
 
     async def test_much_both_ways(self) -> None:
         here, there = FakeReplica(*lines(author(), self.count)), FakeReplica()
         there.take(lines(author(), self.count))
-        await self.sync(here, there)
+        await self.sync(here, ("127.0.0.1", 1), self.listen(there))
         self.assertEqual(here.feeds, there.feeds)
         self.assertEqual((1, 1), (here.goodbyes, there.goodbyes))
+
+    async def test_one_that_broke_off_is_not_begun_anew_elsewhere(self) -> None:
+        here, bad, good = FakeReplica(*lines(author(), 1)), FakeReplica(), FakeReplica()
+        bad.take(lines(author(b"another group"), 1))
+        with self.assertRaises(ShareError):
+            await self.sync(here, self.listen(bad), self.listen(good))
+        self.assertEqual({}, good.feeds)
 
     async def test_nobody_who_goes_along(self) -> None:
         here, there = FakeReplica(), FakeReplica()
         there.fails = True
         with self.assertRaises(ShareError):
-            await self.sync(here, there)
+            await self.sync(here, self.listen(there))

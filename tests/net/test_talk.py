@@ -121,6 +121,13 @@ class TalkTestCase(SynchronousTestCase):
 
 
 class TellTests(TalkTestCase):
+    def test_who_proved_his_group_takes_no_place_of_the_unproven(self) -> None:
+        script, wire = self.script()
+        self.assertEqual(1, self.bench.service.unproven.total())
+        self.said(script, wire, Tell(self.proof(wire)).line())
+        self.assertEqual(0, self.bench.service.unproven.total())
+        self.assertEqual(1, len(self.bench.places))
+
     def test_a_text_is_shown_and_that_is_told(self) -> None:
         for text in ("coucou", "日" * 1000):
             caller, wire = self.bench.call(TellTalk(text, self.bench.clock))
@@ -318,7 +325,10 @@ class FirstLineTests(TalkTestCase):
         caller, outer = self.bench.caller(NoTalk(), wanted=public(key))
         wire = Wire(outer, wrap(Script(), NodeTLS(key), self.bench.clock, client=False))
         wire.run()
-        self.bench.clock.advance(ANSWER_DEADLINE)
+        self.bench.clock.advance(ANSWER_DEADLINE - 1)
+        run(self.bench.clock, wire)
+        self.assertNoResult(caller.done)
+        self.bench.clock.advance(1)
         run(self.bench.clock, wire)
         self.refused(caller, "silent")
 

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTim
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from twistedp2p.core.body import DAMAGED
 from twistedp2p.core.conversation import Violation
 from twistedp2p.core.datagram import BadDatagram, Signed, parse, verify
 from twistedp2p.core.errors import N_, ShareError
@@ -62,7 +63,7 @@ class Visit(Protocol):
         """Who else is here, as the partner says."""
 
     def dropped(self, reason: str) -> None:
-        """Something was left out."""
+        """Something was left out, and why."""
 
     def gone(self) -> None:
         """The connection is no more."""
@@ -235,8 +236,8 @@ class SyncTalk:
         """
         try:
             signed = parse(raw)
-        except BadDatagram as error:
-            self._visit.dropped(str(error))
+        except BadDatagram:
+            self._visit.dropped(DAMAGED)
             return
         if not isinstance(signed, Signed) or signed.log is None:
             raise Violation("something that is no entry")
