@@ -69,6 +69,8 @@ class FakeNode:
         self.peers: list[LivePeer] = []
         self.calls: list[Call] = []
         self.together_count = 0
+        self.not_kept: set[bytes] = set()
+        self.disk_is_full = False
 
     # Replica
     def vector(self) -> list[Have]:
@@ -94,6 +96,9 @@ class FakeNode:
     def peers_learnt(self, peers: Sequence[LivePeer]) -> None:
         self.peers += peers
 
+    def unkept(self, origins: set[bytes]) -> None:
+        self.not_kept |= origins
+
     # Calling
     async def call(self, verb: Any, talk: Any, addresses: Any, wanted: Any) -> None:
         assert verb is Sync
@@ -105,6 +110,8 @@ class FakeNode:
     def together(self) -> Iterator[None]:
         self.together_count += 1
         yield
+        if self.disk_is_full:
+            raise ShareError("The disk is full.")
 
 
 class SyncsTestCase(SynchronousTestCase):
@@ -293,6 +300,12 @@ class TakeTests(SyncsTestCase):
         self.visit().take(entries)
         self.assertEqual(entries, self.node.entries)
         self.assertEqual(1, self.node.together_count)
+
+    def test_what_the_disk_refused_is_not_here(self) -> None:
+        entries = self.entries(3)
+        self.node.disk_is_full = True
+        self.assertRaises(ShareError, self.visit().take, entries)
+        self.assertEqual({entry.key for entry in entries}, self.node.not_kept)
 
     def test_a_newcomer_to_a_thousand_nodes(self) -> None:
         entries = self.entries(1000)
@@ -489,6 +502,27 @@ class NodesTests(SynchronousTestCase):
         self.lan.stop(anna)
         self.lan.run_for(1)
         self.assertEqual([], self.lan.reactor.getDelayedCalls())
+
+    def test_a_full_disk_and_then_room(self) -> None:
+        anna, bob = self.lan.node("anna"), self.lan.node("bob")
+        self.lan.run_for(5)
+        full = True
+        together = bob._store.together
+
+        @contextmanager
+        def refusing() -> Iterator[None]:
+            with together():
+                yield
+                if full:
+                    raise ShareError("The disk is full.")
+
+        bob._syncs.together = refusing
+        self.publish(anna, 200)
+        self.lan.run_for(10)
+        self.assertLess(bob.status().offers, 200)
+        full = False
+        self.lan.run_for(60)
+        self.everybody_has(200)
 
     def test_what_is_left_out_is_counted(self) -> None:
         anna = self.lan.node("anna")

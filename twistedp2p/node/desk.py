@@ -12,7 +12,7 @@ import random
 import socket as socket_module
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -798,6 +798,11 @@ class Node:
         """An entry that a partner kept."""
         if entry.key != self.key:
             self._feeds.heard_entry(entry)
+
+    def unkept(self, origins: Iterable[bytes]) -> None:
+        """The disk refused what partners told of these last."""
+        for origin in origins:
+            self._feeds.forget_unkept(origin)
 
     def peers_learnt(self, peers: Sequence[LivePeer]) -> None:
         """Nodes that are here, as a partner says."""

@@ -257,12 +257,13 @@ class Feeds:
             if taken:
                 self._told.withdrawn(entry, name)
         if taken is None:
-            self._forget_unkept(feed)
+            self.forget_unkept(entry.key)
 
-    def _forget_unkept(self, feed: Feed) -> None:
-        """An offer that could not be kept is not here: it is to be asked for again."""
-        stored = self._notes.note(self._store.feed, feed.origin)
-        if stored is not None:
+    def forget_unkept(self, origin: bytes) -> None:
+        """Offers that could not be kept are not here: they are to be asked for again."""
+        feed = self._gossip.feed(origin)
+        stored = self._notes.note(self._store.feed, origin)
+        if feed is not None and stored is not None:
             held = stored.have["offers"].runs()
             self._gossip.lost(feed, "offers", held, self._clock.seconds())
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -51,6 +51,9 @@ class Told(Protocol):
     def synced(self, message: Signed) -> None:
         """An entry, its signature checked."""
 
+    def unkept(self, origins: Iterable[bytes]) -> None:
+        """The disk refused what came last of these."""
+
     def peers_learnt(self, peers: Sequence[LivePeer]) -> None:
         """Nodes that are here, as a partner says."""
 
@@ -81,13 +84,20 @@ class _Visit:
 
     def take(self, entries: Sequence[Signed]) -> None:
         """Entries in the order in which they came: kept together, or not at all."""
-        with self._syncs.together():
-            for entry in entries:
-                if self._syncs.admits(entry.key, self._address):
-                    self._syncs.told.synced(entry)
-                else:
-                    self._refused.add(entry.key)
-                    self.dropped(N_("too many strangers"))
+        try:
+            with self._syncs.together():
+                for entry in entries:
+                    self._take(entry)
+        except ShareError:
+            self._syncs.told.unkept({entry.key for entry in entries})
+            raise
+
+    def _take(self, entry: Signed) -> None:
+        if self._syncs.admits(entry.key, self._address):
+            self._syncs.told.synced(entry)
+        else:
+            self._refused.add(entry.key)
+            self.dropped(N_("too many strangers"))
 
     def settled(self, have: Have) -> None:
         """All that the partner keeps of a feed has come; of one that was refused, nothing has."""
