@@ -180,16 +180,6 @@ class Times(SynchronousTestCase):
         self.assertEqual(len(self.times("beacon")), 10)
         self.assertEqual(self.beacons.every, 30)
 
-    def test_the_interval_is_at_most_doubled_from_one_to_the_next(self) -> None:
-        """Else one lost beacon would have us taken for gone."""
-        self.started()
-        self.known = 4000
-        told = []
-        for _ in range(10):
-            told.append(self.beacons.every)
-            self.beacons._say(self.now)
-        self.assertEqual(told, [10, 20, 40, 80, 160, 320, 400, 400, 400, 400])
-
     def test_a_newcomer_learns_the_size_of_the_group_from_the_others(self) -> None:
         self.hear(20, every=100)
         self.assertEqual(self.beacons.nodes, 100 * NODES_PER_SECOND)

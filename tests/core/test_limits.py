@@ -123,6 +123,15 @@ class ABucket(SynchronousTestCase):
         self.assertFalse(bucket.take(NOW - 2e6))
         self.assertTrue(bucket.take(NOW - 2e6 + 1))
 
+    def test_what_others_spend_can_become_a_debt_no_larger_than_the_burst(self) -> None:
+        bucket = TokenBucket.full(1.0, 5.0, 0.0)
+        for _ in range(100):
+            bucket.spend(0.0)
+        self.assertEqual(bucket.tokens, -5.0)
+        self.assertEqual(bucket.wait(5.0), 1.0)
+        self.assertEqual((bucket.whole(5.9), bucket.take(5.9)), (0, False))
+        self.assertTrue(bucket.take(6.0))
+
     def test_what_is_given_back_can_be_taken(self) -> None:
         bucket = TokenBucket.full(0.001, 1.0, NOW)
         self.assertTrue(bucket.take(NOW))

@@ -90,9 +90,15 @@ class Alive(SynchronousTestCase):
         self.beacons(roster, [bool(turn % 5 > 1) for turn in range(2000)])
         silence = roster.loss.silence
         self.assertGreater(silence, 2 * SILENCE_LEAST)
-        self.assertLessEqual(0.4**silence, 2e-4)
+        self.assertLessEqual(0.4**silence, 1e-5)
         self.assertEqual(roster.expire(silence * 5 - 1), [])
         self.assertEqual(len(roster.expire(silence * 5 + 1)), 1)
+
+    def test_in_a_group_that_has_grown_the_intervals_of_before_are_too_short(self) -> None:
+        roster = Roster(OWN)
+        roster.heard(message(), BEACON, HERE, 0.0)
+        self.assertEqual(roster.expire(SILENCE_LEAST * 100 - 1, 100), [])
+        self.assertEqual(len(roster.expire(SILENCE_LEAST * 100, 100)), 1)
 
     def test_counts_that_lie_or_begin_anew_measure_nothing_absurd(self) -> None:
         """Attack 18."""

@@ -26,9 +26,9 @@ BARREN_FIRST, BARREN_MOST = 5.0, 600.0  # seconds of silence after asks without 
 ASKS_RATE, ASKS_BURST = 50.0, 100.0  # asks of the whole group
 DOUBTFUL_RATE, DOUBTFUL_BURST = 4.0, 8.0  # asks for feeds of which nothing is here, and of old
 SYNC_OVER = 64  # missing numbers
-SYNC_RATE, SYNC_BURST = 0.1, 10.0  # SYNCs wanted
+SYNC_RATE, SYNC_BURST = 0.1, 10.0  # SYNCs of which nothing comes
 SYNC_PATIENCE = 5.0  # seconds in which nothing has come of one yet
-SYNC_LOOK = 2.0  # seconds between two looks at whether one more is needed
+SYNC_LOOK = 1.0  # seconds between two looks at whether one more is needed
 LACKS_MOST = 1_000_000  # numbers of one feed that count as missing
 
 
@@ -38,8 +38,11 @@ class Sending(Protocol):
     def tell(self, kind: str, body: str, to: Hashable | None) -> object:
         """Send a message to everybody, or to one address."""
 
-    def want_sync(self, partner: bytes | None) -> None:
-        """Exchange all that either lacks with that node, or with any, over TCP."""
+    def want_sync(self, partner: bytes | None) -> object:
+        """Exchange all that either lacks with that node, or with any, over TCP.
+
+        False when that is being done already.
+        """
 
 
 class Asking:
@@ -68,6 +71,7 @@ class Asking:
         self._looking = False
         self._barren: CappedTable[bytes, tuple[float, float]] = CappedTable(4096)
         self.lacks = 0  # numbers, of all feeds that are asked for
+        self._lacking = 0  # feeds
 
     def backoff(self) -> float:
         """Seconds to wait before saying what another may say first."""
@@ -86,7 +90,7 @@ class Asking:
             feed.tries = 0
             feed.asking = self._agenda.at(now + self.backoff(), self._due, feed)
         if feed.asking is None:
-            self.lacks, feed.lacks = self.lacks - feed.lacks, 0
+            self._set(feed, 0)
         return self._look(now)
 
     def progress(self, feed: Feed, now: float, *, live: bool) -> None:
@@ -97,7 +101,7 @@ class Asking:
         lacked = feed.lacks
         self._count(feed)
         if feed.lacks < lacked and not feed.tries:
-            self._sync_until = now + SYNC_PATIENCE  # nobody was asked: it came by SYNC
+            self._synced(now)  # nobody was asked
         if not feed.lacks:
             return self.drop(feed)
         if feed.tries:
@@ -107,16 +111,19 @@ class Asking:
 
     def drop(self, feed: Feed) -> None:
         """Ask for nothing of that feed any more."""
-        self.lacks -= feed.lacks
-        feed.lacks = feed.tries = 0
+        self._set(feed, 0)
+        feed.tries = 0
         feed.live = False
         if feed.asking is not None:
             feed.asking.cancel()
             feed.asking = None
 
     def _count(self, feed: Feed) -> None:
-        lacks = min(feed.missing(), LACKS_MOST)
+        self._set(feed, min(feed.missing(), LACKS_MOST))
+
+    def _set(self, feed: Feed, lacks: int) -> None:
         self.lacks += lacks - feed.lacks
+        self._lacking += bool(lacks) - bool(feed.lacks)
         feed.lacks = lacks
 
     @property
@@ -128,8 +135,7 @@ class Asking:
 
     def heard(self, ask: Ask, feed: Feed | None, now: float) -> None:
         """Another asked everybody: if we lack the same, wait as if we had asked."""
-        self._asks.refill(now)
-        self._asks.tokens = max(0.0, self._asks.tokens - 1)
+        self._asks.spend(now)
         if feed is None or feed.asking is None or ask.epoch != feed.epoch:
             return
         if ask.covers(feed.wanted()) and feed.tries < TRIES:
@@ -159,14 +165,14 @@ class Asking:
 
     def _wait(self, feed: Feed, now: float) -> float:
         """Draw what an ask costs: 0.0, or the seconds to wait before trying again."""
-        paces = [self._pace, self._asks]
-        if not feed.live and (self.much or not feed.is_proven):
-            paces.append(self._doubtful)
-        if wait := max(each.wait(now) if each.whole(now) < 1 else 0.0 for each in paces):
+        doubtful = not feed.live and (self.much or not feed.is_proven)
+        if doubtful and self._doubtful.whole(now) < 1:
+            return (0.5 + self._random()) * self._lacking / DOUBTFUL_RATE
+        if wait := max(each.wait(now) for each in (self._pace, self._asks)):
             return wait
-        for each in paces:
-            each.take(now)
-        return 0.0
+        if doubtful:
+            self._doubtful.take(now)
+        return 0.0 if self._pace.take(now) and self._asks.take(now) else 1 / ASKS_RATE
 
     def _ask(self, ask: Ask, feed: Feed, now: float) -> None:
         feed.tries += 1
@@ -192,12 +198,15 @@ class Asking:
 
     # -- SYNC
 
-    def want_sync(self, partner: bytes | None, now: float) -> bool:
-        """Want a SYNC, unless so many were wanted that another will hardly help."""
-        if not self._syncs.take(now):
-            return False
-        self._sending.want_sync(partner)
-        return True
+    def want_sync(self, partner: bytes | None, now: float) -> None:
+        """Want a SYNC, unless many were wanted of which nothing came."""
+        if self._syncs.take(now) and self._sending.want_sync(partner) is False:
+            self._syncs.give_back()
+
+    def _synced(self, now: float) -> None:
+        """A SYNC brings something: more of them are welcome."""
+        self._sync_until = now + SYNC_PATIENCE
+        self._syncs.give_back()
 
     def _look(self, now: float) -> None:
         """Want a SYNC while much is missing, and look again."""

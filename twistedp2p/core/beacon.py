@@ -46,8 +46,8 @@ LEAST_BETWEEN = 1.0  # seconds between two beacons of ours, however many hellos 
 ANSWERS = 8  # beacons that answer a hello: a small group is known at once, a large one in time
 ANSWER_ROUNDS = 4  # rounds of the group over which the answers are spread
 WITHIN = 1.0  # seconds in which beacons heard count as answers
-SILENCE_LEAST, SILENCE_MOST = 3.5, 12.0  # beacon intervals before somebody is taken for gone
-FALSE_ALARM = 1e-4  # chance that somebody who is here is taken for gone
+SILENCE_LEAST, SILENCE_MOST = 3.5, 16.0  # beacon intervals before somebody is taken for gone
+FALSE_ALARM = 1e-6  # chance that somebody who is here is taken for gone, at each beacon
 LOSS_WEIGHT = 0.02  # of each beacon in the measure of loss
 TOKEN_MOST = 16  # characters
 HEARD_MOST = 16  # beacons of which the group's size is told
@@ -130,28 +130,25 @@ class Beacons:
         self._random = random
         self._known = known
         self._sent_at = now - LEAST_BETWEEN
-        self._every = EVERY_LEAST
         self._next: Appointment | None = None
         self._hellos: list[Appointment] = []
         self._answering = False
         self._heard: deque[tuple[float, int]] = deque(maxlen=HEARD_MOST)  # (seconds, every)
+        self._others: int | None = 0  # nodes, by what was heard; None when not reckoned yet
 
     @property
     def nodes(self) -> int:
         """How large the group is: as many as are known here, or as others seem to know."""
-        known = self._known()
-        if len(self._heard) < HEARD_MOST // 2:
-            return known
-        every = median(every for _, every in self._heard)
-        return max(known, int(every) * NODES_PER_SECOND) if every > EVERY_LEAST else known
+        if self._others is None:
+            every = int(median(every for _, every in self._heard))
+            told = every > EVERY_LEAST and len(self._heard) >= HEARD_MOST // 2
+            self._others = every * NODES_PER_SECOND if told else 0
+        return max(self._known(), self._others)
 
     @property
     def every(self) -> int:
-        """Seconds between our beacons, on average.
-
-        It is at most doubled from one to the next: who does not hear it told does not miss us yet.
-        """
-        return min(2 * self._every, beacon_interval(self.nodes))
+        """Seconds between our beacons, on average."""
+        return beacon_interval(self.nodes)
 
     def hello(self, now: float) -> None:
         """Say hello, at the start and when the network has changed, and go on with beacons."""
@@ -165,13 +162,9 @@ class Beacons:
 
     def _say(self, now: float, kind: str = "beacon") -> None:
         # First of all: whatever fails below, the next beacon goes out.
-        every = self.every
         self._sent_at = now
-        self._plan(now + every * (0.5 + self._random()))
-        try:
-            self._send(kind)
-        finally:
-            self._every = every
+        self._plan(now + self.every * (0.5 + self._random()))
+        self._send(kind)
 
     def _plan(self, at: float) -> None:
         if self._next is not None:
@@ -187,6 +180,7 @@ class Beacons:
     def heard(self, every: int, now: float, *, answer: bool) -> None:
         """Another's beacon came; `answer`: it is a hello, or of somebody who is new here."""
         self._heard.append((now, every))
+        self._others = None
         if answer and not self._answering:
             self._answering = True
             nodes = self.nodes
@@ -206,11 +200,13 @@ class Loss:
 
     def __init__(self) -> None:
         self.part = 0.0
+        self._sent = 0  # messages that were counted
 
     def heard(self, sent: int, came: int) -> None:
         """Of `sent` messages of somebody so many came."""
         for lost in range(min(sent, HEARD_MOST)):
-            self.part += LOSS_WEIGHT * ((lost >= came) - self.part)
+            self._sent += 1
+            self.part += max(LOSS_WEIGHT, 1 / self._sent) * ((lost >= came) - self.part)
 
     @property
     def silence(self) -> float:

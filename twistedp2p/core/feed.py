@@ -51,6 +51,12 @@ class Log(Ranges):
         self.settled = 0  # up to here nobody is asked any more, though not all is here
 
     @property
+    def lacks_nothing(self) -> bool:
+        """Whether all is here: a quick look, which may say no."""
+        highest = self.highest
+        return highest >= self.told and highest == self.head == self.unbroken()
+
+    @property
     def whole(self) -> int:
         """The number up to which all is here, or is not to be had."""
         return self.unbroken(self.settled)
@@ -115,10 +121,14 @@ class Feed:
         """How far others say that it goes."""
         return Have(self.origin, self.epoch, *(self.have[log].told for log in LOG_NAMES))
 
-    def heard_of(self, have: Have) -> None:
-        """Somebody else has so much of this feed, or says so."""
+    def heard_of(self, have: Have) -> bool:
+        """Somebody else has so much of this feed, or says so; False when that is no news."""
+        news = False
         for name in LOG_NAMES:
-            self.have[name].told = max(self.have[name].told, getattr(have, name))
+            log, number = self.have[name], getattr(have, name)
+            if number > log.head and number > log.told:
+                log.told, news = number, True
+        return news
 
     def _begin(self, name: str, base: int, head: int) -> None:
         """Count what is not worth asking for as here.
@@ -174,7 +184,9 @@ class Feed:
 
     def missing(self) -> int:
         """How many numbers are missing."""
-        return sum(count(self.gaps(name)) for name in LOG_NAMES)
+        return sum(
+            0 if self.have[name].lacks_nothing else count(self.gaps(name)) for name in LOG_NAMES
+        )
 
     def wanted(self) -> dict[str, list[Range]]:
         """What to ask for first, at most `ASK_ITEMS` numbers; empty when all is here."""

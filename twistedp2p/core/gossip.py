@@ -57,8 +57,11 @@ class Sending(Protocol):
     def repeat(self, raw: bytes, to: Hashable | None) -> None:
         """Send signed bytes of old to everybody, or to one address."""
 
-    def want_sync(self, partner: bytes | None) -> None:
-        """Exchange all that either lacks with that node, or with any, over TCP."""
+    def want_sync(self, partner: bytes | None) -> object:
+        """Exchange all that either lacks with that node, or with any, over TCP.
+
+        False when that is being done already.
+        """
 
 
 class Kept(Protocol):
@@ -234,7 +237,7 @@ class Gossip:
         """A beacon told what another has; it is answered to `address` if need be."""
         self.heard_of(recent, now)
         ahead = self._vectors.heard(partner, address, summary, now)
-        if ahead and self._newcomer:
+        if ahead and self._newcomer and not self._asking.much:
             wait = NEWCOMER_WAIT * self._random()
             self._agenda.at(now + wait, lambda now: self._asking.want_sync(None, now))
         self._newcomer = False
@@ -245,8 +248,7 @@ class Gossip:
             feed = self._feeds.peek(have.origin)
             if feed is None or feed.epoch < have.epoch:
                 feed = self._rumour(have)
-            if feed.epoch == have.epoch and feed is not self.own:
-                feed.heard_of(have)
+            if feed.epoch == have.epoch and feed is not self.own and feed.heard_of(have):
                 self._asking.told(feed, now, live=False)
 
     def _rumour(self, have: Have) -> Feed:

@@ -115,6 +115,11 @@ class TokenBucket:
         self.tokens -= 1
         return True
 
+    def spend(self, now: float) -> None:
+        """Draw one token even when there is none, as far below 0 as `burst` is above."""
+        self.refill(now)
+        self.tokens = max(-self.burst, self.tokens - 1)
+
     def give_back(self) -> None:
         """Return one token that was drawn."""
         self.tokens = min(self.burst, self.tokens + 1)

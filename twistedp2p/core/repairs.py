@@ -76,8 +76,7 @@ class Repairs:
     def heard_again(self, raw: bytes, now: float) -> None:
         """An entry that was here already came once more: somebody has sent it again."""
         self._note(raw, now)
-        self._budget.refill(now)
-        self._budget.tokens = max(-GROUP_BURST, self._budget.tokens - 1)
+        self._budget.spend(now)
 
     def _note(self, raw: bytes, now: float) -> None:
         self._recent[raw] = now

@@ -278,11 +278,17 @@ class Roster:
         self._nicks.drop(key)
         return self._peers.pop(key)
 
-    def expire(self, now: float) -> list[Peer]:
-        """The peers that went since the last call: silent for too long, or crowded out."""
+    def expire(self, now: float, every: int = 0) -> list[Peer]:
+        """The peers that went since the last call: silent for too long, or crowded out.
+
+        No interval counts as shorter than `every` seconds, our own: the group may have grown
+        since the others told theirs.
+        """
         silence = self.loss.silence
         silent = [
-            peer for peer in self._peers.values() if now >= peer.last_heard + silence * peer.every
+            peer
+            for peer in self._peers.values()
+            if now >= peer.last_heard + silence * max(every, peer.every)
         ]
         for peer in silent:
             self.left(peer.key)

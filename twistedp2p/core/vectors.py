@@ -94,12 +94,12 @@ class Vectors:
     def heard(self, partner: bytes, address: Hashable, theirs: bytes, now: float) -> list[int]:
         """A beacon told a summary; the buckets in which it is ahead."""
         ahead = self.summary.ahead(theirs)
-        if not ahead:
+        if not ahead or self._asking.much:  # much: a SYNC is wanted as it is
             return ahead
         stuck = [index for index in ahead if self._is_stuck(index, now)]
         if stuck:
             self._asking.want_sync(partner, now)
-        if not self._waiting and now >= self._ask_after and not self._asking.much:
+        if not self._waiting and now >= self._ask_after:
             self._waiting = True
             wait = PATIENCE + self._asking.backoff()
             self._agenda.at(now + wait, self._ask, address, theirs, now)
@@ -159,8 +159,7 @@ class Vectors:
 
     def heard_answer(self, vector: Vector, now: float) -> None:
         """Another told everybody which feeds differ."""
-        self._tells.refill(now)
-        self._tells.tokens = max(0.0, self._tells.tokens - 1)
+        self._tells.spend(now)
         self._answered_at = now
         self._note(vector, now)
 

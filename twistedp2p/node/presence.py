@@ -118,7 +118,7 @@ class Presence:
         )
 
     def _expire(self) -> None:
-        for peer in self.roster.expire(self._clock.seconds()):
+        for peer in self.roster.expire(self._clock.seconds(), self._beacons.every):
             self._told.departed(peer, False)
 
     def alive(self, key: bytes, direct: bool) -> None:
