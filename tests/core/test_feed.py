@@ -156,14 +156,25 @@ class WhatOthersTell(SynchronousTestCase):
         self.assertEqual(list(self.feed.gaps("offers")), [(2, 5)])
         self.assertEqual(list(self.feed.gaps("chat")), [(1, 2)])
 
-    def test_a_feed_with_thousands_of_holes_is_followed_when_they_are_settled(self) -> None:
+    def test_a_feed_with_thousands_of_holes_is_followed_and_settled_in_the_end(self) -> None:
         """What a long-lived node offers has holes: half of all its entries were superseded."""
-        for number in range(1, 8 * MAX_RANGES, 2):
-            taken = self.feed.heard_entries("offers", number, number)
-            self.assertTrue(taken)
-            self.feed.settle(Have(ORIGIN, 1, 0, number))
+        top = 8 * MAX_RANGES
+        for number in range(1, top, 2):
+            self.assertTrue(self.feed.heard_entries("offers", number, number))
         self.assertLessEqual(len(self.feed.have["offers"].runs()), MAX_RANGES + 1)
+        self.feed.settle(Have(ORIGIN, 1, 0, top))
+        self.assertEqual(self.feed.have["offers"].runs(), [(1, top - 1)])
         self.assertEqual(self.feed.missing(), 0)
+        self.assertEqual(self.feed.whole(), Have(ORIGIN, 1, 0, top - 1))
+        self.assertFalse(self.feed.heard_entries("offers", 3, 3))
+
+    def test_a_chat_too_torn_is_shown_no_line_twice(self) -> None:
+        """Attack 36: so what cannot be remembered is not taken."""
+        for number in range(1000, 1000 + 4 * MAX_RANGES, 2):
+            self.feed.heard_entries("chat", number, number)
+        beyond = 1000 + 6 * MAX_RANGES
+        heard = [self.feed.heard_entries("chat", beyond, beyond) for _ in range(2)]
+        self.assertEqual(heard, [False, False])
 
     @settings(deadline=None, max_examples=200)
     @given(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from unittest import mock
 
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import Lan, Stranger, group_of, offer_of
 from twistedp2p.core.asking import DOUBTFUL_BURST, DOUBTFUL_RATE
-from twistedp2p.core.datagram import MAX_NUMBER, parse
+from twistedp2p.core.datagram import MAX_NUMBER, Signed, parse
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import Joined, NotSent, OfferAdded, OfferGone, Said
-from twistedp2p.core.feed import CHAT_BACKLOG, Heads
+from twistedp2p.core.feed import CHAT_BACKLOG, Have, Heads
 from twistedp2p.core.gossip import MAX_FEEDS, NODE_BURST, NODE_RATE
 from twistedp2p.core.repairs import MAX_JOBS_EACH
 from twistedp2p.core.requests import Ask, write_gone
@@ -448,3 +449,67 @@ class FullDiskTests(SynchronousTestCase):
         self.lan.run_for(10)
         self.assertEqual(self.lan.lines(self.alice), ["kept"])
         self.assertEqual(self.lan.catalogue(self.alice), [])
+
+
+class ReplicaTests(SynchronousTestCase):
+    """What a SYNC gives and takes."""
+
+    def setUp(self) -> None:
+        self.lan = Lan(self)
+        self.alice, self.bob = self.lan.crowd(2)
+        self.feeds = self.bob._feeds
+        for number in range(CHAT_BACKLOG + 20):
+            self.alice.say(str(number))
+        for number in range(30):
+            self.alice.publish_offer(offer_of(self.alice, str(number % 20)))
+        self.lan.run_for(60)
+        (self.have,) = [have for have in self.feeds.vector() if have.origin == self.alice.key]
+
+    def given(self, have: Have) -> list[tuple[str, int]]:
+        entries = [parse(raw) for raw in self.feeds.entries_above(have)]
+        return [(entry.kind, entry.number) for entry in entries if isinstance(entry, Signed)]
+
+    def test_both_have_the_same_in_the_end(self) -> None:
+        self.assertEqual((self.have.chat, self.have.offers), (CHAT_BACKLOG + 20, 30))
+        self.assertEqual(self.feeds.lacking(self.alice._feeds.vector()), [])
+
+    def test_what_is_above_is_given_in_order(self) -> None:
+        given = self.given(attrs.evolve(self.have, chat=118, offers=28))
+        self.assertEqual(given, [("say", 119), ("say", 120), ("offer", 29), ("offer", 30)])
+
+    def test_who_knows_nothing_gets_the_last_lines_and_all_that_is_on_offer(self) -> None:
+        given = self.given(Have(self.alice.key, 0, 0, 0))
+        lines = [number for kind, number in given if kind == "say"]
+        self.assertEqual(lines, list(range(21, 121)))
+        offers = [number for kind, number in given if kind == "offer"]
+        self.assertEqual(offers, list(range(11, 31)))
+
+    def test_entries_are_read_as_they_are_taken(self) -> None:
+        with mock.patch.object(self.feeds._store, "entries_above") as read:
+            self.feeds.entries_above(self.have)
+        read.assert_not_called()
+
+    def test_of_an_unknown_feed_nothing_is_given(self) -> None:
+        self.assertEqual(self.given(Have(b"u" * 32, 0, 0, 0)), [])
+
+    def test_what_was_settled_is_not_asked_for(self) -> None:
+        stranger = Stranger(self.lan)
+        stranger.beacon(Heads((1, 0), (1, 9)))
+        for number in (7, 9):
+            stranger.offer(number, name=f"{number}.jpg")
+        self.lan.run_for(0.01)
+        since = self.lan.reactor.seconds()
+        for node in (self.alice, self.bob):
+            node._feeds.settled(Have(stranger.key, 1, 0, 9))
+        self.lan.run_for(30)
+        self.assertEqual(group_of(self.bob).count("ask", since), 0)
+        stranger.offer(8, name="8.jpg")
+        self.lan.run_for(1)
+        self.assertIsNotNone(self.bob._store.offer(stranger.key, "8.jpg"))
+
+    def test_a_sync_is_wanted_where_much_is_missing(self) -> None:
+        wanted: list[object] = []
+        self.feeds._sync_wanted = wanted.append
+        Stranger(self.lan).beacon(Heads((1, 0), (1, 1000)))
+        self.lan.run_for(3)
+        self.assertIn(None, wanted)

@@ -68,11 +68,6 @@ class Log(Ranges):
             low = max(low, high - backlog + 1)
         return self.missing(low, high)
 
-    def absorb(self) -> None:
-        """Count all that is settled as here: the log is too torn to tell."""
-        if self.settled:
-            self.add(1, self.settled)
-
 
 def _logs() -> dict[str, Log]:
     return {log: Log() for log in LOG_NAMES}
@@ -145,20 +140,18 @@ class Feed:
     def heard_entries(self, name: str, low: int, high: int) -> bool:
         """The entries from `low` to `high` came; False when the first of them was here already.
 
-        False also when the feed is too torn to follow.
+        Of a log too torn to follow, chat is not taken. Offers are, for the catalogue knows which
+        it has: a log of many offers that were superseded is torn, and is settled in the end.
         """
         log = self.have[name]
         if not log:
             self._begin(name, 1, low)
         if low in log:
             return False
-        if not log.add(low, high):
-            log.absorb()
-            if low in log or not log.add(low, high):
-                return False
-        if high > log.head:
+        taken = log.add(low, high) or name == "offers"
+        if taken and high > log.head:
             log.head = high
-        return True
+        return taken
 
     def heard_gone(self, name: str, ranges: Iterable[Range]) -> None:
         """The origin says that these numbers were superseded."""
@@ -172,6 +165,8 @@ class Feed:
         for name in LOG_NAMES:
             log = self.have[name]
             log.settled = max(log.settled, min(getattr(have, name), max(log.head, log.told)))
+            if log.is_torn and log.settled:
+                log.add(1, log.settled)
 
     def forget_told(self) -> None:
         """Nobody has what others told of, it seems."""

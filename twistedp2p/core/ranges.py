@@ -35,6 +35,11 @@ class Ranges:
         return list(self._runs)
 
     @property
+    def is_torn(self) -> bool:
+        """Whether there are nearly as many runs as there may be."""
+        return len(self._runs) > MAX_RANGES // 2
+
+    @property
     def highest(self) -> int:
         """The highest number, or 0."""
         return self._runs[-1][1] if self._runs else 0
