@@ -236,8 +236,9 @@ def fill(instance: Instance, group: str, port: int, count: int) -> None:
     """Put that many offers of our own into the node's memory, before it starts."""
     if not count:
         return
-    signer = Signer(instance.private_key, group_name(group, port))
-    store = Store(instance.database, signer.key)
+    where = group_name(group, port)
+    signer = Signer(instance.private_key, where)
+    store = Store(instance.database_of(where.decode()), signer.key)
     now = int(time.time() * 1000)
     feed = Feed(signer.key, 1)
     store.start_feed(feed, "bench", now)

@@ -240,6 +240,13 @@ class MemoryTests(InstanceTests):
         self.assertEqual(len({one, other, self.instance.database}), 3)
         self.assertEqual({one.parent, other.parent}, {self.instance.folder})
 
+    def test_each_open_group_has_a_memory_of_its_own(self):
+        names = ("239.0.0.1:9392", "239.0.0.1:9492", "239.0.0.2:9392", "[ff15::1]:9392")
+        paths = [self.instance.database_of(name) for name in names]
+        self.assertEqual(paths[0].name, "group-239.0.0.1-9392.db")
+        self.assertEqual(len(set(paths)), 4)
+        self.assertEqual({path.parent for path in paths}, {self.instance.folder})
+
     def test_a_group_with_another_code_remembers_what_it_did(self):
         one = self.instance.database_of("aa")
         one.write_text("memory")
@@ -256,7 +263,7 @@ class MemoryTests(InstanceTests):
 
     def test_without_a_memory_there_is_none_to_keep(self):
         self.instance.same_memory("aa", "bb")
-        self.assertEqual(self.instance.database_of("bb").name, "closed-bb.db")
+        self.assertEqual(self.instance.database_of("bb").name, "group-bb.db")
 
     def test_a_disk_that_refuses_is_a_sentence(self):
         self.instance.database_of("aa").write_text("memory")

@@ -106,6 +106,12 @@ class NodeProcess:
         return self.folder / ".local" / "state" / "p2pshare" / "1"
 
     @property
+    def database(self) -> Path:
+        """The memory of the group that it is in, where there was no other."""
+        (path,) = self.slot.glob("group-*.db")
+        return path
+
+    @property
     def log(self) -> str:
         """Its log so far."""
         path = self.slot / "node.log"

@@ -153,7 +153,7 @@ class OneHostTests(ClosedTestCase):
         again = self.node("bob", "--group-code-file", str(bob.folder / "code"))
         again.type("/last")
         again.expect(":> before")
-        (slot,) = [path for path in (bob.slot).glob("closed-*.db") if path.is_symlink()]
+        (slot,) = [path for path in (bob.slot).glob("group-*.db") if path.is_symlink()]
         self.assertTrue(until(slot.exists, "the link leads somewhere"))
 
     def test_an_open_node_in_the_same_place_knows_nothing_of_it(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 
 from tests.lan.netns import Lan, LanMixin, command, require_namespaces
-from tests.lan.nodes import NodeProcess, NodesMixin, until
+from tests.lan.nodes import NodeProcess, NodesMixin, free_port, until
 
 MIB = 2**20  # bytes
 BIG = 20 * MIB
@@ -127,6 +127,28 @@ class SharingTests(NodesTestCase):
         lan = self.lan(2)
         nodes = [self.node(name, lan=lan, ns=ns) for ns, name in enumerate(("one", "other"))]
         self.share(*nodes, r"10\.77\.0\.1")
+
+    def test_what_was_said_and_offered_in_one_group_stays_there(self) -> None:
+        """In another, nobody could believe its signatures: what is lacking would never come."""
+        one = self.node("one")
+        one.type("1", "in the first")
+        self.offer(one, self.make(one, "a.bin", 1000))
+        self.assertEqual(one.quit(), 0)
+        elsewhere = ("--port", str(free_port()))
+        again, other = self.node("one", *elsewhere), self.node("other", *elsewhere)
+        self.meet(again, other)
+        again.type("1", "in the second")
+        other.expect("in the second")
+        again.type("/last", "5", "")
+        again.expect_all("in the second", "Nothing is on offer")
+        again.expect_not("in the first")
+        other.type("6")
+        other.expect(r"one  \S+  127")
+        other.expect_not("a wrong signature")
+        self.assertEqual(again.quit(), 0)
+        back = self.node("one")
+        back.type("/last", "5", "")
+        back.expect_all("in the first", "a.bin")
 
     def test_a_third_that_comes_later_sees_what_was_said_and_offered(self) -> None:
         one = self.node("one")

@@ -32,7 +32,7 @@ class DirectMessageTests(TalksTestCase):
         carl.expect_not("for you")
         for node in (anna, bob, carl):
             self.assertEqual(0, node.quit())
-            self.assertNotIn(b"for you alone", (node.slot / "node.db").read_bytes())
+            self.assertNotIn(b"for you alone", node.database.read_bytes())
 
     def test_by_key_and_to_nobody(self) -> None:
         anna, bob = self.node("anna"), self.node("bob")

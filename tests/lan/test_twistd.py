@@ -138,11 +138,12 @@ class RefusedTests(TwistdTestCase):
     def test_a_memory_that_cannot_be_used(self) -> None:
         slot = self.home("it") / ".local/state/p2pshare/1"
         slot.mkdir(parents=True)
-        (slot / "node.db").write_bytes(b"no database" * 1000)
+        name = f"group-{self.group}-{self.port}.db"
+        (slot / name).write_bytes(b"no database" * 1000)
         for background in (False, True):
             self.refused(
                 Exit.NO_FOLDER,
-                r"The node's memory \S+/node\.db cannot be used \(.*\); move it away .*",
+                r"The node's memory \S+/group-\S+\.db cannot be used \(.*\); move it away .*",
                 background=background,
             )
 

@@ -262,7 +262,7 @@ class Lan:
 
     def database_of(self, nick: str) -> Path:
         """Where that node's memory is."""
-        return self._folder / nick / "1" / "node.db"
+        return self._folder / nick / "1" / f"group-{GROUP}-{PORT}.db"
 
     def stop(self, node: Node) -> None:
         """Quit in good order."""

@@ -464,7 +464,7 @@ class BeginningTests(SynchronousTestCase):
         self.listener.close.assert_called_once_with()
 
     def test_a_memory_that_cannot_be_used_leaves_nothing_open(self) -> None:
-        self.instance.database.write_bytes(b"this is no database" * 100)
+        self.instance.database_of(f"{GROUP}:{PORT}").write_bytes(b"this is no database" * 100)
         self.assertEqual(self.failing().code, Exit.NO_FOLDER)
 
 

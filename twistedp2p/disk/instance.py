@@ -4,9 +4,8 @@ The state folder holds numbered slots; a node takes the first that no other hold
 command works several times at once and each node keeps an identity of its own::
 
     <state folder>/1/   node.key   Ed25519 private key, PEM, 0600
-                        node.db    memory (see `store`) of open groups
-                        closed-<group>.db   memory of one closed group, by what its code says;
-                                   a link where the group had another code before
+                        group-<name>.db     memory of one group (see `store`); a link where a
+                                   closed group had another code before
                         lock       held by flock as long as the node runs
                         node.log   the log of a node that runs without a terminal
 """
@@ -45,22 +44,27 @@ class Instance:
 
     @property
     def database(self) -> Path:
-        """Where the memory is."""
+        """Where the memory of a node without a group is."""
         return self.folder / "node.db"
 
     def database_of(self, group: str) -> Path:
-        """Where the memory of a closed group is (see `closed.GroupKey.memory`).
+        """Where the memory of a group is: of an open one by its name (``239.0.0.1:9392``), of a
+        closed one by its `closed.GroupKey.memory`.
 
-        Each has its own: what was said in one must never be repeated in another.
+        Each has its own: what was said in one is not to be repeated in another, where its
+        signatures are wrong, and which may be none of its business.
         """
-        return (self.folder / f"closed-{group}.db").resolve()
+        return self._database(group).resolve()
+
+    def _database(self, group: str) -> Path:
+        return self.folder / f"group-{group.replace(':', '-')}.db"
 
     def same_memory(self, old: str, new: str) -> None:
         """A closed group is called `new` now, and remembers what it did as `old`.
 
         Raises `ShareError`.
         """
-        known, link = self.database_of(old), self.folder / f"closed-{new}.db"
+        known, link = self.database_of(old), self._database(new)
         try:
             if known.exists() and not link.exists():
                 link.symlink_to(known.name)

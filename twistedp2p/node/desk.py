@@ -156,9 +156,7 @@ class Node:
         self._instance = instance
         self._ports: list[Any] = []
         self._membership = self._become_member()
-        self._store = Store(
-            instance.database if self._membership is None else self._membership.database, self.key
-        )
+        self._store = Store(self._database(), self.key)
         with ExitStack() as opened:  # all, or nothing
             opened.callback(self._store.close)
             self._take_ports(opened)
@@ -184,6 +182,11 @@ class Node:
         )
         self._envelope = membership.envelope
         return membership
+
+    def _database(self) -> Path:
+        if self._membership is not None:
+            return self._membership.database
+        return self._instance.database_of(self._envelope.group.decode("ascii"))
 
     def _take_ports(self, opened: ExitStack) -> None:
         config = self.config
