@@ -1,4 +1,4 @@
-"""How much memory the two ends of one large transfer take above what they take when idle.
+"""How much memory a node takes: for one large transfer, or for a large catalogue.
 
 Two nodes run as a person runs them, `twistd -n p2pshare --menu plain`, on the loopback. One offers
 a file, the other gets it; the peak of the resident set of each (VmHWM of /proc/PID/status, reset
@@ -6,6 +6,13 @@ when both are idle) is compared with what it was before. Linux only, for this re
 
     python -m benchmarks.memory                 # 1 GiB
     python -m benchmarks.memory --size 4GiB
+
+With `--catalogue` one node holds the offers of many others, and another that knows nothing gets
+them by SYNC. The owners then say that they are here (their beacons are sent by this program), and
+the newcomer is asked for names, letter by letter. What counts is its peak.
+
+    python -m benchmarks.memory --catalogue                 # 100,000 offers of 1,000 owners
+    python -m benchmarks.memory --catalogue --owners 1
 """
 
 from __future__ import annotations
@@ -15,17 +22,32 @@ import os
 import random
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
+
+from benchmarks.processes import read_times
+from benchmarks.search import Owner, names, owners
+from twistedp2p.core.beacon import EVERY_MOST, Beacon
+from twistedp2p.core.datagram import Signer, group_name
+from twistedp2p.core.feed import Heads
+from twistedp2p.disk.instance import claim
+from twistedp2p.disk.store import Store
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30  # bytes
 LIMIT = 48 * MIB  # above idle
 START = 20.0  # seconds for a menu to appear
 TRANSFER = 900.0  # seconds for reading a file, and for a transfer
+CATALOGUE_LIMIT = 120 * MIB  # in all
+BEACON_PAUSE = 0.025  # seconds: what a node takes of newcomers
+LOOK = 0.5  # seconds between looks at how much has come
+QUERIES = ("holiday beach 2", "xylophone", "zq", "@nick7 ete", "jpg e")
+ANSWER = r"search to narrow it down|Nothing is on offer|\n +\d+ .*\n(?! +\d)"
 SETTLE = 3.0  # seconds from the first words to the idle state
 RUN = "from twisted.scripts.twistd import run; run()"
 
@@ -39,7 +61,7 @@ class BenchedNode:
 
     def __init__(self, name: str, folder: Path, where: list[str]) -> None:
         self.folder = folder / name
-        self.folder.mkdir()
+        self.folder.mkdir(exist_ok=True)
         self._name = name
         self._output = ""
         self._at = 0
@@ -86,6 +108,13 @@ class BenchedNode:
         if found is None:
             raise Failed(f"no {what} in /proc")
         return int(found[1]) * KIB
+
+    def cpu_seconds(self) -> float:
+        """User and system time so far."""
+        times = read_times(Path(f"/proc/{self.process.pid}/stat"))
+        if times is None:
+            raise Failed(f"{self._name} has ended")
+        return times.cpu
 
     def forget_the_peak(self) -> None:
         """Begin a new VmHWM."""
@@ -152,6 +181,80 @@ def measure(size: int, folder: Path) -> bool:
     return all(peak[name] - idle[name] <= LIMIT for name in nodes)
 
 
+def fill(state: Path, group: bytes, offers: int, owned: int) -> list[Owner]:
+    """Make a state folder whose node knows that many offers; their owners."""
+    instance = claim(state)
+    store = Store(instance.database, Signer(instance.private_key, group).key)
+    try:
+        everybody = owners(store, owned, group)
+        with store.together():
+            for index, name in enumerate(names(offers)):
+                owner = everybody[index % owned]
+                entry, offer = owner.entry(index // owned + 1, name, index)
+                owner.feed.heard_entries("offers", entry.number, entry.number)
+                store.put_offer(entry, owner.feed, offer)
+    finally:
+        store.close()
+        instance.release()
+    return everybody
+
+
+def say_here(everybody: list[Owner], group: str, port: int) -> None:
+    """Send a beacon of each owner to the group, as if they were on this host."""
+    with socket.socket(type=socket.SOCK_DGRAM) as sender:
+        sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+        for number, owner in enumerate(everybody):
+            heads = Heads(offers=(1, owner.feed.have["offers"].head))
+            beacon = Beacon(EVERY_MOST, 0, heads).write()
+            message = owner.signer.sign("beacon", 1, 1, 1, f"nick{number}", beacon)
+            sender.sendto(message.raw, (group, port + 1))
+            time.sleep(BEACON_PAUSE)
+
+
+def count_offers(node: BenchedNode) -> int:
+    """How many offers a node remembers."""
+    with closing(sqlite3.connect(f"file:{node.folder}/state/1/node.db?mode=ro", uri=True)) as db:
+        found: int = db.execute("SELECT sum(live) FROM feeds").fetchone()[0] or 0
+        return found
+
+
+def measure_catalogue(offers: int, owned: int, folder: Path) -> bool:
+    """Have a newcomer take in a catalogue and search it; whether it stayed within the limit."""
+    group = f"239.{random.randrange(1, 255)}.{random.randrange(1, 255)}.1"
+    port = free_port()
+    where = ["--group", group, "--port", str(port), "--interface", "127.0.0.1"]
+    (folder / "holder").mkdir()
+    everybody = fill(folder / "holder/state", group_name(group, port), offers, owned)
+    newcomer = BenchedNode("newcomer", folder, where)
+    nodes = [newcomer]
+    try:
+        newcomer.expect(r"\? help", START)
+        time.sleep(SETTLE)
+        idle, cpu, begun = newcomer.memory("VmRSS"), newcomer.cpu_seconds(), time.monotonic()
+        nodes.append(BenchedNode("holder", folder, where))
+        newcomer.expect("holder is here", START)
+        while count_offers(newcomer) < offers:
+            if time.monotonic() - begun > TRANSFER:
+                raise Failed(f"only {count_offers(newcomer)} offers came")
+            time.sleep(LOOK)
+        took, cpu = time.monotonic() - begun, newcomer.cpu_seconds() - cpu
+        taken = newcomer.memory("VmHWM")
+        say_here(everybody, group, port)
+        for query in QUERIES:
+            for end in range(1, len(query) + 1):
+                newcomer.type("5", query[:end])
+                newcomer.expect(ANSWER, START)
+        searched = newcomer.memory("VmHWM")
+    finally:
+        for node in nodes:
+            node.stop()
+    print(f"{offers} offers of {owned} nodes: taken in within {took:.0f} s, {cpu:.1f} s of CPU")
+    print("| idle, MiB | peak while they came | peak after searches |")
+    print("| ---: | ---: | ---: |")
+    print(f"| {idle / MIB:.1f} | {taken / MIB:.1f} | {searched / MIB:.1f} |")
+    return searched <= CATALOGUE_LIMIT
+
+
 def size_of(text: str) -> int:
     """A size as people write it: ``64MiB``, ``4GiB``."""
     match = re.fullmatch(r"(\d+)(MiB|GiB)", text)
@@ -165,14 +268,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--size", type=size_of, default=GIB, help="of the file (default: 1GiB)")
     parser.add_argument("--directory", default=".", help="a disk with twice the size free")
+    parser.add_argument("--catalogue", action="store_true", help="measure a catalogue instead")
+    parser.add_argument("--offers", type=int, default=100_000, help="in it (default: 100000)")
+    parser.add_argument("--owners", type=int, default=1000, help="of them (default: 1000)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.directory, prefix="p2pshare-memory-") as folder:
         try:
-            within = measure(arguments.size, Path(folder).absolute())
+            if arguments.catalogue:
+                limit, path = CATALOGUE_LIMIT, Path(folder).absolute()
+                within = measure_catalogue(arguments.offers, arguments.owners, path)
+            else:
+                limit, within = LIMIT, measure(arguments.size, Path(folder).absolute())
         except Failed as failure:
             sys.exit(str(failure))
     if not within:
-        sys.exit(f"More than {LIMIT // MIB} MiB above idle.")
+        sys.exit(f"More than {limit // MIB} MiB.")
 
 
 if __name__ == "__main__":

@@ -84,11 +84,14 @@ class Owner:
         return self.signer.sign("offer", 1, number, number, "nick", offer.write()), offer
 
 
-def owners(store: Store, count: int) -> list[Owner]:
+GROUP = b"239.0.0.1:9392"
+
+
+def owners(store: Store, count: int, group: bytes = GROUP) -> list[Owner]:
     """Nodes that are here."""
     found = []
     for number in range(count):
-        signer = Signer(Ed25519PrivateKey.generate(), b"239.0.0.1:9392")
+        signer = Signer(Ed25519PrivateKey.generate(), group)
         feed = Feed(signer.key, 1)
         store.start_feed(feed, f"nick{number}", 0)
         store.set_present(signer.key, True, f"nick{number}", 0)
