@@ -153,7 +153,7 @@ async def ingest(reactor: Any, store: Store, count: int, owned: int) -> list[str
             tell(f"{index + 1} offers")
             if tidied is not None:
                 await tidied
-            tidied = in_thread(store.tidy)
+            tidied = in_thread(store.tidy, 0)
     if tidied is not None:
         await tidied
     seconds.sort()
@@ -234,7 +234,7 @@ async def forget(reactor: Any, store: Store) -> list[str]:
     dropped = time.perf_counter() - begun
     with watched(reactor) as ticks:
         begun = time.perf_counter()
-        await in_threads_of(reactor)(store.tidy)
+        await in_threads_of(reactor)(store.tidy, 0)
         tidied = time.perf_counter() - begun
     return [f"{dropped * MS:.2f}", f"{tidied:.1f}", f"{ticks.longest * MS:.1f}"]
 

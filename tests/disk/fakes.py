@@ -17,6 +17,7 @@ from twistedp2p.disk.shares import Share
 from twistedp2p.disk.store import Store
 
 DIGEST = "blake3:" + "0" * 64
+NOW = 1_000_000  # milliseconds since 1970: later than most stamps of these tests
 SHARE = Share("a.jpg", "/home/me/a.jpg", b"p" * 32, True, False, 5, 6, 7, 8, DIGEST)
 
 

@@ -1,6 +1,6 @@
 """What is remembered of feeds and chat, and who makes room for whom."""
 
-from tests.disk.fakes import Origin, StoreTests, found
+from tests.disk.fakes import NOW, Origin, StoreTests, found
 from twistedp2p.core.datagram import parse
 from twistedp2p.core.errors import ShareError
 from twistedp2p.disk import entries as entries_module
@@ -47,7 +47,7 @@ class FeedTests(StoreTests):
         origin = Origin(self.store)
         old = origin.say("old", stamp=1)
         origin.start(2)
-        self.reopen().tidy()
+        self.reopen().tidy(NOW)
         self.assertEqual(self.store.history(9), [(old.raw, 1)])
         self.assertEqual(self.rows("feeds"), 2)
 
@@ -75,7 +75,7 @@ class FeedTests(StoreTests):
             mallory.say("x", stamp=epoch)
         self.assertEqual((self.rows("entries"), len(self.store.history(99))), (5, 5))
         self.assertEqual(self.store.history(99)[0][0], line.raw)
-        self.store.tidy()
+        self.store.tidy(NOW)
         self.assertEqual(self.rows("feeds"), 5)
 
     def test_an_entry_of_a_feed_that_is_not_here_is_not_kept(self):
@@ -99,6 +99,29 @@ class FeedTests(StoreTests):
         origin.say("line", number=9)
         self.assertEqual(self.store.lowest(origin.key, "offers"), 2)
         self.assertEqual(self.store.lowest(origin.key, "chat"), 9)
+
+    def test_of_a_log_of_which_nothing_is_kept_nothing_is_worth_asking_for(self):
+        origin = Origin(self.store)
+        self.assertEqual(self.store.lowest(origin.key, "chat"), 1)
+        origin.say("line", number=3)
+        self.store._db.run("DELETE FROM entries")
+        self.assertEqual(self.store.lowest(origin.key, "chat"), 4)
+
+    def test_feeds_of_those_who_were_not_here_for_a_month_go(self):
+        month = 30 * 24 * 3600 * 1000
+        own = Origin(self.store, 1, present=False)
+        self.store._own_key = own.key
+        gone = Origin(self.store, 2, present=False, heard=9)
+        lately = Origin(self.store, 3, present=False, heard=10)
+        here = Origin(self.store, 4, heard=9)
+        for origin in (own, gone, lately, here):
+            origin.offer("a.jpg")
+            origin.say("line")
+        self.assertEqual(self.store.forget_gone(month + 10), [gone.key])
+        kept = [self.store.feed(each.key) is not None for each in (own, gone, lately, here)]
+        self.assertEqual(kept, [True, False, True, True])
+        self.store.tidy(NOW)
+        self.assertEqual((self.rows("offers"), self.rows("entries")), (3, 6))
 
     def test_what_is_here_is_written_once_for_all_that_is_kept_together(self):
         """Attack 40: a feed torn into many runs costs no more for each of its entries."""
@@ -188,7 +211,7 @@ class FeedCapTests(StoreTests):
         self.assertEqual([origin.names() for origin in pinned], [["kept.jpg"]] * 3)
         self.assertEqual(own.names(), ["own.jpg"])
         self.store._closed.clear()
-        self.store.tidy()
+        self.store.tidy(NOW)
         self.assertLessEqual(self.rows("feeds"), 5)
 
 

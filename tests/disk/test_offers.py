@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.disk.fakes import DIGEST, Origin, StoreTests, found
+from tests.disk.fakes import DIGEST, Origin, StoreTests, found, open_store
 from twistedp2p.disk import offers as offers_module
 
 
@@ -109,6 +109,99 @@ class CatalogueTests(StoreTests):
         self.assertEqual(
             origin.numbers_kept("offers"), sorted(number for _, number in last.values())
         )
+
+
+class WithdrawnTests(StoreTests):
+    """What was withdrawn long ago is told by one number, by its publisher alone."""
+
+    def own(self):
+        own = Origin(self.store)
+        self.store._own_key = own.key
+        return own
+
+    def test_our_withdrawals_below_all_that_we_offer_are_not_kept(self):
+        own = self.own()
+        for name in ("a.jpg", "b.jpg", "c.jpg"):
+            own.offer(name)
+        own.withdraw("b.jpg")
+        self.assertEqual(own.numbers_kept("offers"), [1, 3, 4])
+        own.withdraw("a.jpg")
+        self.assertEqual(own.numbers_kept("offers"), [3, 4, 5])
+        own.withdraw("c.jpg")
+        self.assertEqual(own.numbers_kept("offers"), [])
+        self.assertEqual(self.store.lowest(own.key, "offers"), 7)
+        own.offer("d.jpg")
+        self.assertEqual(self.store.lowest(own.key, "offers"), 7)
+        self.assertEqual(own.names(), ["d.jpg"])
+
+    def test_withdrawals_of_others_are_kept_whatever_the_order(self):
+        origin = Origin(self.store)
+        origin.withdraw("a.jpg", number=2)
+        self.assertEqual(origin.numbers_kept("offers"), [2])
+        self.assertFalse(origin.offer("a.jpg", number=1))
+
+    def test_what_is_below_the_lowest_that_its_publisher_tells_goes(self):
+        origin, other = Origin(self.store), Origin(self.store, 2)
+        for name in ("a.jpg", "b.jpg", "c.jpg"):
+            origin.offer(name)
+            other.offer(name)
+        origin.withdraw("b.jpg")
+        self.assertEqual(self.store.drop_below(origin.feed, 1), [])
+        self.assertEqual(self.store.drop_below(origin.feed, 3), ["a.jpg"])
+        self.assertEqual(origin.numbers_kept("offers"), [3, 4])
+        self.assertEqual(origin.names(), ["c.jpg"])
+        self.assertEqual(self.store.drop_below(origin.feed, 5), ["c.jpg"])
+        self.assertEqual((origin.names(), len(other.names())), ([], 3))
+        self.assertEqual(sorted(found(self.store, "jpg")), ["a.jpg", "b.jpg", "c.jpg"])
+        origin.feed.epoch = 7
+        self.assertEqual(self.store.drop_below(origin.feed, 9), [])
+
+    def test_so_many_go_at_once_and_the_others_when_it_is_told_again(self):
+        """Attack 40: a node that tells of a huge number stalls nobody."""
+        self.patch(offers_module, "AT_ONCE", 3)
+        origin = Origin(self.store)
+        for number in range(5):
+            origin.offer(f"{number}.jpg")
+        self.assertEqual(len(self.store.drop_below(origin.feed, 2**53 - 1)), 3)
+        self.assertEqual(len(self.store.drop_below(origin.feed, 2**53 - 1)), 2)
+
+    @settings(deadline=None, max_examples=60)
+    @given(
+        st.lists(st.tuples(st.sampled_from("abcd"), st.booleans(), st.booleans()), max_size=25),
+        st.randoms(use_true_random=False),
+    )
+    def test_whoever_lacks_something_has_all_in_the_end(self, steps, random):
+        """Whatever came before: what the publisher still keeps, and its lowest number, suffice."""
+        store = open_store(self)
+        publisher = Origin(store)
+        store._own_key = publisher.key
+        reader = Origin(self.store, epoch=getattr(self, "epoch", 0) + 1)
+        self.epoch = reader.feed.epoch
+        for name, live, comes in steps:
+            if live:
+                publisher.offer(name)
+            else:
+                publisher.withdraw(name)
+            number = publisher.numbers["offers"]
+            if comes:
+                self.read(reader, name, number, live)
+        kept = store.entries(publisher.key, "offers", 1, 2**53)
+        random.shuffle(kept)
+        lowest = store.lowest(publisher.key, "offers")
+        for number, _ in kept:
+            name, live, _ = steps[number - 1]
+            self.read(reader, name, number, live)
+        self.store.drop_below(reader.feed, lowest)
+        self.assertEqual(reader.names(), publisher.names())
+
+    def read(self, reader, name, number, live):
+        """Have an entry come, if it did not yet."""
+        if number in reader.feed.have["offers"]:
+            return
+        if live:
+            reader.offer(name, number=number)
+        else:
+            reader.withdraw(name, number=number)
 
 
 class OfferCapTests(StoreTests):

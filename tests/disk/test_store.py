@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.disk.fakes import SHARE, Origin, StoreTests, found, new_folder, open_store
+from tests.disk.fakes import NOW, SHARE, Origin, StoreTests, found, new_folder, open_store
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.disk import tidy as tidy_module
 from twistedp2p.disk.store import Store
@@ -197,7 +197,7 @@ for number in range(1, 1_000_000):
         origin.withdraw(f"{number - 1}.jpg")
     print(number, flush=True)
     if number % 50 == 0:
-        store.tidy()
+        store.tidy(0)
 """
 
 
@@ -268,7 +268,7 @@ class ThreadTests(SynchronousTestCase):
         for number in range(100):
             self.origin.offer(f"{number}.jpg")
         self.origin.start(2)
-        tidying = self.pool.submit(self.store.tidy)
+        tidying = self.pool.submit(self.store.tidy, NOW)
         for number in range(50):
             self.assertTrue(self.origin.offer(f"new {number}.jpg"))
         tidying.result(MOST)
@@ -298,6 +298,6 @@ class ThreadTests(SynchronousTestCase):
         self.origin.offer("a.jpg")
         self.origin.offer("b.jpg")
         self.origin.start(2)
-        tidying = self.pool.submit(self.store.tidy)
+        tidying = self.pool.submit(self.store.tidy, NOW)
         self.store.close()
         tidying.result(MOST)

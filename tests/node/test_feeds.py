@@ -67,6 +67,24 @@ class DeliveryTests(SynchronousTestCase):
         self.assertEqual(lan.catalogue(bob), [])
         self.assertEqual(len(lan.events(bob, OfferGone)), 1)
 
+    def test_who_was_cut_off_learns_of_what_was_withdrawn_by_one_number(self) -> None:
+        """Nothing of it is kept to be sent again: its publisher tells that it has none below."""
+        lan = Lan(self)
+        alice, bob = lan.crowd(2)
+        for name in ("a", "b"):
+            alice.publish_offer(offer_of(alice, name))
+        lan.run_for(1)
+        lan.cut_off = {group_of(bob).address[0]}
+        for name in ("a", "b"):
+            alice.publish_withdraw(name, f'{{"name":"{name}"}}')
+        self.assertEqual(alice._store.entries(alice.key, "offers", 1, 9), [])
+        lan.run_for(5)
+        lan.cut_off = set()
+        lan.run_for(15)
+        self.assertEqual(bob._store.offers_of(alice.key), [])
+        gone = [event.name for event in lan.events(bob, OfferGone)]
+        self.assertEqual(sorted(gone), ["a", "b"])
+
     def test_a_part_that_was_cut_off_gets_what_it_missed(self) -> None:
         lan = Lan(self)
         alice, bob, carol = lan.crowd(3)

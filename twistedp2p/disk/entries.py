@@ -14,6 +14,7 @@ MAX_FEEDS = 4096
 CHAT_PER_ORIGIN = 500  # entries
 CHAT_IN_ALL = 10_000  # entries
 TRIM_EVERY = 100  # chat entries
+GONE_AFTER = 30 * 24 * 3600 * 1000  # milliseconds
 
 _DROP = "UPDATE feeds SET origin = NULL, present = 0, past = {} WHERE origin = ?"
 
@@ -96,6 +97,22 @@ class Entries(Tables):
                 feed.epoch,
             ),
         )
+
+    def forget_gone(self, now_ms: int) -> list[bytes]:
+        """Drop the feeds of those who were not here for `GONE_AFTER`, but our own; their origins.
+
+        To be called at the start, before they are followed. `now_ms`: milliseconds since 1970.
+        """
+        with self._db.together():
+            gone = self._db.run(
+                "SELECT origin FROM feeds WHERE heard < ? AND NOT present"
+                " AND origin IS NOT NULL AND origin IS NOT ?",
+                now_ms - GONE_AFTER,
+                self._own_key,
+            )
+            for (origin,) in gone:
+                self._db.run(_DROP.format("NULL"), origin)
+        return [origin for (origin,) in gone]
 
     def set_present(self, origin: bytes, present: bool, nick: str, now_ms: int) -> None:
         """Note that a node came or went: the catalogue shows offers of those who are here."""
@@ -212,14 +229,20 @@ class Entries(Tables):
         )
 
     def lowest(self, origin: bytes, log: str) -> int:
-        """The lowest number kept of a log, or 1."""
+        """The lowest number of a log that is worth asking for: what went before is superseded.
+
+        Where nothing of it is kept that is the one after the highest.
+        """
         rows = self._db.run(
             "SELECT min(number) FROM entries WHERE log = ?"
             " AND feed = (SELECT id FROM feeds WHERE origin = ?)",
             log,
             origin,
         )
-        return rows[0][0] or 1
+        if rows[0][0] is not None:
+            return int(rows[0][0])
+        feed = self.feed(origin)
+        return feed.have[log].highest + 1 if feed is not None else 1
 
     def history(self, most: int) -> list[tuple[bytes, int]]:
         """The last `most` lines of chat of everybody, oldest first: (signed bytes, `said`).

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from twistedp2p.core.catalogue import MAX_OFFERS, MAX_OFFERS_PER_NODE, Offer
-from twistedp2p.core.datagram import Signed
+from twistedp2p.core.catalogue import MAX_OFFERS, MAX_OFFERS_PER_NODE, Offer, read_withdraw
+from twistedp2p.core.datagram import Signed, parse
 from twistedp2p.core.feed import Feed
 from twistedp2p.disk.entries import STRANGER, Entries
 from twistedp2p.disk.index import indexed
 from twistedp2p.disk.search import COLUMNS
 
+AT_ONCE = 50  # offers dropped in one go: a few milliseconds
 UNINDEX = (
     "INSERT INTO names(names, rowid, folded)"
     " SELECT 'delete', id, folded FROM offers WHERE live AND id {}"
@@ -50,6 +51,8 @@ class Offers(Entries):
                 self._remove(row[0], *superseded)
             self._put_entry(row[0], "offers", entry, entry.stamp)
             self._insert(row[0], entry, offer, live)
+            if entry.key == self._own_key:
+                self._drop_oldest_withdrawals(row[0])
             return live or bool(old and old[0][2])
 
     def _insert(self, feed: int, entry: Signed, offer: Offer, live: bool) -> None:
@@ -74,6 +77,48 @@ class Offers(Entries):
             "DELETE FROM entries WHERE feed = ? AND log = 'offers' AND number = ?", feed, number
         )
         self._db.run("UPDATE feeds SET kept = kept - 1, live = live - ? WHERE id = ?", live, feed)
+
+    def _drop_oldest_withdrawals(self, feed: int) -> None:
+        """What was withdrawn before all that is on offer need not be told one by one.
+
+        The lowest number that our beacons tell says it of all of them: see `drop_below`.
+        """
+        for _ in range(AT_ONCE):
+            lowest = self._db.run(
+                "SELECT o.id, o.number, o.live FROM offers AS o WHERE o.feed = ?1 AND NOT o.live"
+                " AND o.number = (SELECT min(number) FROM entries WHERE feed = ?1"
+                " AND log = 'offers')",
+                feed,
+            )
+            if not lowest:
+                break
+            self._remove(feed, *lowest[0])
+
+    def drop_below(self, feed: Feed, number: int) -> list[str]:
+        """Drop what is here of a feed's offers below `number`: its publisher has none there.
+
+        Some at a time: to be called each time that this is told. Returns the names that were on
+        offer here until now.
+        """
+        with self._db.together():
+            row = self._row(feed)
+            if row is None:
+                return []
+            stale = self._db.run(
+                "SELECT raw FROM entries WHERE feed = ? AND log = 'offers' AND number < ? LIMIT ?",
+                row[0],
+                number,
+                AT_ONCE,
+            )
+            entries = [entry for (raw,) in stale if isinstance(entry := parse(raw), Signed)]
+            names = [_name(entry) for entry in entries]
+            dropped = [name for name in names if self.offer(feed.origin, name) is not None]
+            for name in names:
+                old = self._db.run(
+                    "SELECT id, number, live FROM offers WHERE feed = ? AND name = ?", row[0], name
+                )
+                self._remove(row[0], *old[0])
+        return dropped
 
     def _make_room(self, feed: int, kept: int) -> bool:
         """Make room for one more offer of a feed that has `kept`; False when there is none.
@@ -130,6 +175,12 @@ class Offers(Entries):
     def count_offers(self) -> int:
         """How many offers those who are here have."""
         return self._db.run("SELECT sum(live) FROM feeds WHERE present")[0][0] or 0
+
+
+def _name(entry: Signed) -> str:
+    if entry.kind == "offer":
+        return Offer.read(entry.key, entry.body).name
+    return read_withdraw(entry.body)
 
 
 def offer_of(row: tuple[Any, ...]) -> Offer:

@@ -67,15 +67,15 @@ class Store(Offers, Keys, Hosts, OwnShares):
                 self._search_db = None
         self._db.close()
 
-    def tidy(self) -> None:
-        """Remove what dropped feeds have left, and bring the write-ahead log into the file.
+    def tidy(self, now_ms: int) -> None:
+        """Remove old chat, and what dropped feeds have left; bring the log into the file.
 
         It waits for the disk, so that what writes in the loop need not: to be called in a thread
-        every few seconds. Costs nothing when nothing was written.
+        every few seconds. Costs nothing when nothing was written. now_ms: milliseconds since 1970.
         """
         changes = self._db.changes
         if changes != self._tidied:
-            tidy(self._path, self._closed.wait)
+            tidy(self._path, self._closed.wait, now_ms)
             self._tidied = changes
 
     def counter(self, name: str, first: int = 0) -> int:

@@ -10,21 +10,42 @@ from twistedp2p.disk.offers import UNINDEX
 
 SWEEP = 50  # rows removed at once: a few milliseconds, in which nothing else is written
 SWEEP_PAUSE = 0.01  # seconds in between
+CHAT_KEPT = 24 * 3600 * 1000  # milliseconds, by our own clock
+
+# Dropped feeds but those of which nothing is left that should go.
+_LEFT = (
+    "origin IS NULL AND (past IS NULL OR EXISTS (SELECT 1 FROM offers WHERE feed = f.id)"
+    " OR EXISTS (SELECT 1 FROM entries WHERE feed = f.id AND log = 'offers')"
+    " OR NOT EXISTS (SELECT 1 FROM entries WHERE feed = f.id))"
+)
 
 
-def tidy(path: Path, wait: Callable[[float], bool]) -> None:
-    """Remove what dropped feeds have left, and bring the write-ahead log into the file.
+def tidy(path: Path, wait: Callable[[float], bool], now_ms: int) -> None:
+    """Remove old chat and what dropped feeds have left; bring the write-ahead log into the file.
 
     `wait(seconds)` pauses, and is true when the node ends: then what is left stays for later.
+    now_ms: milliseconds since 1970.
     """
     db = Database(path)
     try:
-        for (feed,) in db.run("SELECT id FROM feeds WHERE origin IS NULL"):
+        while _sweep_chat(db, now_ms - CHAT_KEPT) and not wait(SWEEP_PAUSE):
+            pass
+        for (feed,) in db.run(f"SELECT id FROM feeds AS f WHERE {_LEFT}"):  # noqa: S608
             while _sweep(db, feed) and not wait(SWEEP_PAUSE):
                 pass
         db.run("PRAGMA wal_checkpoint(PASSIVE)")
     finally:
         db.close()
+
+
+def _sweep_chat(db: Database, before: int) -> bool:
+    """Remove some of the lines that were said before; False when there was none."""
+    old = "SELECT feed, number FROM entries WHERE log = 'chat' AND said < ? LIMIT ?"
+    if not db.run(old, before, 1):
+        return False
+    gone = f"DELETE FROM entries WHERE log = 'chat' AND (feed, number) IN ({old})"  # noqa: S608
+    db.run(gone, before, SWEEP)
+    return True
 
 
 def _sweep(db: Database, feed: int) -> bool:

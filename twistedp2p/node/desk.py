@@ -387,7 +387,7 @@ class Node:
             self._tidying = self._reactor.callLater(TIDY_EVERY, self._tidy)
 
     def _tidy(self) -> None:
-        done = self._in_thread(self._notes.note, self._store.tidy)
+        done = self._in_thread(self._notes.note, self._store.tidy, int(self._wall() * 1000))
         done.addErrback(lambda failure: _log.failure("tidying the memory", failure))
         done.addCallback(self._tidy_later)
 

@@ -106,6 +106,7 @@ class Feeds:
             nodes=nodes,
             address_of=address_of,
         )
+        self._notes.note(store.forget_gone, int(wall() * 1000))
         for feed in store.feeds():
             if feed.origin != signer.key:
                 self._gossip.follow(feed)
@@ -291,7 +292,7 @@ class Feeds:
         now = self._clock.seconds()
         feed = self._follow(message)
         if feed is not None:
-            self._gossip.heard_heads(feed, beacon.heads, now, live=False)
+            self._heard_heads(message, feed, beacon.heads, live=False)
         self._gossip.heard_summary(message.key, address, beacon.summary, beacon.recent, now)
 
     def heard(self, message: Signed, address: Address) -> None:
@@ -308,11 +309,15 @@ class Feeds:
     def _heard_of_own(self, message: Signed, feed: Feed, now: float) -> None:
         """A publisher tells of its own feed."""
         if message.kind == "head":
-            heads = read_heads(body.read(message.body))
-            self._gossip.heard_heads(feed, heads, now, live=True)
+            self._heard_heads(message, feed, read_heads(body.read(message.body)), live=True)
         else:
             self._gossip.heard_gone(feed, *read_gone(message.body), now)
             self._notes.note(self._store.save_ranges, feed)
+
+    def _heard_heads(self, message: Signed, feed: Feed, heads: Heads, *, live: bool) -> None:
+        self._gossip.heard_heads(feed, heads, self._clock.seconds(), live=live)
+        for name in self._notes.note(self._store.drop_below, feed, heads.offers[0]) or ():
+            self._told.withdrawn(message, name)
 
     # -- SYNC (net.sync.Replica)
 
