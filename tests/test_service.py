@@ -17,11 +17,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from twistedp2p import service
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import NotSent
-from twistedp2p.service import TOOLBAR_EVERY, P2PShare
+from twistedp2p.service import REDRAWN_AFTER, TOOLBAR_EVERY, P2PShare
 
 OPTIONS = {
     "group": "239.0.0.1", "port": 9392, "interfaces": [], "download-dir": Path("/"),
     "file-port": None, "ttl": 0, "nick": "me", "offers": [], "password": "", "peers": [],
+    "no-mdns": 0,
 }  # fmt: skip
 EVENT = NotSent("No.", {})
 
@@ -116,6 +117,10 @@ class BottomTests(ServiceTestCase):
         self.clock.pump([TOOLBAR_EVERY] * 5)
         self.assertEqual(self.bottoms, ["status 1"])
         self.happen()
+        self.assertEqual(self.bottoms, ["status 1", "status 2"])
+
+    def test_how_the_others_are_reached_is_seen_after_a_while(self) -> None:
+        self.clock.pump([TOOLBAR_EVERY] * REDRAWN_AFTER)
         self.assertEqual(self.bottoms, ["status 1", "status 2"])
 
     def test_a_memory_that_fails_for_a_while_does_not_end_it(self) -> None:

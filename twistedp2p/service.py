@@ -43,6 +43,7 @@ from twistedp2p.face.texts import in_words, translations
 from twistedp2p.node import Config, Node
 
 TOOLBAR_EVERY = 0.5  # seconds
+REDRAWN_AFTER = 20  # of these: how the others are reached changes without an event
 LOG_SIZE = 1_000_000  # bytes of one log file; strangers can make us write to it
 LOG_FILES = 3  # older ones that are kept
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -80,6 +81,7 @@ def make_node(reactor: Any, options: Mapping[str, Any], instance: Instance) -> N
         ttl=options["ttl"],
         code=options["group-code-file"],
         peers=options["peers"],
+        mdns=not options["no-mdns"],
         **({} if options["nick"] is None else {"nick": options["nick"]}),
     )
     return Node(reactor, config, instance)
@@ -111,6 +113,7 @@ class P2PShare(Service):
         self._screen: Any = None
         self._toolbar: LoopingCall | None = None
         self._bottom_is_old = True
+        self._not_drawn = 0  # turns of the toolbar
 
     # -- the log
 
@@ -199,9 +202,12 @@ class P2PShare(Service):
         self._bottom_is_old = True
 
     def _draw_bottom(self, node: Node) -> None:
-        """Draw only where something happened: a quiet node costs nothing."""
-        if self._bottom_is_old and self._editor is not None and self._menu is not None:
+        """Draw only where something happened: a quiet node costs next to nothing."""
+        self._not_drawn += 1
+        old = self._bottom_is_old or self._not_drawn >= REDRAWN_AFTER
+        if old and self._editor is not None and self._menu is not None:
             self._bottom_is_old = False
+            self._not_drawn = 0
             try:
                 self._editor.set_bottom(*self._menu.bottom(node.status()))
             except Exception:  # the memory may be locked, or its disk full, for a while

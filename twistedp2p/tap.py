@@ -64,7 +64,10 @@ class Options(usage.Options):
         ["menu", "m", "auto", "auto, always, never, or plain (lines only)."],
         ["ttl", None, "1", "Routers that datagrams may pass, plus one (0: stay on this host)."],
     ]
-    optFlags = [["verbose", "v", "Log in more detail."]]  # noqa: RUF012
+    optFlags = [  # noqa: RUF012
+        ["no-mdns", None, "Do not tell of this node, nor look for others, by mDNS."],
+        ["verbose", "v", "Log in more detail."],
+    ]
 
     compData = usage.Completions(
         optActions={

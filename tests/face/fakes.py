@@ -84,6 +84,8 @@ class Desk:
         self.transfers = []
         self.serving = 0
         self.drops = {}
+        self.ways = {}
+        self.loss = None
         self.offering = Deferred()
         self.sending = Deferred()
         self.examining = Deferred()
@@ -161,8 +163,15 @@ class Desk:
 
     def status(self):
         return SimpleNamespace(
-            nodes=1 + len(self.here), offers=0, transfers=len(self.transfers) + self.serving
+            nodes=1 + len(self.here),
+            offers=0,
+            transfers=len(self.transfers) + self.serving,
+            unicast_only=sum(apart for apart, _ in self.ways.values()),
+            loss=self.loss,
         )
+
+    def way_to(self, key):
+        return self.ways.get(key, (False, None))
 
 
 def peer(nick, key):

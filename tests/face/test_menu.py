@@ -22,6 +22,7 @@ from twistedp2p.core.ticket import Ticket
 from twistedp2p.face.menu import (
     COMPLETIONS,
     LIST_ROWS,
+    LOSS_SHOWN,
     REASONS,
     TICKET_PROMPT,
     WHO_ROWS,
@@ -494,6 +495,15 @@ class ListTests(MenuCase):
         self.assertRegex(self.screen.shown[1], r"^  anna  [a-z2-7-]{19}  10\.0\.0\.1$")
         self.assertEqual(len(self.screen.shown), 3)
 
+    def test_6_shows_how_each_is_reached(self):
+        self.desk.ways = {ANNA: (True, None), BOB: (False, 0.4)}
+        self.desk.loss = 0.4
+        self.type("6")
+        self.assertRegex(self.screen.shown[1], r"10\.0\.0\.1  by unicast only$")
+        self.assertRegex(self.screen.shown[2], r"10\.0\.0\.1  multicast loss 40 %$")
+        said = "* 3 nodes, 1 by unicast only, multicast loss 40 %"
+        self.assertEqual(self.screen.shown[3], said)
+
     def test_6_and_a_part_of_a_nick_narrows_it_down(self):
         self.type("/who AN")
         self.assertEqual(len(self.screen.shown), 2)
@@ -696,6 +706,18 @@ class BottomTests(MenuCase):
         lines, _ = self.menu.bottom(self.desk.status())
         self.assertEqual(len(lines), 6)
         self.assertIn("4 offer", lines[-2])
+        self.assertEqual(lines[-1], "here: 3 · offers: 0 · transfers: 0")
+
+    def test_it_says_what_multicast_does_not_do(self):
+        self.desk.ways[ANNA] = True, None
+        self.desk.loss = 0.123
+        lines, _ = self.menu.bottom(self.desk.status())
+        said = "3 nodes, 1 by unicast only, multicast loss 12 %"
+        self.assertEqual(lines[-1], f"{said} · offers: 0 · transfers: 0")
+
+    def test_a_small_loss_is_not_worth_a_word(self):
+        self.desk.loss = LOSS_SHOWN - 0.001
+        lines, _ = self.menu.bottom(self.desk.status())
         self.assertEqual(lines[-1], "here: 3 · offers: 0 · transfers: 0")
 
     def test_it_says_that_a_group_is_closed(self):

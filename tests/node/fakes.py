@@ -90,6 +90,23 @@ class FakePort:
         pass
 
 
+class FakeMdns:
+    """What `net.mdns.Mdns` is elsewhere."""
+
+    def __init__(self, *_arguments: Any, **named: Any) -> None:
+        self.named = named
+        self.done: list[str] = []
+
+    def start(self) -> None:
+        self.done.append("start")
+
+    def links_changed(self) -> None:
+        self.done.append("links changed")
+
+    def stop(self) -> None:
+        self.done.append("stop")
+
+
 class FakeGroup:
     """One node's place on the `Lan`: what `net.group.Group` is elsewhere."""
 
@@ -237,6 +254,7 @@ class Lan:
             "file_listeners": lambda *_a, **_k: [FakePort()],
             "Dialer": lambda _reactor, tls: FakeDialer(self, address[0], tls),
             "random": self.random,
+            "Mdns": FakeMdns,
         }
         with mock.patch.multiple(desk, **fakes):
             node = Node(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.node.fakes import PORT, Lan, Stranger, group_of, offer_of
+from tests.node.fakes import PORT, FakeMdns, Lan, Stranger, group_of, offer_of
 from twistedp2p.core.events import Left
 from twistedp2p.core.feed import Heads
 from twistedp2p.core.ladder import ALL_BURST, ALL_RATE, HOST_BURST, NAMED_FIRST
@@ -114,6 +116,33 @@ class LadderTests(ReachTestCase):
         self.lan.broadcasts = True
         alice._reach.links_changed()
         self.meet(alice, bob, within=5)
+
+
+class MdnsTests(ReachTestCase):
+    def mdns_of(self, node: Node) -> FakeMdns:
+        mdns: Any = node._mdns
+        return mdns  # type: ignore[no-any-return]
+
+    def test_what_it_finds_is_greeted(self) -> None:
+        self.lan.multicast, self.lan.broadcasts = nothing_passes, False
+        alice, bob = self.lan.node("alice"), self.lan.node("bob")
+        self.lan.run_for(5)
+        told = self.mdns_of(alice).named
+        self.assertEqual((told["group"], told["port"]), ("239.0.0.1:9392", PORT + 1))
+        self.assertEqual(told["addresses"](), ["10.0.0.1"])
+        told["found"]([("10.0.0.2", PORT + 1)])
+        self.meet(alice, bob, within=2)
+
+    def test_it_lives_with_the_node(self) -> None:
+        alice = self.lan.node("alice")
+        alice.links_changed()
+        self.lan.stop(alice)
+        self.assertEqual(self.mdns_of(alice).done, ["start", "links changed", "stop"])
+
+    def test_it_can_be_switched_off(self) -> None:
+        alice = self.lan.node("alice", mdns=False)
+        alice.links_changed()
+        self.assertEqual(self.mdns_of(alice).done, [])
 
 
 class UnicastOnlyTests(ReachTestCase):

@@ -29,6 +29,7 @@ COMPLETIONS = 200  # names that a typed word is completed to
 LAST_LINES = 20  # lines of chat
 LIST_ROWS = 30  # rows shown of a list of files
 WHO_ROWS = 100  # nodes shown of those that are here
+LOSS_SHOWN = 0.05  # part of the multicast, from which on it is worth a word
 REASONS = 5  # shown, for which datagrams were dropped
 FOR_EVERYBODY = "*"  # typed for a password
 TICKET_PROMPT = '("IP",port),("password","file")?'
@@ -91,6 +92,8 @@ class Desk(Protocol):
     def get_running(self) -> list[Any]: ...
 
     def peers(self) -> list[Any]: ...
+
+    def way_to(self, key: bytes) -> tuple[bool, float | None]: ...
 
     def nick_of(self, key: bytes) -> str: ...
 
@@ -549,11 +552,33 @@ class Menu:
         meant = [peer for peer in self._desk.peers() if part in peer.nick.casefold()]
         for peer in meant[:WHO_ROWS]:
             nick = peer.nick or "-"
-            self._screen.show(f"  {nick}  {fingerprint(peer.key)}  {peer.addresses[0][0]}", "list")
+            host, way = peer.addresses[0][0], self._way(peer.key)
+            self._screen.show(f"  {nick}  {fingerprint(peer.key)}  {host}{way}", "list")
         if len(meant) > WHO_ROWS:
             self._system(self._("… and more: {count}"), count=len(meant) - WHO_ROWS)
+        if ways := self._ways(self._desk.status()):
+            self._system(ways)
         self._who_was_not_heard()
         self._ask_top()
+
+    def _ways(self, status: Any) -> str:
+        """How many are here, and what multicast does not do; nothing where it does all."""
+        apart, lost = status.unicast_only, status.loss or 0.0
+        parts = [self._("{count} nodes").format(count=status.nodes)]
+        if apart:
+            parts.append(self._("{count} by unicast only").format(count=apart))
+        if lost >= LOSS_SHOWN:
+            parts.append(self._("multicast loss {percent} %").format(percent=round(100 * lost)))
+        return ", ".join(parts) if len(parts) > 1 else ""
+
+    def _way(self, key: bytes) -> str:
+        """What multicast does not do between a node and us."""
+        apart, lost = self._desk.way_to(key)
+        if apart:
+            return "  " + self._("by unicast only")
+        if lost is not None and lost >= LOSS_SHOWN:
+            return "  " + self._("multicast loss {percent} %").format(percent=round(100 * lost))
+        return ""
 
     def _who_was_not_heard(self) -> None:
         dropped = self._desk.dropped()
@@ -665,8 +690,10 @@ class Menu:
     def bottom(self, status: Any) -> tuple[list[str], dict[str, tuple[str, ...]]]:
         """What stands below the question (a bar for each transfer, the choices, the state), and
         what can be completed there."""
-        line = self._("here: {nodes} · offers: {offers} · transfers: {transfers}").format(
-            nodes=status.nodes, offers=status.offers, transfers=status.transfers
+        line = self._("{here} · offers: {offers} · transfers: {transfers}").format(
+            here=self._ways(status) or self._("here: {nodes}").format(nodes=status.nodes),
+            offers=status.offers,
+            transfers=status.transfers,
         )
         if self._desk.closed:
             line = self._("closed group · {rest}").format(rest=line)

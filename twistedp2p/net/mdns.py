@@ -2,8 +2,10 @@
 
 ::
 
-    <fingerprint>._p2pshare._udp.local.   SRV   port P+1, <fingerprint>.local.
-                                          TXT   group=239.0.0.1:9392  key=<fingerprint>
+    <name>._p2pshare._udp.local.   SRV   port P+1, <name>.local.
+                                   TXT   group=239.0.0.1:9392  key=<name>
+
+    name   the node's fingerprint; 16 random hex digits in a closed group
 
 224.0.0.251 is not held back by switches that filter multicast, and reflectors carry it to other
 networks. What is found is an address to greet and nothing more: anybody can announce anything.
@@ -39,7 +41,7 @@ class Mdns:
 
     :param in_thread: runs a call in a thread.
     :param group: the group as it is signed, `core.datagram.group_name`.
-    :param name: our fingerprint.
+    :param name: what to call ourselves there.
     :param port: UDP port at which we hear unicast.
     :param addresses: our addresses on real networks, now.
     :param found: told, in the reactor's thread, where a node of the group may be.
@@ -122,7 +124,7 @@ class Mdns:
                 server=f"{self._name}.local.",
                 parsed_addresses=[address.partition("%")[0] for address in addresses],
             )
-            # A fingerprint is nobody else's: no need to wait whether somebody objects.
+            # The name is nobody else's: no need to wait whether somebody objects.
             opened.register_service(info, cooperating_responders=True)
             ServiceBrowser(opened, SERVICE, handlers=[self._changed])
         except BaseException:

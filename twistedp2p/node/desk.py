@@ -7,8 +7,10 @@ twistd: `tap` and `api` both open it.
 from __future__ import annotations
 
 import getpass
+import ipaddress
 import os
 import random
+import secrets
 import socket as socket_module
 import time
 from collections import Counter
@@ -59,6 +61,7 @@ from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.group import Group
 from twistedp2p.net.interfaces import Interface, choose, choose_present
 from twistedp2p.net.lookup import addresses_of
+from twistedp2p.net.mdns import Mdns
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.net.serve import FileService, Limits
 from twistedp2p.net.sockets import SocketError, file_listeners
@@ -110,6 +113,7 @@ class Config:
     # Of a closed group: its code, or the file to read it from and to watch. None: an open group.
     code: str | Path | None = attrs.field(default=None, repr=False)
     peers: Sequence[tuple[str, int]] = ()  # hosts and UDP ports to greet, wherever they are
+    mdns: bool = True
     limits: Limits = attrs.field(factory=Limits)
 
 
@@ -258,6 +262,16 @@ class Node:
             lookup=lambda host, port: self._in_thread(addresses_of, host, port),
             want_sync=lambda key: self._syncs.want(key),
         )
+        self._mdns = Mdns(
+            reactor,
+            self._in_thread,
+            group=self._envelope.group.decode(),
+            # Outsiders are not to know who is in a closed group.
+            name=secrets.token_hex(8) if self.closed else fingerprint(self.key),
+            port=config.port + 1,
+            addresses=self._real_addresses,
+            found=self._reach.learnt,
+        )
         self._feeds = Feeds(
             self._store,
             Signer(self._instance.private_key, self._envelope.group),
@@ -376,6 +390,8 @@ class Node:
         self._presence.start()
         self._chat.start()
         self._reach.start()
+        if self.config.mdns:
+            self._mdns.start()
         self._shares.start()
         if self._membership is not None:
             self._membership.start()
@@ -407,6 +423,7 @@ class Node:
         self._chat.stop()
         self._presence.stop()
         self._reach.stop()
+        self._mdns.stop()
         self._agenda.clear()
         await self._group.close()
         for port in self._ports:
@@ -620,6 +637,10 @@ class Node:
         hosts = dict.fromkeys(address[0] for address in peer.addresses)
         return [(host, peer.files) for host in sorted(hosts, key=lambda host: ":" in host)]
 
+    def _real_addresses(self) -> list[str]:
+        addresses = self._group.addresses()
+        return [each for each in addresses if not ipaddress.ip_address(each).is_loopback]
+
     def _address_of(self, key: bytes) -> Address | None:
         peer = self._roster.peer(key)
         return self._reach.address(key) if peer is not None else None
@@ -644,6 +665,8 @@ class Node:
         """An interface came or went, or the host has slept."""
         self._presence.hello()
         self._reach.links_changed()
+        if self.config.mdns:
+            self._mdns.links_changed()
 
     def plain_heard(self, text: str, address: Address) -> None:
         """Plain text of a script: shown as what it is."""
