@@ -345,6 +345,9 @@ class ReflectionTests(ReachTestCase):
 
     def test_an_answer_is_hardly_longer_than_what_asked_for_it(self) -> None:
         """Attack 39."""
+        self.alice.say("so that there is something to tell of")
+        self.bob.say("by both")
+        self.lan.run_for(1)
         group, sizes = group_of(self.alice), []
         send = group.reply
 

@@ -209,13 +209,12 @@ class Reach:
             self._agenda.at(now + wait, self._answer, len(hello.raw), token, address)
 
     def _answer(self, _now: float, most: int, token: str, address: Address) -> None:
-        """Sources can be forged: no answer is longer, or more frequent, than what asks for it."""
+        """Sources can be forged: no answer is much longer, or more frequent, than what asks."""
         self._answering -= 1
         beacon = self._beacon(False, token)
         data = self._message("beacon", beacon.write())
         if len(data) > most:
-            short = attrs.evolve(beacon, summary=bytes(SUMMARY_SIZE), recent=())
-            data = self._message("beacon", short.write())
+            data = self._message("beacon", _bare(beacon).write())
         self._outbox.put(data, address)
 
     def _note(self, host: str, now: float) -> None:
@@ -250,7 +249,7 @@ class Reach:
         self._ways.look(now)
         apart = self._ways.apart()
         if self._broadcasts.due(self._peers(), len(apart), now, self._random.random):
-            self._group.broadcast(self._hello("", wants=False))
+            self._group.broadcast(self._message("hello", self._beacon(False, "").write()))
         self._greet_learnt(now)
         self._greet_named(now)
         self._greet_silent(now)
@@ -258,11 +257,11 @@ class Reach:
             self._sync_at = now + SYNC_EVERY
             self._want_sync(self._random.choice(list(apart)))
 
-    def _hello(self, token: str, *, wants: bool) -> bytes:
-        return self._message("hello", self._beacon(wants, token).write())
-
     def _greet(self, address: Address, now: float, *, wants: bool = False) -> None:
-        self._outbox.put(self._hello(self._tokens.make(address[0], now), wants=wants), address)
+        beacon = self._beacon(wants, self._tokens.make(address[0], now))
+        if not self._tokens.proved(address[0], now):
+            beacon = _bare(beacon)
+        self._outbox.put(self._message("hello", beacon.write()), address)
 
     def _greet_learnt(self, now: float) -> None:
         for address in self._learnt.due(now):
@@ -313,3 +312,8 @@ class Reach:
         """The part of the multicast (of one peer) that is lost, 0 to 1; None: not known."""
         now = self._clock.seconds()
         return self._ways.loss(now) if key is None else self._ways.loss_of(key, now)
+
+
+def _bare(beacon: Beacon) -> Beacon:
+    """A short one, without what it tells of feeds: to hosts that may never have asked for it."""
+    return attrs.evolve(beacon, summary=bytes(SUMMARY_SIZE), recent=())
