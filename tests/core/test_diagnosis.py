@@ -204,9 +204,9 @@ class CauseTests(SynchronousTestCase):
         self.assertIs(diagnose(facts_of(Signs(OK, NO, NO, NO, TIMEOUT))).cause, Cause.UNCLEAR)
 
     def test_a_host_outside_of_our_masks_that_is_not_reached_has_a_wrong_one(self) -> None:
-        self.assertIs(diagnose(with_bob(outside=True, unicast=NONE)).cause, Cause.WRONG_MASK)
-        self.assertIs(diagnose(with_bob(outside=True, tcp=TIMEOUT)).cause, Cause.WRONG_MASK)
-        reached = diagnose(with_bob(outside=True))
+        self.assertIs(diagnose(with_bob(outside="10.0.9.2", unicast=NONE)).cause, Cause.WRONG_MASK)
+        self.assertIs(diagnose(with_bob(outside="10.0.9.2", tcp=TIMEOUT)).cause, Cause.WRONG_MASK)
+        reached = diagnose(with_bob(outside="10.0.9.2"))
         self.assertEqual((reached.cause, reached.exit), (Cause.SEE_CHECKS, Exit.WARNED))
         self.assertIn("check 8", str(reached.what))
 
@@ -357,8 +357,8 @@ class CheckTests(SynchronousTestCase):
         )
 
     def test_masks(self) -> None:
-        outside = attrs.evolve(BOB, outside=True)
-        found = self.assertFinding("masks", Verdict.PROBLEM, "bob (10.0.0.2)", others=(outside,))
+        outside = attrs.evolve(BOB, outside="10.0.9.2")
+        found = self.assertFinding("masks", Verdict.PROBLEM, "bob (10.0.9.2)", others=(outside,))
         self.assertIn("10.0.0.1/24", str(found.advice))
         self.assertNotIn("fe80", str(found.advice))
 

@@ -85,7 +85,9 @@ class RecordTests(SynchronousTestCase):
     def test_who_is_heard(self) -> None:
         self.record.heard(BOB, "bob", HERE, True, 9393)
         self.record.heard(CAROL, "", THERE, False, 0)
-        self.assertEqual((self.bob.heard, self.bob.outside, self.bob.name), (True, True, "bob"))
+        self.assertEqual(
+            (self.bob.heard, self.bob.outside, self.bob.name), (True, "10.0.0.2", "bob")
+        )
         self.assertEqual(self.record.nodes, {BOB, CAROL})
 
     def test_one_node_heard_by_both_families_is_one_host(self) -> None:

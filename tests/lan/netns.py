@@ -245,6 +245,15 @@ class Lan:
         if self._ipv6:
             command(*self.argv(ns, ["ip6tables", "-w", *rule]))
 
+    def port(self, ns: int, *settings: str) -> None:
+        """Settings of the bridge's port that eth0 of `ns` is plugged into, as bridge(8) has them.
+
+        "isolated", "on": ports that have it do not reach each other, as the clients of an access
+        point. "mcast_flood", "off": multicast does not pass, but broadcast does.
+        """
+        port = self._ports[ns, "eth0"]
+        command("bridge", "-n", self.bridge, "link", "set", "dev", port, *settings)
+
     def rate(self, ns: int, megabits: float) -> None:
         """Let `ns` send at most this many megabits a second over eth0."""
         limit = f"dev eth0 root tbf rate {megabits}mbit burst 32kb latency 50ms"

@@ -322,7 +322,7 @@ class HearingTests(DoctorTestCase):
 
     def test_a_host_outside_of_our_masks(self) -> None:
         self.hearing.heard_group(self.signed("say", "coucou"), ("10.0.1.2", 40_000))
-        self.assertTrue(self.record.hosts["10.0.1.2"].outside)
+        self.assertEqual(self.record.hosts["10.0.1.2"].outside, "10.0.1.2")
 
     def test_a_node_of_this_machine_is_no_other(self) -> None:
         self.hearing.heard_group(self.signed("beacon", BEACON), ("10.0.0.1", 40_000))

@@ -258,9 +258,7 @@ class Probe:
         """Whether this host gets datagrams and connections of its own over one of its addresses."""
         host = mouth.address[0]
         try:
-            listening = self._reactor.listenTCP(
-                0, Factory.forProtocol(StreamProtocol), interface=host
-            )
+            listening = self._reactor.listenTCP(0, _quiet_factory(), interface=host)
         except CannotListenError:  # the address has just gone
             return Oneself(host, False, False)
         word = self._own_word[mouth.address] = Deferred()
@@ -279,9 +277,7 @@ def knock(reactor: Any, host: str, port: int, patience: float) -> Deferred[Sign]
     """Whether a TCP port lets in: OK, REFUSED, or TIMEOUT for no answer within `patience` seconds
     and for any other failure (a firewall's "prohibited", no route)."""
     kind = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
-    knocking = kind(reactor, host, port, timeout=patience).connect(
-        Factory.forProtocol(StreamProtocol)
-    )
+    knocking = kind(reactor, host, port, timeout=patience).connect(_quiet_factory())
 
     def opened(protocol: Any) -> Sign:
         protocol.transport.abortConnection()
@@ -292,3 +288,9 @@ def knock(reactor: Any, host: str, port: int, patience: float) -> Deferred[Sign]
         return Sign.REFUSED if failure.check(Refused) else Sign.TIMEOUT
 
     return knocking.addCallbacks(opened, failed)
+
+
+def _quiet_factory() -> Factory:
+    factory: Factory = Factory.forProtocol(StreamProtocol)
+    factory.noisy = False
+    return factory

@@ -109,7 +109,7 @@ class Other:
     unicast: Answers = Answers()
     tcp: Sign | None = None
     arp: Sign | None = None
-    outside: bool = False  # on our link, but not within our masks
+    outside: str = ""  # its address, where that is on our link, but within none of our masks
     seen_as: str = ""  # the address by which it saw us, where that is not ours
     ahead: float | None = None  # seconds that its clock is ahead of ours
     program: str = ""  # its version

@@ -67,7 +67,7 @@ class Known:
     address: Address  # where pings to it alone go
     files: int | None = None  # TCP port
     heard: bool = False
-    outside: bool = False
+    outside: str = ""
     seen_as: str = ""
     ahead: float | None = None  # seconds
     program: str = ""
@@ -131,7 +131,7 @@ class Record:
         known = self.known(key, address[0])
         if known is not None:
             known.heard = True
-            known.outside = outside
+            known.outside = known.outside or (address[0] if outside else "")
             self._note(known, nick, address, files or None)
 
     def answered(self, key: bytes, nick: str, address: Address, pong: Pong, ahead: float) -> None:

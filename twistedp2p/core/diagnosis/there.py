@@ -184,7 +184,7 @@ def masks(facts: Facts) -> Finding:
             "{names} is on this network, but outside of this machine's mask: one of the"
             " two masks is wrong."
         ),
-        names=listed(f"{each.name} ({each.host})" for each in outside),
+        names=listed(f"{each.name} ({each.outside})" for each in outside),
     )
     advice = words(
         N_("Give all machines of the network the same mask; this one has {masks}."),
