@@ -88,6 +88,7 @@ class OptionTests(SynchronousTestCase):
         doctor.configure(parser)
         options = parser.parse_args(["--peer", "a", "--peer", "b:1024"])
         self.assertEqual(options.peer, [("a", None), ("b", 1024)])
+        self.assertEqual(doctor._address("fe80::1%lo", 9393), ("fe80::1%lo", 9393))
 
     def test_failures_are_one_sentence_with_a_code(self) -> None:
         for arguments, code, sentence in (

@@ -64,7 +64,7 @@ class RecordTests(SynchronousTestCase):
 
     def test_pongs_of_nothing_and_of_nobody_are_nothing(self) -> None:
         self.pong(train="another")
-        self.pong(address=THERE)
+        self.pong(address=THERE, key=CAROL)
         self.assertEqual(self.bob.multicast, Answers(20, 0))
         self.assertEqual(len(self.record.hosts), 1)
 
@@ -98,7 +98,16 @@ class RecordTests(SynchronousTestCase):
         self.pong(7, address=six)
         self.assertEqual((self.bob.multicast.answered, self.bob.cloned), (1, False))
         self.assertEqual(self.record.hosts["10.0.0.2"].address, HERE)
-        self.assertIsNone(self.record.known(BOB, "10.0.0.3"))
+        self.assertIsNone(self.record.known(CAROL, six[0]))
+
+    def test_one_node_heard_from_two_interfaces_is_one_host(self) -> None:
+        self.record.heard(BOB, "bob", HERE, False, 0)
+        self.record.heard(BOB, "bob", THERE, False, 0)
+        self.pong(7, address=THERE)
+        self.assertEqual(self.bob.multicast.answered, 1)
+        self.assertEqual([each.cloned for each in self.record.others({})], [False])
+        self.pong(7)
+        self.assertTrue(self.bob.cloned)
 
     def test_our_own_pings_that_come_back(self) -> None:
         self.record.looped("multicast")

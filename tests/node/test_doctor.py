@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from socket import AF_INET6
 from typing import Any
 from unittest import mock
 
@@ -324,6 +325,15 @@ class HearingTests(DoctorTestCase):
         self.hearing.heard_group(self.signed("say", "coucou"), ("10.0.1.2", 40_000))
         self.assertEqual(self.record.hosts["10.0.1.2"].outside, "10.0.1.2")
 
+    def test_what_one_interface_hears_of_the_next_is_no_other_machine(self) -> None:
+        """Two interfaces on one network: the scope is that of the one that heard it."""
+        here = Interface("eth1", 3, "fe80::1", None, False, AF_INET6)
+        doctor = Doctor(
+            self.clock, Plan(GROUP, PORT), [ETH0, here], wall=lambda: WALL, in_thread=succeed
+        )
+        doctor.heard_group(self.signed("beacon", BEACON), ("fe80::1%eth0", 40_000))
+        self.assertEqual((doctor._record.hosts, doctor._record.local), ({}, True))
+
     def test_a_node_of_this_machine_is_no_other(self) -> None:
         self.hearing.heard_group(self.signed("beacon", BEACON), ("10.0.0.1", 40_000))
         [(_, _, ping)] = self.probe.sent[:1]
@@ -363,18 +373,23 @@ class HearingTests(DoctorTestCase):
 
     def test_a_flood_costs_little(self) -> None:
         """Attack 40: a flood of nodes and signatures."""
-        beacon, checked = self.signed("beacon", BEACON), []
+        checked: list[Signed] = []
+        signers = [
+            Signer(Ed25519PrivateKey.generate(), group_name(GROUP, PORT))
+            for _ in range(2 * MAX_HOSTS)
+        ]
+        beacons = [self.signed("beacon", BEACON, signer) for signer in signers]
         with mock.patch.object(
             doctor_module, "verify", lambda message, _: checked.append(message) or True
         ):
             for number in range(5000):
                 address = f"10.0.{number >> 8}.{number & 255}", 40_000
-                self.hearing.heard_group(beacon, address)
+                self.hearing.heard_group(beacons[number % len(beacons)], address)
         self.assertEqual(len(self.record.hosts), MAX_HOSTS)
         self.assertEqual(len(checked), doctor_module.ALL_BURST)
         checked.clear()
         for _ in range(5000):
-            self.hearing.heard_group(beacon, BOB)
+            self.hearing.heard_group(beacons[0], BOB)
         self.assertEqual(checked, [])
 
     def test_a_closed_group_without_its_code(self) -> None:

@@ -59,6 +59,14 @@ class LadderTests(ReachTestCase):
         self.assertEqual(alice.status().unicast_only, 1)
         self.assertTrue(bob.way_to(alice.key)[0])
 
+    def test_who_hears_no_multicast_finds_those_who_hear_its_own(self) -> None:
+        bob = self.lan.node("bob")
+        self.lan.run_for(20)  # its own broadcasts are rare by now
+        alice = self.lan.node("alice")
+        self.lan.multicast = lambda _source, to: to != group_of(alice).address[0]
+        self.meet(alice, bob)
+        self.say_all(alice, bob)
+
     def test_by_known_hosts_of_an_earlier_run(self) -> None:
         alice, bob = self.lan.node("alice"), self.lan.node("bob")
         self.meet(alice, bob)

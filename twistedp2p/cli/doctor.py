@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import socket
 import sys
 import time
 from pathlib import Path
@@ -15,10 +14,12 @@ from twistedp2p.core.closed import ClosedEnvelope, Envelope, GroupKey
 from twistedp2p.core.datagram import group_name
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.families import group_address
+from twistedp2p.core.roster import Address
 from twistedp2p.disk.code_file import read_codes
 from twistedp2p.face.report import Row, diagnosis_rows, document, finding_rows
 from twistedp2p.face.texts import rows_of, translations
 from twistedp2p.net.interfaces import Interface, UnknownInterface, choose
+from twistedp2p.net.lookup import addresses_of
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.node.doctor import LISTEN, LISTEN_QUICKLY, Doctor, Plan
 
@@ -128,7 +129,7 @@ async def _examine(reactor: Any, options: argparse.Namespace) -> int:
     interfaces = _interfaces(options.interface)
     in_thread = in_threads_of(reactor)
     peers = [
-        (host, (await in_thread(_address, host), number or options.port + 1))
+        (host, await in_thread(_address, host, number or options.port + 1))
         for host, number in options.peer
     ]
     plan = Plan(
@@ -166,14 +167,12 @@ def _envelope(options: argparse.Namespace) -> Envelope:
     return ClosedEnvelope(group, GroupKey.of_code(codes.current, group))
 
 
-def _address(host: str) -> str:
+def _address(host: str, port: int) -> Address:
     """The address of a host, of IPv4 where it has one; raises `ShareError`."""
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError) as error:
+        return addresses_of(host, port)[0]
+    except OSError as error:
         raise ShareError(N_("No address is known of {host}."), Exit.NOT_FOUND, host=host) from error
-    best = min(found, key=lambda each: each[0] != socket.AF_INET)
-    return str(best[4][0])
 
 
 def _show(rows: list[Row]) -> None:

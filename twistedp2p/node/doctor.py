@@ -241,7 +241,7 @@ class Doctor:
         message = self._taken(data, address)
         if message is None or message.kind in ("ping", "pong", "bye"):  # of another doctor, mostly
             return
-        if address[0] in self._own_hosts():
+        if self._is_this_host(address[0]):
             self._record.local = True
             return
         self._look_at(message, address)
@@ -254,7 +254,7 @@ class Doctor:
         message = self._taken(data, address)
         if message is None or message.kind != "pong":
             return
-        if address[0] in self._own_hosts():
+        if self._is_this_host(address[0]):
             self._record.local = True
             return
         try:
@@ -268,7 +268,7 @@ class Doctor:
     def heard_mdns(self, data: bytes, address: Address) -> None:
         """A machine spoke mDNS."""
         machines = self._record.machines
-        if address[0] not in self._own_hosts() and len(machines) < MAX_MACHINES:
+        if not self._is_this_host(address[0]) and len(machines) < MAX_MACHINES:
             machines.add(address[0])
 
     def _taken(self, data: bytes, address: Address) -> Signed | None:
@@ -309,8 +309,10 @@ class Doctor:
     def _is_own(self, address: Address) -> bool:
         return any(mouth.address == address for mouth in self._probe.mouths)
 
-    def _own_hosts(self) -> set[str]:
-        return {interface.host for interface in self._interfaces}
+    def _is_this_host(self, host: str) -> bool:
+        """Two interfaces on one network hear each other: a link-local address comes with the name
+        of the one that heard it."""
+        return any(one.address == host.partition("%")[0] for one in self._interfaces)
 
     def _is_outside(self, host: str) -> bool:
         """Whether a host whose multicast came without a router is within none of our masks."""

@@ -249,7 +249,9 @@ class Reach:
         self._ways.look(now)
         apart = self._ways.apart()
         if self._broadcasts.due(self._peers(), len(apart), now, self._random.random):
-            self._group.broadcast(self._message("hello", self._beacon(False, "").write()))
+            # Alone after all this time: maybe others hear us, and their multicast does not come.
+            alone = not self._peers()
+            self._group.broadcast(self._message("hello", self._beacon(alone, "").write()))
         self._greet_learnt(now)
         self._greet_named(now)
         self._greet_silent(now)

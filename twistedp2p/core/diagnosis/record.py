@@ -109,15 +109,15 @@ class Record:
     def known(self, key: bytes, host: str) -> Known | None:
         """The host that is looked at of a node that was heard from there.
 
-        One that was heard by IPv4 before, and by IPv6 now, is the same.
+        One that was heard from another address before is the same: it has two interfaces, or both
+        families.
         """
         known = self.hosts.get(host)
         if known is not None:
             if len(self._hosts_of) < MAX_PEERS:
                 self._hosts_of.setdefault(key, known)
             return known
-        known = self._hosts_of.get(key)
-        return known if known is not None and (":" in host) != (":" in known.host) else None
+        return self._hosts_of.get(key)
 
     def looped(self, train: str) -> None:
         """A ping of ours came back by the group."""
@@ -144,10 +144,10 @@ class Record:
         if train.source and pong.seen != train.source:
             known.seen_as = pong.seen
         self._note(known, nick, address, pong.files)
-        # A node answers each ping once, whichever way it heard it: another host with its key is
-        # another node.
+        # A node answers each ping once, whichever way it heard it: who answers again from elsewhere
+        # is another node with its key.
         answer = pong.train, pong.number, key
-        if self._answerers.setdefault(answer, known.host) != known.host:
+        if self._answerers.setdefault(answer, address[0]) != address[0]:
             known.cloned = True
         if len(self._answerers) > MAX_HOSTS * 100:
             self._answerers.clear()
