@@ -313,12 +313,20 @@ class CheckTests(SynchronousTestCase):
         self.assertFinding(
             "listening", Verdict.OK, "node runs on this", listened=Listened(3, 1, 0, True)
         )
-        self.assertFinding(
-            "listening", Verdict.WARNING, "mDNS: 2", listened=Listened(3, 0, 2, False)
-        )
-        self.assertFinding(
-            "listening", Verdict.UNKNOWN, "kept apart", listened=Listened(3, 0, 0, False)
-        )
+        for seconds, verdict, told in (
+            (3, Verdict.OK, "none spoke of itself within 3 s"),
+            (10, Verdict.WARNING, "in one direction only"),
+        ):
+            listened = Listened(seconds, 0, 2, False)
+            self.assertFinding("listening", verdict, told, listened=listened)
+        lossy = attrs.evolve(BOB, multicast=Answers(20, 9))
+        for machines, others, verdict, told in (
+            (2, (), Verdict.WARNING, "mDNS: 2"),
+            (2, (lossy,), Verdict.WARNING, "mDNS: 2"),
+            (0, (), Verdict.UNKNOWN, "kept apart"),
+        ):
+            listened = Listened(10, 0, machines, False)
+            self.assertFinding("listening", verdict, told, listened=listened, others=others)
         self.assertFinding(
             "listening",
             Verdict.UNKNOWN,

@@ -254,6 +254,16 @@ class Lan:
         port = self._ports[ns, "eth0"]
         command("bridge", "-n", self.bridge, "link", "set", "dev", port, *settings)
 
+    def switch(self, *rule: str) -> None:
+        """A rule of ebtables for what the bridges carry: "-p", "IPv4", ..., "-j", "DROP"."""
+        command("ip", "netns", "exec", self.bridge, "ebtables", "-A", "FORWARD", *rule)
+
+    def router(self, ns: int, address: str, bridge: str = "br0") -> None:
+        """A router with that address on a bridge, to the other bridges that have one, for `ns`."""
+        command("ip", "netns", "exec", self.bridge, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        command("ip", "-n", self.bridge, "address", "add", address, "dev", bridge)
+        self._ip(ns, "route", "add", "default", "via", address.partition("/")[0])
+
     def rate(self, ns: int, megabits: float) -> None:
         """Let `ns` send at most this many megabits a second over eth0."""
         limit = f"dev eth0 root tbf rate {megabits}mbit burst 32kb latency 50ms"

@@ -187,21 +187,6 @@ class SituationTests(DoctorTestCase):
         lan.firewall(1, *["-A", "INPUT", "-i", "eth0", "-p", "tcp", "-j", "DROP"])
         self.assertCause(self.doctor(lan), "files_blocked", Exit.BETWEEN)
 
-    def test_a_lossy_network(self) -> None:
-        lan = self.lan(2)
-        self.node("bob", lan=lan, ns=1)
-        lan.loss(1, 0.4)
-        found = self.doctor(lan)
-        self.assertIn("Pings lost", found["checks"]["pings"]["what"])
-        self.assertEqual(found["exit"], Exit.WARNED, found)
-
-    def test_ipv6_alone(self) -> None:
-        lan = self.lan(2, ipv4=False, ipv6=True)
-        self.node("bob", lan=lan, ns=1)
-        found = self.doctor(lan)
-        self.assertCause(found, "fine", Exit.OK)
-        self.assertIn("bob (fe80:", str(found["checks"]["hosts"]["rows"]))
-
     def test_beside_a_node_from_its_menu(self) -> None:
         lan = self.lan(2)
         bob, me = self.node("bob", lan=lan, ns=1), self.node("me", lan=lan)

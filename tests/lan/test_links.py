@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from twisted.trial.unittest import TestCase
 
 from tests.lan.netns import Lan, LanMixin
@@ -106,34 +104,6 @@ class FamilyTests(LinksTestCase):
 
 
 class ShapeTests(LinksTestCase):
-    def test_two_interfaces_on_one_network_show_each_line_once(self) -> None:
-        lan = self.lan(2)
-        for ns in range(2):
-            lan.plug(ns, "eth1", f"10.77.0.{101 + ns}/24")
-        one, other = self.met(lan)
-        for number in range(5):
-            self.talk(one, other, number)
-        self.fetch(one, other)
-        for node, speaker in ((one, other), (other, one)):
-            for number in range(5):
-                heard = re.findall(f":> line {number} of {speaker.name}", node.output)
-                self.assertEqual(len(heard), 1, node.story())
-
-    def test_a_vpn_that_owns_all_routes(self) -> None:
-        lan = self.lan(2, default_route=True)
-        for ns in range(2):
-            lan.tunnel(ns, "tun0", f"10.99.{ns}.2/24", "0.0.0.0/1", "128.0.0.0/1")
-        one, other = self.met(lan)
-        self.talk(one, other)
-        self.fetch(one, other)
-
-    def test_a_neighbour_with_another_mask(self) -> None:
-        lan = self.lan(2)
-        lan.remove_address(1, f"{lan.address(1)}/24")
-        lan.add_address(1, "10.77.5.2/16")
-        one, other = self.met(lan)
-        self.talk(one, other)
-
     def test_two_networks_that_one_node_is_on(self) -> None:
         lan = self.lan(3)
         lan.bridge_more("br1")
@@ -146,26 +116,8 @@ class ShapeTests(LinksTestCase):
         self.talk(one, third, 1)
         self.talk(one, other, 2)
 
-    def test_forty_percent_loss(self) -> None:
-        lan = self.lan(2)
-        for ns in range(2):
-            lan.loss(ns, 0.4)
-        one, other = self.pair(lan)
-        one.expect("other is here", 2 * SOON)
-        other.expect("one is here", 2 * SOON)
-        for number in range(5):
-            self.talk(one, other, number)
-
 
 class ChangeTests(LinksTestCase):
-    def test_an_interface_that_comes_later(self) -> None:
-        lan = self.lan(2)
-        lan.unplug(1)
-        one, other = self.pair(lan)
-        lan.plug(1, "eth0", "10.77.0.2/24")
-        self.meet(one, other)
-        self.talk(one, other)
-
     def test_where_there_is_nothing_at_all_at_the_start(self) -> None:
         lan = self.lan(2)
         lan.unplug(1)
@@ -174,14 +126,6 @@ class ChangeTests(LinksTestCase):
         lan.plug(1, "eth0", "10.77.0.2/24")
         self.meet(one, other)
         self.talk(one, other)
-
-    def test_an_interface_that_is_deleted_and_made_anew(self) -> None:
-        lan = self.lan(2)
-        one, other = self.met(lan)
-        for number in range(2):
-            lan.unplug(1)
-            lan.plug(1, "eth0", "10.77.0.2/24")
-            self.talk(one, other, number)
 
     def test_a_link_that_goes_down_and_up(self) -> None:
         lan = self.lan(2)

@@ -89,16 +89,6 @@ class LadderTests(FilteredTestCase):
         alice.expect("bob is here", FOUND + SLACK)
         self.talk(alice, bob)
 
-    def test_by_mdns_alone(self) -> None:
-        lan = self.lan(2, ipv6=False)
-        for ns in (0, 1):
-            lan.firewall(ns, "-A", "INPUT", "-d", "224.0.0.251", "-j", "ACCEPT")
-            self.drop(lan, ns, MULTICAST)
-            self.drop(lan, ns, BROADCAST)
-        nodes = self.nodes(lan, "alice bob")
-        self.meet(*nodes)
-        self.talk(*nodes)
-
     def test_by_name_in_another_subnet_and_then_everybody(self) -> None:
         """Two networks of two nodes with a router between them; one node is told of one other."""
         lan = self.lan(5, ipv6=False)
@@ -137,10 +127,3 @@ class UnicastOnlyTests(FilteredTestCase):
         nodes[3].quit()
         for node in nodes[:3]:
             node.expect("dave has left")
-
-    def test_where_multicast_passes_in_one_direction(self) -> None:
-        lan = self.lan(2, ipv6=False)
-        self.drop(lan, 1, MULTICAST)
-        nodes = self.nodes(lan, "alice bob", NO_MDNS)
-        self.meet(*nodes)
-        self.talk(*nodes)

@@ -24,7 +24,7 @@ from twistedp2p.core.ping import TRAIN_LENGTH, Ping, Pong, where
 from twistedp2p.net.host import Host
 from twistedp2p.net.interfaces import Interface
 from twistedp2p.node import doctor as doctor_module
-from twistedp2p.node.doctor import AGEING, FEW, LISTEN, Doctor, Plan
+from twistedp2p.node.doctor import AGEING, FEW, FEW_IN_VAIN, LISTEN, Doctor, Plan
 
 GROUP, PORT = "239.0.0.1", 9392
 ETH0 = Interface("eth0", 2, "10.0.0.1", "255.255.255.0", False)
@@ -196,10 +196,10 @@ class ExaminationTests(DoctorTestCase):
         for way, to, count in (
             ("multicast", "eth0", TRAIN_LENGTH),
             ("broadcast", "eth0", FEW),
-            ("unicast", BOB, FEW),
+            ("unicast", BOB, FEW_IN_VAIN),
         ):
             self.assertEqual(kinds.count((way, to, "ping")), count)
-        self.assertEqual(len(kinds), TRAIN_LENGTH + 2 * FEW)
+        self.assertEqual(len(kinds), TRAIN_LENGTH + FEW + FEW_IN_VAIN)
         numbers = [parse(data).number for _, _, data in self.probe.sent]
         self.assertEqual(numbers, sorted(set(numbers)))
         self.assertEqual(self.probe.questions, 1)
@@ -218,7 +218,7 @@ class ExaminationTests(DoctorTestCase):
         self.begin()
         self.run_for(LISTEN - 0.2)
         self.probe.hearing.heard_group(self.signed("beacon", BEACON), BOB)
-        self.run_for(3)
+        self.run_for(5)
         self.assertNoResult(self.examining)
         self.knocked.callback(Sign.TIMEOUT)  # as knock() promises, after 3 s
         self.outcome()
@@ -286,7 +286,14 @@ class ConditionTests(DoctorTestCase):
         return self.outcome().cause
 
     def test_fine(self) -> None:
+        self.clock.callLater(5, self.hear_beacon)
         self.assertIs(self.examine(*ALL), Cause.FINE)
+
+    def test_what_is_sent_to_the_group_does_not_come_back_from_there(self) -> None:
+        self.assertIs(self.examine(*ALL), Cause.SEE_CHECKS)
+
+    def hear_beacon(self) -> None:
+        self.probe.hearing.heard_group(self.signed("beacon", BEACON), BOB)
 
     def test_client_isolation(self) -> None:
         cause = self.examine(tcp=Sign.TIMEOUT, arp=Sign.INCOMPLETE)
@@ -317,7 +324,7 @@ class HearingTests(DoctorTestCase):
         for _ in range(3):
             self.hearing.heard_group(self.signed("beacon", BEACON), BOB)
         self.run_for(LISTEN + 1)
-        self.assertEqual(sum(way == "unicast" for way, _, _ in self.probe.sent), FEW)
+        self.assertEqual(sum(way == "unicast" for way, _, _ in self.probe.sent), FEW_IN_VAIN)
         self.assertEqual(self.knocks, [("10.0.0.2", 9393)])
         self.assertEqual([each.name for each in self.doctor._facts.others], ["bob"])
 

@@ -5,7 +5,7 @@ It sends pings and nothing else, so it is never taken for a node, and runs besid
     0 s       reads what the host tells; tries the sockets that a node needs
     0 to 2 s  a train of 20 pings to the group, a few by broadcast; asks mDNS who is there
     to 10 s   listens; each host that is heard, answers or was named is looked at on its own:
-              5 pings by unicast, then a knock at its file port (5 s at most)
+              5 pings by unicast (15 if in vain), then a knock at its file port (7 s at most)
     260 s     with `long`: another train, once switches have forgotten who listens
 """
 
@@ -49,6 +49,7 @@ from twistedp2p.net.sockets import RECEIVER_BUFFER
 
 BETWEEN_PINGS = 0.1  # seconds, in the train to the group
 FEW = 5  # pings by broadcast; to one host
+FEW_IN_VAIN = 15  # pings to one host that answers none: two in three may be lost
 BETWEEN_FEW = 0.2  # seconds
 ANSWERS_WAIT = 1.0  # seconds after the last ping
 KNOCK_PATIENCE = 3.0  # seconds
@@ -104,7 +105,7 @@ class Doctor:
     async def examine(self, told: Callable[[Finding], object]) -> Diagnosis:
         """Look at everything; `told` is called with each finding as soon as it is certain.
 
-        Takes `plan.listen` seconds and 5 more at most; with `plan.long`, five minutes. Cancelling
+        Takes `plan.listen` seconds and 7 more at most; with `plan.long`, five minutes. Cancelling
         ends it and lets go of its sockets.
         """
         plan = self._plan
@@ -221,7 +222,7 @@ class Doctor:
     async def _look(self, known: Known) -> None:
         train = self._train("unicast")
         address = known.address
-        for _ in range(FEW):
+        while train.sent < (FEW if train.answers_of(known.host).answered else FEW_IN_VAIN):
             train.note_sent(self._probe.to_host(self._ping(train), address))
             await self._wait(BETWEEN_FEW)
         await self._wait(ANSWERS_WAIT)

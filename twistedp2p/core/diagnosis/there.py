@@ -10,6 +10,7 @@ from twistedp2p.core.diagnosis.findings import ROWS_MOST, Finding, Verdict, Word
 from twistedp2p.core.errors import N_
 
 LOSS_SEEN = 0.1  # of the pings: Wi-Fi loses some; above this, people notice
+BEACON_COMES = 8.0  # seconds: in the smallest group, the longest between two of one node are 7.5
 CLOCK_SEEN = 60.0  # seconds that clocks may differ before it is said
 
 
@@ -28,6 +29,19 @@ def listening(facts: Facts) -> Finding:
         return Finding(
             "listening", Verdict.UNKNOWN, told, words(N_("Ask for its code: --group-code-file."))
         )
+    if any(each.multicast.answered and each.multicast.loss <= LOSS_SEEN for each in facts.others):
+        if heard.seconds < BEACON_COMES:
+            told = words(N_("Nodes answer; none spoke of itself within {seconds} s."), **values)
+            return Finding("listening", Verdict.OK, told, None, rows)
+        told = words(
+            N_(
+                "Nodes hear this machine, but it heard no multicast of theirs within {seconds} s:"
+                " it passes in one direction only."
+            ),
+            **values,
+        )
+        advice = words(N_("A firewall here, or a switch on the way, drops multicast."))
+        return Finding("listening", Verdict.WARNING, told, advice, rows)
     if heard.machines:
         told = words(
             N_(
