@@ -293,13 +293,14 @@ class Node:
 
     # -- SYNC
 
-    def lacks_of(self, other: Node) -> list[tuple[Feed, str, int, int]]:
-        """The runs of numbers that `other` would send us."""
+    def lacks_of(self, other: Node) -> list[tuple[Have, str, int, int]]:
+        """The runs of numbers that `other` would send us, with how much of the feed it has."""
         runs = []
         for theirs in other.gossip.feeds():
             mine = self.gossip.feed(theirs.origin)
             if mine is not None and mine.counted == theirs.counted:
                 continue  # as `Gossip.lacking` finds, at the cost of a thousand comparisons
+            have = theirs.whole()
             for log in LOG_NAMES:
                 here = theirs.have[log]
                 above = 0 if mine is None else mine.have[log].whole
@@ -309,23 +310,20 @@ class Node:
                     low = max(low, above + 1)
                     if low <= high:
                         lacked = mine.have[log].missing(low, high) if mine else [(low, high)]
-                        runs += [(theirs, log, *run) for run in lacked]
+                        runs += [(have, log, *run) for run in lacked]
         return runs
 
-    def take(self, runs: Sequence[tuple[Feed, str, int, int]]) -> None:
+    def take(self, runs: Sequence[tuple[Have, str, int, int]]) -> None:
         """A partner has sent these."""
         now, group = self.group.now, self.group
-        haves: dict[bytes, Have] = {}
-        for theirs, log, low, high in runs:
-            feed = self._follow(theirs.origin, theirs.epoch)
+        for have, log, low, high in runs:
+            feed = self._follow(have.origin, have.epoch)
             if feed is self.gossip.own:
                 continue
-            here = feed.have[log]
-            for first, last in list(here.missing(low, high)):
+            for first, last in list(feed.have[log].missing(low, high)):
                 if self.gossip.heard_entries(feed, log, first, last, now):
-                    group.reached(self.index, theirs.origin, log, first, last)
-            haves[theirs.origin] = theirs.whole()
-        for have in haves.values():
+                    group.reached(self.index, have.origin, log, first, last)
+        for have in dict.fromkeys(have for have, *_ in runs):
             self.gossip.settled(have, now)
 
 
