@@ -321,7 +321,7 @@ class Node:
             if feed is self.gossip.own:
                 continue
             for first, last in list(feed.have[log].missing(low, high)):
-                if self.gossip.heard_entries(feed, log, first, last, now):
+                if self.gossip.heard_entries(feed, log, first, last, now, synced=True):
                     group.reached(self.index, have.origin, log, first, last)
         for have in dict.fromkeys(have for have, *_ in runs):
             self.gossip.settled(have, now)
@@ -415,8 +415,9 @@ class Group:
         return entry
 
     def raw_of(self, origin: bytes, log: str, number: int) -> bytes | None:
-        """The bytes of an entry."""
-        return self.entries[self.index[origin], log][number - 1].raw
+        """The bytes of an entry; None of a feed that a test made up."""
+        entries = self.entries.get((self.index.get(origin, -1), log))
+        return entries[number - 1].raw if entries else None
 
     def reached(self, node: int, origin: bytes, log: str, low: int, high: int) -> None:
         """Entries came to a node by SYNC."""

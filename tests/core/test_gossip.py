@@ -209,6 +209,33 @@ class AskingTests(GossipTestCase):
         self.run_for(20)
         self.assertTrue(self.group.complete(self.nodes))
 
+    def test_a_sync_that_brings_something_is_waited_for_and_repairs_are_not(self) -> None:
+        gossip = self.nodes[9].gossip
+        self.group.sync = lambda *_: None  # type: ignore[method-assign]
+        feed = Feed(b"o" * 32, 1)
+        gossip.follow(feed)
+        gossip.heard_heads(feed, Heads((1, 0), (1, 200)), self.group.now, live=False)
+        for number in range(1, 20):
+            gossip.heard_entries(feed, "offers", number, number, self.group.now, synced=True)
+            self.run_for(1)
+        self.assertEqual(self.sent("ask", 9), [])
+        for number in range(20, 40):
+            gossip.heard_entries(feed, "offers", number, number, self.group.now)
+            self.run_for(1)
+        self.assertNotEqual(self.sent("ask", 9), [])
+
+    def test_syncs_that_bring_something_are_free(self) -> None:
+        asking = self.nodes[9].gossip._asking
+        wanted = []
+        asking._sending.want_sync = wanted.append
+        for _ in range(100):
+            asking.want_sync(None, self.group.now)
+        self.assertEqual(len(wanted), SYNC_BURST)
+        for _ in range(100):
+            asking.synced(self.group.now)
+            asking.want_sync(None, self.group.now)
+        self.assertEqual(len(wanted), SYNC_BURST + 100)
+
 
 class AnsweringTests(GossipTestCase):
     count = 10

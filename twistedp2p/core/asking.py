@@ -98,10 +98,7 @@ class Asking:
         self._barren.pop(feed.origin)
         if feed.asking is None:
             return self.told(feed, now, live=live)
-        lacked = feed.lacks
         self._count(feed)
-        if feed.lacks < lacked and not feed.tries:
-            self._synced(now)  # nobody was asked
         if not feed.lacks:
             return self.drop(feed)
         if feed.tries:
@@ -203,7 +200,7 @@ class Asking:
         if self._syncs.take(now) and self._sending.want_sync(partner) is False:
             self._syncs.give_back()
 
-    def _synced(self, now: float) -> None:
+    def synced(self, now: float) -> None:
         """A SYNC brings something: more of them are welcome."""
         self._sync_until = now + SYNC_PATIENCE
         self._syncs.give_back()

@@ -180,12 +180,19 @@ class Gossip:
         """A datagram came: for the measure of how busy the group is."""
         self._rate.count(now)
 
-    def heard_entries(self, feed: Feed, log: str, low: int, high: int, now: float) -> bool:
-        """Entries of a feed that is followed came; False when they were here already."""
+    def heard_entries(
+        self, feed: Feed, log: str, low: int, high: int, now: float, *, synced: bool = False
+    ) -> bool:
+        """Entries of a feed that is followed came; False when they were here already.
+
+        `synced`: they came by SYNC, not by datagram.
+        """
         if not feed.heard_entries(log, low, high):
             return False
         self._note_change(feed, now)
-        self._asking.progress(feed, now, live=True)
+        if synced:
+            self._asking.synced(now)
+        self._asking.progress(feed, now, live=not synced)
         return True
 
     def heard_again(self, raw: bytes, now: float) -> None:

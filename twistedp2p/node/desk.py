@@ -823,7 +823,7 @@ class Node:
     def synced(self, entry: Signed) -> None:
         """An entry that a partner kept."""
         if entry.key != self.key:
-            self._feeds.heard_entry(entry)
+            self._feeds.heard_entry(entry, synced=True)
 
     def unkept(self, origins: Iterable[bytes]) -> None:
         """The disk refused what partners told of these last."""

@@ -227,16 +227,18 @@ class Feeds:
 
     # -- hearing
 
-    def heard_entry(self, entry: Signed) -> None:
-        """A verified entry of another node came, for the first time or not."""
-        now = self._clock.seconds()
-        self._gossip.heard(now)
+    def heard_entry(self, entry: Signed, *, synced: bool = False) -> None:
+        """A verified entry of another node came, by datagram or by SYNC, maybe once more."""
+        now, gossip, number = self._clock.seconds(), self._gossip, entry.number
+        if not synced:
+            gossip.heard(now)
         log = entry.log
         feed = self._follow(entry)
         if log is None or feed is None:
             return
-        if not self._gossip.heard_entries(feed, log, entry.number, entry.number, now):
-            self._gossip.heard_again(entry.raw, now)
+        if not gossip.heard_entries(feed, log, number, number, now, synced=synced):
+            if not synced:
+                gossip.heard_again(entry.raw, now)
             return
         try:
             self._take(entry, feed)
