@@ -1,8 +1,12 @@
 """The catalogue with many offers: how fast they come in, and how fast a search finds them.
 
-All is done as a node does it: signed entries go one by one into a `Store` on the loop's thread,
-searches run in a thread with a connection of their own. Meanwhile the reactor's loop is asked
-every millisecond for a turn; the longest that it waits is what a user at the menu would feel.
+All is done as a node does it: signed entries go into a `Store` on the loop's thread, one by one as
+datagrams bring them, then some together as SYNC does; searches run in a thread with a connection
+of their own, for each letter as it is typed. Meanwhile the reactor's loop is asked every
+millisecond for a turn; the longest that it waits is what a user at the menu would feel.
+
+    python -m benchmarks.search                            # 100,000 offers of 50 nodes
+    python -m benchmarks.search --names photos --owners 1  # most of them called like the others
 """
 
 from __future__ import annotations
@@ -13,25 +17,28 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import attrs
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import LoopingCall, react
 
-from benchmarks.transfer import processor, table, tell
+from benchmarks.transfer import append_record, processor, table, tell
 from twistedp2p.core.catalogue import Offer, Query
 from twistedp2p.core.datagram import Signed, Signer
 from twistedp2p.core.feed import Feed
 from twistedp2p.disk.store import Store
 from twistedp2p.net.pump import in_threads_of
+from twistedp2p.net.sync import HEAR_SLICE
 
 OFFERS, OWNERS = 100_000, 50
-RUNS = 15  # of each search
+RUNS = 5  # of each search
+SINGLE = 5000  # offers that come one by one
 TICK = 0.001  # seconds between the turns that are asked for
 TIDY_EVERY = 10_000  # offers: a node does it every few seconds
 SIZE_MOST = 2**32  # bytes
@@ -45,29 +52,14 @@ WORDS = (
 EXTENSIONS = ("jpg", "pdf", "mp3", "zip", "txt", "mkv")
 EXACT = "the one we look for.odt"
 
-SEARCHES = {
-    "nothing: the latest": "",
-    "a whole name": EXACT,
-    "one name of all": "we look for",
-    "a number": "77777",
-    "a common word": "holiday",
-    "a common word, accents": "ETE",
-    "an extension": "jpg",
-    "two words": "beach summer",
-    "three words and a number": "beach summer notes 9",
-    "no match": "xylophone",
-    "no match of common words": "holiday xylophone",
-    "two letters, common": "ho",
-    "two letters, no match": "zq",
-    "one letter": "e",
-    "one letter and a word": "e holiday",
-    "@nick": "@nick7",
-    "@nick and a word": "@nick7 holiday",
-    "@nick and two letters": "@nick7 ho",
-    "@nobody": "@nobody",
-}
-
-SEARCH_HEADS = ("search", "shown", "CPU ms", "median ms", "slowest ms", "loop's longest gap ms")
+TYPED = (
+    *("", EXACT, "77777", "holiday", "ETE", "jpg", "beach summer notes 9", "holiday xylophone"),
+    *("zq", "e holiday", "jpg zq", "mp3 e", "1 2 3 4", "IMG_2020 e", "img_2020 mp3", ".jpg"),
+    *("@nick7 holiday", "@nick holiday", "@nobody"),
+)
+SEARCH_HEADS = ("typed", "shown", "letters", "CPU ms of a letter", "of the slowest",
+                "elapsed, median ms", "slowest", "loop's longest gap ms")  # fmt: skip
+INGEST_HEADS = ("ingest", "offers/s", "of all at once: median ms", "99.9 %", "slowest")
 
 
 @attrs.frozen
@@ -108,6 +100,25 @@ def names(count: int) -> Iterator[str]:
     yield EXACT
 
 
+def photos(count: int) -> Iterator[str]:
+    """File names as a camera gives them, most of them, and some others."""
+    chance = random.Random(3)
+    for number in range(count - 1):
+        kind = chance.random()
+        if kind < 0.7:
+            yield f"IMG_{20200000 + chance.randrange(60000)}_{number:06d}.jpg"
+        elif kind < 0.8:
+            yield f"{' '.join(chance.choices(WORDS, k=3)).title()} {number}.mp3"
+        elif kind < 0.9:
+            yield f"{chance.getrandbits(64):016x}.bin"
+        else:
+            yield f"{' '.join(chance.choices(WORDS, k=2))} {number}.pdf"
+    yield EXACT
+
+
+NAMES = {"words": names, "photos": photos}
+
+
 @attrs.define
 class Ticks:
     """The turns of the loop, and how long it was between two of them at most, in seconds."""
@@ -135,66 +146,89 @@ def watched(reactor: Any) -> Iterator[Ticks]:
         ticking.stop()
 
 
-async def ingest(reactor: Any, store: Store, count: int, owned: int) -> list[str]:
-    """Put all offers in; the rows of its table."""
-    in_thread, everybody = in_threads_of(reactor), owners(store, owned)
-    chance = random.Random(2)
-    seconds = []
-    tidied: Deferred[Any] | None = None
-    for index, name in enumerate(names(count)):
-        owner = everybody[index % owned]
-        entry, offer = owner.entry(index // owned + 1, name, chance.randrange(SIZE_MOST))
-        owner.feed.heard_entries("offers", entry.number, entry.number)
+async def ingest(
+    reactor: Any,
+    store: Store,
+    everybody: list[Owner],
+    all_names: Iterator[tuple[int, str]],
+    together: int,
+) -> list[str]:
+    """Put offers in, so many together; the cells of a row."""
+    in_thread, chance = in_threads_of(reactor), random.Random(2)
+    seconds, count = [], 0
+    while some := list(islice(all_names, together)):
+        heard = []
+        for index, name in some:
+            owner = everybody[index % len(everybody)]
+            number = index // len(everybody) + 1
+            heard.append((owner, *owner.entry(number, name, chance.randrange(SIZE_MOST))))
         begun = time.perf_counter()
-        taken = store.put_offer(entry, owner.feed, offer)
+        with store.together():
+            for owner, entry, offer in heard:
+                owner.feed.heard_entries("offers", entry.number, entry.number)
+                assert store.put_offer(entry, owner.feed, offer)
         seconds.append(time.perf_counter() - begun)
-        assert taken
-        if index % TIDY_EVERY == TIDY_EVERY - 1:
-            tell(f"{index + 1} offers")
-            if tidied is not None:
-                await tidied
-            tidied = in_thread(store.tidy, 0)
-    if tidied is not None:
-        await tidied
+        if (count + len(some)) // TIDY_EVERY > count // TIDY_EVERY:
+            tell(f"{some[-1][0] + 1} offers")
+            await in_thread(store.tidy, 0)
+        count += len(some)
     seconds.sort()
-    return [
-        f"{count / sum(seconds):.0f}",
-        f"{statistics.median(seconds) * US:.0f}",
-        f"{seconds[int(count * 0.999)] * MS:.1f}",
-        f"{seconds[-1] * MS:.1f}",
-    ]
+    slow = (statistics.median(seconds), seconds[int(len(seconds) * 0.999)], seconds[-1])
+    return [f"{together} together", f"{count / sum(seconds):.0f}",
+            *(f"{cell * MS:.2f}" for cell in slow)]  # fmt: skip
 
 
-async def timed(
-    reactor: Any, runs: int, call: Callable[..., Any], *arguments: Any
-) -> tuple[list[str], Any]:
-    """The milliseconds of a call in a thread, as in `SEARCH_HEADS`; and its result."""
+async def ingest_all(reactor: Any, store: Store, options: argparse.Namespace) -> list[list[str]]:
+    """Put all offers in; the rows of their table."""
+    everybody = owners(store, options.owners)
+    all_names = enumerate(NAMES[options.names](options.offers))
+    first = islice(all_names, min(SINGLE, options.offers // 2))
+    rows = [await ingest(reactor, store, everybody, first, 1)]
+    rows.append(await ingest(reactor, store, everybody, all_names, HEAR_SLICE))
+    return rows
+
+
+@attrs.frozen
+class Typed:
+    """What a search took, in milliseconds."""
+
+    shown: int
+    cpu: float
+    median: float
+    slowest: float
+    gap: float  # of the loop
+
+
+async def timed(reactor: Any, store: Store, runs: int, text: str) -> Typed:
+    """Search in a thread, some times."""
     in_thread, seconds = in_threads_of(reactor), []
     cpu: list[float] = []
 
-    def called() -> Any:
+    def search() -> int:
         begun = time.thread_time()
-        result = call(*arguments)
+        found = store.search(Query.parse(text), b"")
         cpu.append(time.thread_time() - begun)
-        return result
+        return len(found)
 
-    result = await in_thread(called)  # what is needed has been read once
+    await in_thread(search)  # what is needed has been read once
     with watched(reactor) as ticks:
         for _ in range(runs):
             begun = time.perf_counter()
-            result = await in_thread(called)
+            shown = await in_thread(search)
             seconds.append(time.perf_counter() - begun)
-    cells = (statistics.median(cpu), statistics.median(seconds), max(seconds), ticks.longest)
-    return [f"{cell * MS:.1f}" for cell in cells], result
+    found = (statistics.median(cpu), statistics.median(seconds), max(seconds), ticks.longest)
+    return Typed(shown, *(each * MS for each in found))
 
 
-async def search_all(reactor: Any, store: Store, runs: int) -> list[list[str]]:
-    """The rows of the table of searches."""
-    rows = []
-    for kind, text in SEARCHES.items():
-        cells, found = await timed(reactor, runs, store.search, Query.parse(text), b"")
-        rows.append([f"{kind}: `{text}`" if text else kind, str(len(found)), *cells])
-    return rows
+async def typed(reactor: Any, store: Store, runs: int, text: str) -> list[str]:
+    """Search for a text letter by letter; the cells of its row."""
+    letters = [await timed(reactor, store, runs, text[:end]) for end in range(1, len(text) + 1)]
+    letters = letters or [await timed(reactor, store, runs, "")]
+    cells = (statistics.median(each.cpu for each in letters), max(each.cpu for each in letters),
+             statistics.median(each.median for each in letters),
+             max(each.slowest for each in letters), max(each.gap for each in letters))  # fmt: skip
+    shown = [f"`{text}`" if text else "nothing: the latest", f"{letters[-1].shown}"]
+    return [*shown, f"{len(text)}", *(f"{cell:.1f}" for cell in cells)]
 
 
 async def search_while_writing(reactor: Any, store: Store, runs: int) -> list[list[str]]:
@@ -215,8 +249,8 @@ async def search_while_writing(reactor: Any, store: Store, runs: int) -> list[li
     try:
         rows = []
         for text in ("holiday", "beach summer", "zq"):
-            cells, found = await timed(reactor, runs, store.search, Query.parse(text), b"")
-            rows.append([f"`{text}` while 500 offers/s come in", str(len(found)), *cells])
+            row = await typed(reactor, store, runs, text)
+            rows.append([f"{row[0]} while 500 offers/s come in", *row[1:]])
         return rows
     finally:
         writing.stop()
@@ -245,24 +279,28 @@ async def measure(reactor: Any, options: argparse.Namespace) -> None:
         path = Path(folder) / "node.db"
         store = Store(path, b"")
         try:
-            put = await ingest(reactor, store, options.offers, options.owners)
+            put = await ingest_all(reactor, store, options)
             megabytes = path.stat().st_size / 1e6
             begun = time.perf_counter()
             count = store.count_offers()
             counted = time.perf_counter() - begun
-            searches = await search_all(reactor, store, options.runs)
+            searches = [await typed(reactor, store, options.runs, text) for text in TYPED]
             searches += await search_while_writing(reactor, store, options.runs)
             anew = await forget(reactor, store)
         finally:
             store.close()
-    print(f"\n{count} offers of {options.owners} nodes; {processor()}, SQLite "
-          f"{sqlite3.sqlite_version}; {megabytes:.0f} MB on disk\n")  # fmt: skip
-    heads = ["ingest", "offers/s", "median us", "99.9 % ms", "slowest ms", "counting them, us"]
-    print(table(heads, [["one by one, committed", *put, f"{counted * US:.0f}"]]))
-    print(table(SEARCH_HEADS, searches))
-    heads = ["a node of 2,000 offers begins anew", "loop, ms", "tidying thread, s",
-             "loop's longest gap ms"]  # fmt: skip
-    print(table(heads, [["", *anew]]))
+    record = "\n".join((
+        f"{count} offers ({options.names}) of {options.owners} nodes; {processor()}, SQLite "
+        f"{sqlite3.sqlite_version}; {megabytes:.0f} MB on disk; "
+        f"counting them {counted * US:.0f} us\n",
+        table(INGEST_HEADS, put),
+        table(SEARCH_HEADS, searches),
+        table(["a node of 2,000 offers begins anew", "loop, ms", "tidying thread, s",
+               "loop's longest gap ms"], [["", *anew]]),
+    ))  # fmt: skip
+    print(f"\n{record}")
+    if options.record is not None:
+        append_record(options.record, record, "search.py and memory.py")
 
 
 def main() -> None:
@@ -272,8 +310,10 @@ def main() -> None:
     )
     parser.add_argument("--offers", type=int, default=OFFERS, help=f"in all ({OFFERS})")
     parser.add_argument("--owners", type=int, default=OWNERS, help=f"nodes ({OWNERS})")
+    parser.add_argument("--names", choices=NAMES, default="words", help="what they are called")
     parser.add_argument("--runs", type=int, default=RUNS, help=f"of each search ({RUNS})")
     parser.add_argument("--directory", type=Path, default=Path(), help="for the database (.)")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="append the tables to it")
     options = parser.parse_args()
     react(lambda reactor: ensureDeferred(measure(reactor, options)))
 

@@ -337,10 +337,10 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def append_record(path: Path, record: str) -> None:
+def append_record(path: Path, record: str, of: str = "transfer.py") -> None:
     """Add one run to the file of records."""
     with path.open("a") as file:
-        file.write("\n" if file.tell() else "# Records of benchmarks/transfer.py\n\n")
+        file.write("\n" if file.tell() else f"# Records of benchmarks/{of}\n\n")
         file.write(record)
 
 
