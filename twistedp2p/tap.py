@@ -154,9 +154,10 @@ class Options(usage.Options):
 
     def _check_peer(self, peer: str) -> tuple[str, int]:
         try:
-            return parse_peer(peer, self["port"] + 1)
+            host, port = parse_peer(peer)
         except ValueError as error:
             raise usage.UsageError(f"--peer {peer}: {error}") from error
+        return host, port or self["port"] + 1
 
     def _check_folder(self) -> None:
         folder = Path(self["download-dir"] or ".").expanduser().absolute()

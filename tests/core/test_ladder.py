@@ -28,27 +28,28 @@ from twistedp2p.core.roster import Address
 class ParsePeerTests(SynchronousTestCase):
     def test_a_host_and_maybe_a_port(self) -> None:
         for text, host, port in [
-            ("192.0.2.1", "192.0.2.1", 9393),
+            ("192.0.2.1", "192.0.2.1", None),
             ("192.0.2.1:7000", "192.0.2.1", 7000),
-            (" box.example ", "box.example", 9393),
+            (" box.example ", "box.example", None),
             ("box.example:1", "box.example", 1),
-            ("[2001:db8::1]", "2001:db8::1", 9393),
+            ("[2001:db8::1]", "2001:db8::1", None),
             ("[fe80::1%eth0]:65535", "fe80::1%eth0", 65_535),
+            ("fe80::1%eth0", "fe80::1%eth0", None),
         ]:
-            self.assertEqual(parse_peer(text, 9393), (host, port))
+            self.assertEqual(parse_peer(text), (host, port))
 
     def test_anything_else_is_refused(self) -> None:
-        for text in ("", ":", ":1", "a:b", "a:0", "a:65536", "::1", "[::1", "a b", "[]", "a:1:2"):
-            self.assertRaises(ValueError, parse_peer, text, 9393)
+        for text in ("", ":", ":1", "a:b", "a:0", "a:65536", "::x", "[::1", "a b", "[]", "a:1:x"):
+            self.assertRaises(ValueError, parse_peer, text)
 
     @given(st.text(max_size=300))
     def test_any_text_is_a_peer_or_refused(self, text: str) -> None:
         try:
-            host, port = parse_peer(text, 9393)
+            host, port = parse_peer(text)
         except ValueError:
             return
         self.assertIn(host, text)
-        self.assertTrue(0 < port < 65_536)
+        self.assertTrue(port is None or 0 < port < 65_536)
 
 
 class NamedTests(SynchronousTestCase):

@@ -298,6 +298,26 @@ class NamedTests(ReachTestCase):
         self.lan.run_for(200)
         self.assertEqual(len(asked), 4)
 
+    def test_the_doctor_looks_at_those_that_do_not_answer(self) -> None:
+        plans: list[Any] = []
+
+        class FakeDoctor:
+            def __init__(self, _reactor: object, plan: Any, *_: object, **_named: object) -> None:
+                plans.append(plan)
+
+            async def examine(self, _told: object) -> None:
+                pass
+
+        self.patch(desk, "Doctor", FakeDoctor)
+        self.patch(desk, "choose_present", lambda _: [])
+        named = [("10.7.0.1", PORT + 1), ("10.7.0.2", PORT + 1)]
+        alice = self.lan.node("alice", peers=named)
+        self.lan.node("far", host="10.7.0.1")
+        self.lan.run_for(5)
+        self.successResultOf(alice.examine(lambda _: None))
+        peers = [("far", ("10.7.0.1", 40_000)), ("10.7.0.2", named[1])]
+        self.assertEqual(plans[0].peers, peers)
+
 
 class ReflectionTests(ReachTestCase):
     """Attack 39: making nodes send to a victim, by forged sources and by lists that lie."""

@@ -14,6 +14,7 @@ from twistedp2p.core.closed import ClosedEnvelope, Envelope, GroupKey
 from twistedp2p.core.datagram import group_name
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.families import group_address
+from twistedp2p.core.ladder import parse_peer
 from twistedp2p.core.roster import Address
 from twistedp2p.disk.code_file import read_codes
 from twistedp2p.face.report import Row, diagnosis_rows, document, finding_rows
@@ -92,14 +93,11 @@ def port(text: str) -> int:
 
 
 def peer(text: str) -> tuple[str, int | None]:
-    """``HOST``, ``HOST:PORT``, ``[IPV6]:PORT``, or an IPv6 address alone."""
-    host, colon, number = text.rpartition(":")
-    if not colon or (":" in host and not host.endswith("]")):
-        host, number = text, ""
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or (number and not (number.isdigit() and 1 <= int(number[:6]) <= 65_535)):
-        raise argparse.ArgumentTypeError("HOST or HOST:PORT")
-    return host, int(number) if number else None
+    """``HOST[:PORT]``, as for a node."""
+    try:
+        return parse_peer(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError("HOST or HOST:PORT") from error
 
 
 def run(options: argparse.Namespace) -> int:

@@ -38,19 +38,21 @@ _PEER = re.compile(
 )
 
 
-def parse_peer(text: str, port: int) -> tuple[str, int]:
-    """The host and UDP port of ``HOST[:PORT]``; an IPv6 address stands in brackets.
+def parse_peer(text: str) -> tuple[str, int | None]:
+    """The host and UDP port of ``HOST[:PORT]``; an IPv6 address with a port stands in brackets.
 
-    :param port: where none is given.
     :raises ValueError: it is no such thing, or the port is not 1 to 65,535.
     """
-    found = _PEER.fullmatch(text.strip())
+    text = text.strip()
+    if text.count(":") > 1 and text[0] != "[":
+        text = f"[{text}]"
+    found = _PEER.fullmatch(text)
     if found is None:
         raise ValueError("not HOST[:PORT]")
-    number = int(found["port"] or port)
-    if not 1 <= number <= 65_535:
+    port = None if found["port"] is None else int(found["port"])
+    if port is not None and not 1 <= port <= 65_535:
         raise ValueError("a port is a number from 1 to 65535")
-    return found["v6"] or found["host"], number
+    return found["v6"] or found["host"], port
 
 
 @attrs.define

@@ -605,6 +605,8 @@ class Node:
             raise ShareError(N_("The doctor is looking already."))
         config = self.config
         peers = [(each.nick or each.addresses[0][0], each.addresses[0]) for each in self.peers()]
+        here = {address[0] for _, address in peers}
+        peers += [each for each in self._reach.named() if each[1][0] not in here]
         plan = Plan(
             config.group,
             config.port,

@@ -298,6 +298,10 @@ class Reach:
 
     # -- what is told
 
+    def named(self) -> list[tuple[str, Address]]:
+        """Those to look for by name, and the first address of each that has one."""
+        return [(each.name, each.addresses[0]) for each in self._named if each.addresses]
+
     def address(self, key: bytes) -> Address | None:
         """Where that peer gets what is sent to it alone."""
         return self._ways.address(key)
