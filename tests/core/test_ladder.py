@@ -134,10 +134,16 @@ class LearntTests(SynchronousTestCase):
 
     def test_not_again_when_it_has_answered(self) -> None:
         self.learnt.add(("10.0.0.1", 1), 0)
-        self.learnt.add(("10.0.0.2", 1), 0)
+        self.learnt.add(("10.0.0.1", 2), 0)
         self.learnt.due(0)
-        self.learnt.heard("10.0.0.1")
-        self.assertEqual(self.greeted(60, 1), [("10.0.0.2", 1)])
+        self.learnt.heard(("10.0.0.1", 1))
+        self.assertEqual(self.greeted(60, 1), [("10.0.0.1", 2)])
+        self.learnt.heard(("10.0.0.1", 1))
+
+    def test_not_before_its_time(self) -> None:
+        self.learnt.add(("10.0.0.1", 1), 5)
+        self.assertEqual(self.greeted(4), [])
+        self.assertEqual(self.greeted(5, 5), [("10.0.0.1", 1)])
 
     def test_one_victim_gets_few_however_many_ports_are_named(self) -> None:
         """Attack 39: lists that point at another host."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import PORT, FakeMdns, Lan, Stranger, group_of, offer_of
+from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import Left
 from twistedp2p.core.feed import Heads
 from twistedp2p.core.ladder import ALL_BURST, ALL_RATE, HOST_BURST, NAMED_FIRST
 from twistedp2p.core.roster import Address, Beacon
 from twistedp2p.node import Node, desk
-from twistedp2p.node.reach import ANSWER_BURST, ANSWER_RATE, SYNC_EVERY
+from twistedp2p.node.reach import ANSWER_BURST, ANSWER_RATE, HEARD_LASTS, MAX_NOTED, SYNC_EVERY
 
 VICTIM = "10.0.9.9"
 
@@ -75,6 +77,35 @@ class LadderTests(ReachTestCase):
         bob = self.lan.node("bob")
         self.meet(alice, bob, within=2)
         self.say_all(alice, bob)
+
+    def test_known_hosts_that_multicast_brings_are_not_greeted(self) -> None:
+        alice, bob = self.lan.node("alice"), self.lan.node("bob")
+        self.meet(alice, bob)
+        self.lan.stop(bob)
+        bob = self.lan.node("bob")
+        self.meet(alice, bob)
+        self.assertEqual(group_of(bob).replies, {})
+
+    def test_few_hosts_are_remembered_of_a_large_group(self) -> None:
+        """Attack 40."""
+        alice = self.lan.node("alice")
+        for number in range(MAX_NOTED + 9):
+            Stranger(self.lan, f"10.0.8.{number}").beacon()
+        self.lan.run_for(1)
+        self.assertEqual(len(alice._store.hosts_on("10.0.")), MAX_NOTED)
+
+    def test_a_memory_that_fails_ends_nothing(self) -> None:
+        self.lan.multicast, self.lan.broadcasts = nothing_passes, False
+        alice, bob = self.lan.node("alice"), self.lan.node("bob")
+
+        def unreadable(*_: object) -> int:
+            raise ShareError("unreadable")
+
+        with mock.patch.object(alice._store, "lowest", unreadable):
+            for now in (3, 100, 200):
+                alice._reach._look(now)
+        alice._reach.learnt([("10.0.0.2", PORT + 1)])
+        self.meet(alice, bob, within=5)
 
     def test_hosts_known_on_another_network_are_left_alone(self) -> None:
         alice, bob = self.lan.node("alice"), self.lan.node("bob")
@@ -141,6 +172,18 @@ class MdnsTests(ReachTestCase):
         told["found"]([("10.0.0.2", PORT + 1)])
         self.meet(alice, bob, within=2)
 
+    def test_whom_multicast_brings_is_not_greeted_too(self) -> None:
+        alice, bob = self.lan.node("alice"), self.lan.node("bob")
+        self.meet(alice, bob)
+        self.mdns_of(alice).named["found"]([("10.0.0.2", PORT + 1)])
+        self.lan.run_for(5)
+        self.assertEqual(group_of(alice).replies, {})
+        self.lan.vanish(bob)
+        self.lan.run_for(HEARD_LASTS)
+        self.mdns_of(alice).named["found"]([("10.0.0.2", PORT + 1)])
+        self.lan.run_for(1)
+        self.assertGreater(group_of(alice).replies["hello", "10.0.0.2"], 0)
+
     def test_it_lives_with_the_node(self) -> None:
         alice = self.lan.node("alice")
         alice.links_changed()
@@ -199,6 +242,21 @@ class UnicastOnlyTests(ReachTestCase):
         self.lan.run_for(1)
         for node in self.nodes:
             self.assertEqual([left.goodbye for left in self.lan.events(node, Left)], [True])
+
+    def test_a_line_that_goes_by_unicast_alone_is_sent(self) -> None:
+        node = self.nodes[0]
+        group = group_of(node)
+        self.patch(group, "say", lambda _: False)
+        self.assertTrue(node._reach.say(node._feeds.message("head", "{}")))
+        group.refuses = True
+        self.assertFalse(node._reach.say(node._feeds.message("head", "{}")))
+
+    def test_another_node_at_a_known_host_is_greeted(self) -> None:
+        node = self.nodes[0]
+        before = group_of(node).count("hello")
+        node._reach.learnt([("10.0.0.2", 50_000)])
+        self.lan.run_for(1)
+        self.assertGreater(group_of(node).count("hello"), before)
 
     def test_who_comes_back_to_multicast_is_sent_no_copies(self) -> None:
         self.lan.multicast = lambda _from, _to: True

@@ -125,16 +125,14 @@ class Learnt:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, address: Address, now: float) -> None:
-        """Greet that address soon, unless it waits for that already."""
+    def add(self, address: Address, at: float) -> None:
+        """Greet that address at that time or soon after, unless it waits for that already."""
         if address not in self._waiting and len(self._waiting) < MAX_LEARNT:
-            self._waiting.put(address, (TRIES, now))
+            self._waiting.put(address, (TRIES, at))
 
-    def heard(self, host: str) -> None:
-        """Something came from there: nothing more to find out."""
-        for address, _ in self._waiting.items():
-            if address[0] == host:
-                self._waiting.pop(address)
+    def heard(self, address: Address) -> None:
+        """Whoever is there was heard: nothing more to find out."""
+        self._waiting.pop(address)
 
     def due(self, now: float) -> list[Address]:
         """Whom to greet now: at most `EACH_LOOK`."""

@@ -270,7 +270,7 @@ class Node:
             name=secrets.token_hex(8) if self.closed else fingerprint(self.key),
             port=config.port + 1,
             addresses=self._real_addresses,
-            found=self._reach.learnt,
+            found=self._reach.found,
         )
         self._feeds = Feeds(
             self._store,

@@ -31,7 +31,10 @@ ANSWER_RATE, ANSWER_BURST = 2.0, 20.0  # answers to the hellos of one host, whic
 ANSWERS_PER_SECOND = 50  # nodes that answer one broadcast
 MAX_ANSWERING = 256  # answers that wait to be sent
 NOTE_EVERY = 3600.0  # seconds between two notes that a host is known
-MAX_NOTED = 4096  # hosts
+MAX_NOTED = 64  # hosts: as many as are remembered of a network
+KNOWN_AFTER = 1.0  # seconds from the start in which known hosts may be heard without a greeting
+HEARD_LASTS = 60.0  # seconds in which a host that was heard is not looked for
+MAX_HEARD = 4096  # hosts
 
 
 class Multicast(Protocol):
@@ -121,7 +124,8 @@ class Reach:
         self._broadcasts = Broadcasts(now)
         self._outbox = Outbox(group.reply, clock)
         self._answers: Buckets[str] = Buckets(ANSWER_RATE, ANSWER_BURST)
-        self._noted: CappedTable[str, float] = CappedTable(MAX_NOTED)
+        self._heard: CappedTable[str, float] = CappedTable(MAX_HEARD)
+        self._noted: dict[str, float] = {}
         self._notes = Notes()
         self._far_heard = False
         self._sync_at = now
@@ -138,9 +142,10 @@ class Reach:
         """This host is, maybe, on another network: greet whom we know there, all else anew."""
         now = self._clock.seconds()
         self._broadcasts.restart(now)
+        self._noted.clear()
         for network in self._group.networks() or [""]:  # link-local addresses alone
             for host in self._notes.note(self._known.hosts_on, network) or ():
-                self._learnt.add((host, self._port), now)
+                self._learnt.add((host, self._port), now + KNOWN_AFTER)
         for named in self._named:
             named.next_at = now
 
@@ -153,26 +158,29 @@ class Reach:
 
     def say(self, data: bytes) -> bool:
         """A line for people, to all; False when nothing took it."""
-        taken = self._group.say(data)
-        return self._copy(data) or taken
+        if self._group.say(data):
+            self._copy(data)
+            return True
+        return sum(self._group.reply(data, address) for address in self._targets()) > 0
 
     def tell(self, data: bytes) -> bool:
         """A message for nodes, to all; False when nothing took it."""
         taken = self._group.tell(data)
-        if kind_of(data) in ("beacon", "hello"):  # whom it does not reach is greeted
-            return taken
-        return self._copy(data) or taken
+        if kind_of(data) not in ("beacon", "hello"):  # whom these do not reach is greeted
+            self._copy(data)
+        return taken
 
     def reply(self, data: bytes, address: Address) -> bool:
         """To one node alone; False when no interface took it."""
         return self._group.reply(data, address)
 
-    def _copy(self, data: bytes) -> bool:
+    def _copy(self, data: bytes) -> None:
+        for address in self._targets():
+            self._outbox.put(data, address)
+
+    def _targets(self) -> list[Address]:
         now = self._clock.seconds()
-        targets = self._ways.targets(
-            lambda host: self._tokens.proved(host, now), self._random.sample
-        )
-        return sum(self._outbox.put(data, address) for address in targets) > 0
+        return self._ways.targets(lambda host: self._tokens.proved(host, now), self._random.sample)
 
     # -- what is heard
 
@@ -189,12 +197,14 @@ class Reach:
         now, host = self._clock.seconds(), address[0]
         self._ways.beacon(message.key, beacon.every, beacon.direct, beacon.sent, now)
         self._note(host, now)
+        self._heard.put(host, now)
+        self._learnt.heard((host, self._port))
         if not direct:
             return
         if message.kind == "hello" and (beacon.token or self._ways.unheard(message.key, now)):
             self._answer_later(message, beacon.token, address, now)
         elif beacon.token and self._tokens.heard(beacon.token, host, now):
-            self._learnt.heard(host)
+            self._learnt.heard(address)
             self._far_heard = self._far_heard or not self._group.is_near(host)
             for named in self._named:
                 named.heard(host, now)
@@ -218,9 +228,10 @@ class Reach:
         self._outbox.put(data, address)
 
     def _note(self, host: str, now: float) -> None:
-        noted = self._noted.peek(host)
-        if noted is None or now - noted >= NOTE_EVERY:
-            self._noted.put(host, now)
+        noted = self._noted.get(host)
+        full = noted is None and len(self._noted) >= MAX_NOTED
+        if not full and (noted is None or now - noted >= NOTE_EVERY):
+            self._noted[host] = now
             network, now_ms = self._group.network_of(host), int(self._wall() * 1000)
             self._notes.note(self._known.met_host, network, host, now_ms)
 
@@ -232,8 +243,16 @@ class Reach:
         """Others say that peers whom we do not know are there; nothing of it is believed."""
         now = self._clock.seconds()
         for address in addresses:
-            if self._is_looked_for(address[0]) and not self._tokens.proved(address[0], now):
+            if self._is_looked_for(address[0]):
                 self._learnt.add(address, now)
+
+    def found(self, addresses: Iterable[Address]) -> None:
+        """As `learnt`, of whoever it may be that is there: known peers, mostly."""
+        now = self._clock.seconds()
+        for address in addresses:
+            heard = self._heard.peek(address[0])
+            if heard is None or now - heard >= HEARD_LASTS:
+                self.learnt([address])
 
     def _is_looked_for(self, host: str) -> bool:
         return self._group.is_near(host) or bool(self._named) or self._far_heard
@@ -246,6 +265,9 @@ class Reach:
 
     def _look(self, now: float) -> None:
         self._agenda.at(now + LOOK_EVERY, self._look)
+        self._notes.note(self._look_around, now)
+
+    def _look_around(self, now: float) -> None:
         self._ways.look(now)
         apart = self._ways.apart()
         if self._broadcasts.due(self._peers(), len(apart), now, self._random.random):
