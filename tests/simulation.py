@@ -344,6 +344,7 @@ class Group:
         self.by_raw: dict[bytes, Entry] = {}
         self.sent: Counter[str] = Counter()  # datagrams of each kind
         self.bytes = 0
+        self.published = 0
         self.departures = 0  # of nodes that were taken for gone
         self.track = True  # note who has which entry since when
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -411,6 +412,7 @@ class Group:
         if self.track:
             entry.had[origin] = 1
         self.entries.setdefault((origin, log), []).append(entry)
+        self.published += 1
         self.by_raw[entry.raw] = entry
         return entry
 
@@ -430,10 +432,14 @@ class Group:
         return [entry for entries in self.entries.values() for entry in entries]
 
     def complete(self, nodes: Sequence[Node] | None = None) -> bool:
-        """Whether those that run all have the same, and nothing is missing anywhere."""
+        """Whether all those that run have all that was published."""
         running = [node for node in nodes or self.nodes if node.running]
-        first = max(running, key=lambda node: sum(feed.counted[0] for feed in node.gossip.feeds()))
-        return all(node.gossip.summary() == first.gossip.summary() for node in running)
+        first = running[0].gossip
+        summary = first.summary()
+        return (
+            all(node.gossip.summary() == summary for node in running)
+            and sum(feed.counted[0] for feed in first.feeds()) == self.published
+        )
 
     # -- SYNC
 

@@ -24,6 +24,7 @@ MAX_JOBS_EACH = 3  # of them of one host, however many ports it asks from
 RECENT = 256  # entries that are remembered as sent again
 SPACING = 0.002  # seconds in which the others hear what was sent
 HOLD_OFF = 0.4  # seconds in which an entry is not sent again: less than between two asks
+LASTS = 3.0  # seconds: whoever still lacks something has asked again by then
 
 
 class Sending(Protocol):
@@ -37,6 +38,7 @@ class Sending(Protocol):
 class _Job:
     """What is to be sent for one ask."""
 
+    since: float  # seconds
     entries: Iterator[bytes]
     to: Hashable | None
     next: bytes | None = None
@@ -89,13 +91,13 @@ class Repairs:
     ) -> bool:
         """From `at` seconds on send `entries` for `host`, to all or to one address.
 
-        They are read one by one as they are sent. False when there is no room.
+        They are read one by one as they are sent, for `LASTS` seconds. False when there is no room.
         """
         jobs = self._jobs.get(host, 0)
         if jobs >= MAX_JOBS_EACH or len(self) >= MAX_JOBS:
             return False
         self._jobs[host] = jobs + 1
-        self._agenda.at(at, self._begin, host, _Job(entries, to))
+        self._agenda.at(at, self._begin, host, _Job(at, entries, to))
         return True
 
     def _begin(self, now: float, host: Hashable, job: _Job) -> None:
@@ -109,7 +111,7 @@ class Repairs:
         while self._waiting:
             host, jobs = next(iter(self._waiting.items()))
             job = jobs[0]
-            if not self._has_next(job, now):
+            if now > job.since + LASTS or not self._has_next(job):
                 self._end(host, jobs)
                 continue
             if not (wait := self._wait(job, now)):
@@ -127,9 +129,10 @@ class Repairs:
         self._note(raw, now)
         self._sending.repeat(raw, job.to)
 
-    def _has_next(self, job: _Job, now: float) -> bool:
-        """Find the next entry of a job that nobody has sent meanwhile."""
-        while job.next is None or now - self._recent.get(job.next, -HOLD_OFF) < HOLD_OFF:
+    def _has_next(self, job: _Job) -> bool:
+        """Find the next entry of a job that nobody has sent since shortly before."""
+        since = job.since - HOLD_OFF
+        while job.next is None or self._recent.get(job.next, since) > since:
             job.next = next(job.entries, None)
             if job.next is None:
                 return False
