@@ -453,6 +453,14 @@ class SyncTests(GossipTestCase):
         gossip = self.nodes[1].gossip
         self.nodes[1].say()
         gossip.settled(Have(gossip.own.origin, 1, MAX_NUMBER, 0), self.group.now)
-        gossip.heard_of([Have(gossip.own.origin, 1, MAX_NUMBER, 0)], self.group.now)
-        self.assertEqual(gossip.own.missing(), 0)
         self.assertEqual(gossip.own.whole().chat, 1)
+
+    def test_what_others_tell_of_our_own_feed_is_asked_for_but_not_believed(self) -> None:
+        """Our memory may be an older copy; or somebody lies."""
+        gossip = self.nodes[1].gossip
+        self.nodes[1].say()
+        gossip.heard_of([Have(gossip.own.origin, 1, MAX_NUMBER, 0)], self.group.now)
+        self.run_for(60)
+        self.assertIn(len(self.sent("ask", 1)), range(1, 10))
+        self.assertEqual(gossip.own.missing(), 0)
+        self.assertEqual((gossip.own.whole().chat, gossip.own.heads.chat), (1, (1, 1)))

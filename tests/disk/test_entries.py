@@ -51,18 +51,25 @@ class FeedTests(StoreTests):
         self.assertEqual(self.store.history(9), [(old.raw, 1)])
         self.assertEqual(self.rows("feeds"), 2)
 
+    def test_of_a_feed_that_is_ended_what_was_said_stays(self):
+        origin = Origin(self.store)
+        line = origin.say("hello", stamp=1)
+        origin.offer("a.jpg")
+        self.store.end_feed(origin.key)
+        self.assertIsNone(self.store.feed(origin.key))
+        self.assertEqual(self.store.history(9), [(line.raw, 1)])
+        self.assertEqual(found(self.store, ""), [])
+
     def test_a_line_that_is_published_anew_takes_the_place_of_the_old_one(self):
         origin = Origin(self.store)
         origin.say("one", stamp=1)
         other_text = origin.say("two", stamp=2)
         origin.start(2)
-        one = origin.say("one", stamp=1)
+        one = origin.say("one", stamp=1, said=99)
         self.assertFalse(origin.new)
         three = origin.say("three", stamp=2)
         self.assertTrue(origin.new)
-        self.assertEqual(
-            [raw for raw, _ in self.store.history(9)], [one.raw, other_text.raw, three.raw]
-        )
+        self.assertEqual(self.store.history(9), [(one.raw, 1), (other_text.raw, 2), (three.raw, 2)])
 
     def test_epochs_without_end_leave_no_more_lines_than_others(self):
         """Attack 40: a node that begins anew with each line."""

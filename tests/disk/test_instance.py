@@ -271,3 +271,39 @@ class MemoryTests(InstanceTests):
         with mock.patch.object(Path, "symlink_to", side_effect=refusal):
             error = self.assertRaises(ShareError, self.instance.same_memory, "aa", "bb")
         self.assertIn("No space left", str(error))
+
+
+class RenewTests(SynchronousTestCase):
+    def setUp(self):
+        self.instance = claim(new_folder(self) / "state")
+        self.addCleanup(self.instance.release)
+        self.old = public(self.instance)
+
+    def kept(self):
+        return sorted(path.name for path in self.instance.folder.glob("node.*"))
+
+    def test_another_identity_is_there_to_stay_and_the_old_one_is_kept(self):
+        self.instance.renew()
+        new = public(self.instance)
+        self.assertNotEqual(new, self.old)
+        self.assertEqual(self.kept(), ["node.key", "node.key.1"])
+        self.assertEqual([mode(self.instance.folder / name) for name in self.kept()], [0o600] * 2)
+        self.instance.release()
+        again = claim(self.instance.folder.parent)
+        self.addCleanup(again.release)
+        self.assertEqual(public(again), new)
+
+    def test_each_old_one_has_its_number(self):
+        self.instance.renew()
+        self.instance.renew()
+        self.assertEqual(self.kept(), ["node.key", "node.key.1", "node.key.2"])
+
+    def test_where_it_cannot_be_written_the_old_one_stays(self):
+        with mock.patch("os.fsync", side_effect=OSError(errno.ENOSPC, "No space left")):
+            error = self.assertRaises(ShareError, self.instance.renew)
+        self.assertIn("No space left", str(error))
+        self.assertEqual(public(self.instance), self.old)
+        self.instance.release()
+        again = claim(self.instance.folder.parent)
+        self.addCleanup(again.release)
+        self.assertEqual(public(again), self.old)

@@ -32,6 +32,11 @@ class ShareTests(StoreTests):
         self.store.put_share(attrs.evolve(SHARE, size=9))
         self.assertEqual(self.reopen().guesses("a.jpg"), {"tokens": 2.5, "at": 1.0})
 
+    def test_whose_they_are_survives_reopening(self):
+        self.assertIsNone(self.store.shares_owner())
+        self.store.set_shares_owner(b"k" * 32)
+        self.assertEqual(self.reopen().shares_owner(), b"k" * 32)
+
     def test_no_password_is_in_the_database(self):
         """Attack 46: the stretched value alone is kept, and nothing of it is shown."""
         password, key = "tr0ub4dor-and-3", b"k" * 32

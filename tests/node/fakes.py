@@ -229,8 +229,8 @@ class Lan:
         self.calls: list[tuple[str, str]] = []  # hosts that connected to another
         self.nodes: list[Node] = []
         self.heard: dict[int, list[Event]] = {}
-        self._folder = Path(tempfile.mkdtemp())
-        case.addCleanup(shutil.rmtree, self._folder)
+        self.folder = Path(tempfile.mkdtemp())
+        case.addCleanup(shutil.rmtree, self.folder)
         case.addCleanup(self._stop_all)
 
     def wall(self) -> float:
@@ -244,7 +244,7 @@ class Lan:
         `ahead`: seconds that its clock is ahead of the right time. `host`: on 10.0.0.0/16, where
         all are that are given none, or elsewhere, behind a router.
         """
-        folder = self._folder / nick
+        folder = self.folder / nick
         folder.mkdir(exist_ok=True)
         taken = {group_of(other).address[0] for other in self.nodes}
         hosts = (f"10.0.0.{number}" for number in itertools.count(1))
@@ -263,14 +263,33 @@ class Lan:
                 claim(folder),
                 lambda: self.wall() + ahead,
             )
+        self._may_open_again(node, fakes)
         self.nodes.append(node)
         events: list[Event] = []
         self.heard[id(node)] = events
         node.subscribe(events.append, reader=True)
         if start:
             node.start()
-            self.doors[address[0]] = self.reactor.listening[-1]
         return node
+
+    def _may_open_again(self, node: Node, fakes: dict[str, Any]) -> None:
+        """One that takes a new identity does, and is given the same fakes."""
+        open_, start = node._open, node.start
+
+        def open_again() -> None:
+            with mock.patch.multiple(desk, **fakes):
+                open_()
+
+        def start_again() -> None:
+            start()
+            self.doors[group_of(node).address[0]] = self.reactor.listening[-1]
+
+        node._open = open_again  # type: ignore[method-assign]
+        node.start = start_again  # type: ignore[method-assign]
+
+    def copy(self, nick: str, to: str) -> None:
+        """Copy the state of a node that is not running: its identity and its memory."""
+        shutil.copytree(self.folder / nick, self.folder / to)
 
     def crowd(self, count: int) -> list[Node]:
         """So many nodes that know each other."""
@@ -280,7 +299,7 @@ class Lan:
 
     def database_of(self, nick: str) -> Path:
         """Where that node's memory is."""
-        return self._folder / nick / "1" / f"group-{GROUP}-{PORT}.db"
+        return self.folder / nick / "1" / f"group-{GROUP}-{PORT}.db"
 
     def stop(self, node: Node) -> None:
         """Quit in good order."""

@@ -328,7 +328,7 @@ class ClosedGroupTests(GroupTestCase):
 
     def test_a_public_offer_is_one_for_members(self) -> None:
         """Attack 9: who knows its owner and name, but not the code, has no password for it."""
-        path = self.lan._folder / "a.jpg"
+        path = self.lan.folder / "a.jpg"
         path.write_bytes(b"content")
         self.successResultOf(self.alice.offer(str(path), public=True))
         offer = offer_id(self.alice.key, "a.jpg")
@@ -344,7 +344,7 @@ class RotationTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(GroupKey, "of_code", key_of)
         self.lan = Lan(self)
-        self.files = {nick: self.lan._folder / f"{nick}.code" for nick in ("alice", "bob")}
+        self.files = {nick: self.lan.folder / f"{nick}.code" for nick in ("alice", "bob")}
         for path in self.files.values():
             write_codes(path, ONE)
         self.alice, self.bob = (self.lan.node(nick, code=path) for nick, path in self.files.items())
@@ -386,7 +386,7 @@ class RotationTests(SynchronousTestCase):
         )
 
     def test_public_offers_go_on_while_the_code_changes(self) -> None:
-        path = self.lan._folder / "a.jpg"
+        path = self.lan.folder / "a.jpg"
         path.write_bytes(b"content")
         self.successResultOf(self.alice.offer(str(path), public=True))
         offer = offer_id(self.alice.key, "a.jpg")

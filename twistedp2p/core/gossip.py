@@ -151,6 +151,11 @@ class Gossip:
 
     # -- what we publish
 
+    def begin(self, own: Feed) -> None:
+        """Our own feed goes on under a later epoch."""
+        self.own = own
+        self.follow(own)
+
     def may_tell_offer(self, now: float) -> bool:
         """Whether a new offer is to go by datagram; else its head alone tells of it."""
         return self._rate.of(now) < BUSY and self._offers.take(now)
@@ -255,7 +260,8 @@ class Gossip:
             feed = self._feeds.peek(have.origin)
             if feed is None or feed.epoch < have.epoch:
                 feed = self._rumour(have)
-            if feed.epoch == have.epoch and feed is not self.own and feed.heard_of(have):
+            # Our own, too: our memory may be an older copy.
+            if feed.epoch == have.epoch and feed.heard_of(have):
                 self._asking.told(feed, now, live=False)
 
     def _rumour(self, have: Have) -> Feed:

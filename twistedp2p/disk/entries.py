@@ -81,6 +81,10 @@ class Entries(Tables):
                 self._save_ranges(feed, log)
         return [origin for (origin,) in crowd]
 
+    def end_feed(self, origin: bytes) -> None:
+        """Follow a feed no more; what was said in it is kept."""
+        self._db.run(_DROP.format("origin"), origin)
+
     def save_ranges(self, feed: Feed) -> None:
         """Keep what is here of a feed after a gone message."""
         with self._db.together():
@@ -140,12 +144,13 @@ class Entries(Tables):
         clock, by default the same. Both are in milliseconds since 1970.
         """
         order = entry.stamp if order is None else order
+        said = order if said is None else said
         with self._db.together():
             row = self._row(feed)
             if row is None:
                 return True
             again = self._said_before(entry, order)
-            self._put_entry(row[0], "chat", entry, order, order if said is None else said)
+            self._put_entry(row[0], "chat", entry, order, said if again is None else again)
             self._save_ranges(feed, "chat")
             self._db.run(
                 "DELETE FROM entries WHERE feed = ?1 AND log = 'chat' AND number <= ("
@@ -157,25 +162,22 @@ class Entries(Tables):
             if self._chat_since_trim >= TRIM_EVERY:
                 self._chat_since_trim = 0
                 self._trim_chat()
-        return not again
+        return again is None
 
-    def _said_before(self, entry: Signed, order: int) -> bool:
-        """Drop the same line of an earlier epoch, if there is one: a key's stamps never fall."""
+    def _said_before(self, entry: Signed, order: int) -> int | None:
+        """Drop the same line of an earlier epoch and tell when it was said, if there is one."""
         twins = self._db.run(
-            "SELECT feed, number, raw FROM entries CROSS JOIN feeds ON id = feed"
+            "SELECT feed, number, said, raw FROM entries CROSS JOIN feeds ON id = feed"
             " WHERE log = 'chat' AND stamp = ? AND past = ?",
             order,
             entry.key,
         )
-        same = [
-            (feed, number)
-            for feed, number, raw in twins
-            if isinstance(old := parse(raw), Signed)
-            and (old.stamp, old.body) == (entry.stamp, entry.body)
-        ]
-        for feed, number in same:
-            self._drop_line(feed, number)
-        return bool(same)
+        for feed, number, said, raw in twins:
+            old = parse(raw)
+            if isinstance(old, Signed) and (old.stamp, old.body) == (entry.stamp, entry.body):
+                self._drop_line(feed, number)
+                return int(said)
+        return None
 
     def _drop_line(self, feed: int, number: int) -> None:
         self._db.run(

@@ -4,6 +4,7 @@ The state folder holds numbered slots; a node takes the first that no other hold
 command works several times at once and each node keeps an identity of its own::
 
     <state folder>/1/   node.key   Ed25519 private key, PEM, 0600
+                        node.key.1 an earlier one, of which there was a copy elsewhere
                         group-<name>.db     memory of one group (see `store`); a link where a
                                    closed group had another code before
                         lock       held by flock as long as the node runs
@@ -17,6 +18,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 
 import attrs
@@ -69,17 +71,25 @@ class Instance:
             if known.exists() and not link.exists():
                 link.symlink_to(known.name)
         except OSError as error:
-            raise ShareError(
-                N_("The folder {folder} cannot be used: {why}. Choose another with --state-dir."),
-                Exit.NO_FOLDER,
-                folder=self.folder,
-                why=error.strerror,
-            ) from error
+            raise _unusable(self.folder, error) from error
 
     @property
     def log_file(self) -> Path:
         """Where the log goes."""
         return self.folder / "node.log"
+
+    def renew(self) -> None:
+        """Take a new identity; the old one is kept as ``node.key.1``, or the next free number.
+
+        Raises `ShareError`, and the identity is then as it was.
+        """
+        path = self.folder / "node.key"
+        try:
+            _keep_aside(path)
+            _make_identity(path)
+        except OSError as error:
+            raise _unusable(self.folder, error) from error
+        self.private_key = _identity(path)
 
     def release(self) -> None:
         """Let another node take the slot; may be called twice."""
@@ -110,17 +120,21 @@ def claim(state_folder: Path) -> Instance:
                     os.close(lock)
                     raise
     except OSError as error:
-        raise ShareError(
-            N_("The folder {folder} cannot be used: {why}. Choose another with --state-dir."),
-            Exit.NO_FOLDER,
-            folder=state_folder,
-            why=error.strerror,
-        ) from error
+        raise _unusable(state_folder, error) from error
     raise ShareError(
         N_("{count} nodes run from {folder} already."),
         Exit.NO_FOLDER,
         count=MAX_SLOTS,
         folder=state_folder,
+    )
+
+
+def _unusable(folder: Path, error: OSError) -> ShareError:
+    return ShareError(
+        N_("The folder {folder} cannot be used: {why}. Choose another with --state-dir."),
+        Exit.NO_FOLDER,
+        folder=folder,
+        why=error.strerror,
     )
 
 
@@ -161,6 +175,15 @@ def _identity(path: Path) -> Ed25519PrivateKey:
             path=path,
         )
     return key
+
+
+def _keep_aside(path: Path) -> None:
+    for number in count(1):
+        try:
+            os.link(path, path.with_name(f"{path.name}.{number}"))
+        except FileExistsError:
+            continue
+        return
 
 
 def _make_identity(path: Path) -> None:

@@ -30,6 +30,15 @@ class Share:
 class OwnShares(Tables):
     """Our own offers: where the file is, its stretched password, the guesses made at it."""
 
+    def shares_owner(self) -> bytes | None:
+        """The key under which they are offered: their passwords are stretched with it."""
+        rows = self._db.run("SELECT value FROM meta WHERE name = 'owner'")
+        return rows[0][0] if rows else None
+
+    def set_shares_owner(self, key: bytes) -> None:
+        """From now on they are offered under that key."""
+        self._db.run("INSERT OR REPLACE INTO meta VALUES ('owner', ?)", key)
+
     def shares(self) -> list[Share]:
         """What we serve."""
         rows = self._db.run(

@@ -137,6 +137,11 @@ class Chat:
         if self._unsent:
             self._try_later()
 
+    def said_anew(self) -> None:
+        """Our feed has begun another epoch, with all that was said in this run."""
+        if self._unsent:
+            self._set_unsent(1)
+
     # -- the others'
 
     def heard_clock(self, message: Signed) -> None:

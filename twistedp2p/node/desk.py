@@ -73,6 +73,7 @@ from twistedp2p.node.doctor import Doctor, Plan
 from twistedp2p.node.feeds import Feeds
 from twistedp2p.node.membership import Membership
 from twistedp2p.node.memory import Notes
+from twistedp2p.node.own_key import OwnKey
 from twistedp2p.node.pings import Pings
 from twistedp2p.node.presence import Presence
 from twistedp2p.node.progress import Courses
@@ -87,6 +88,8 @@ STRANGERS_RATE, STRANGERS_BURST = 50.0, 500.0  # datagrams of keys that we know 
 MAX_EARLY = 1000  # offers heard before the first beacon of their owners
 TIDY_EVERY = 10.0  # seconds
 REST_PATIENCE, REST_LOOK = 5.0, 0.02  # seconds to wait for threads at the end; between two looks
+OPEN_AGAIN = 5.0  # seconds until ports that are taken are tried again
+CLOCK = "clock"  # counter: what the group's time was, milliseconds since 1970
 
 _log = Logger()
 
@@ -142,22 +145,28 @@ class Node:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.config = config
-        self.key = Signer(instance.private_key, b"").key
         self._reactor = reactor
         self._wall = wall
-        self._tidying: IDelayedCall | None = None
-        self._examining: Deferred[Diagnosis] | None = None
+        self._instance = instance
         self._to_thread = in_threads_of(reactor)
         self._in_threads = 0  # calls
+        self._faces: list[Callable[[Event], None]] = []
+        self._readers = 0
+        self._is_open = self._was_open = self._quitting = False
+        self._renewal: Deferred[None] | None = None
+        self._open()
+
+    def _open(self) -> None:
+        """Become the node of our key: nothing is carried over from an earlier one."""
+        self.key = Signer(self._instance.private_key, b"").key
         self._stopped = False
+        self._tidying: IDelayedCall | None = None
+        self._examining: Deferred[Diagnosis] | None = None
         self._sealed_told = False
         self._notes = Notes()
         self._clashes: CappedTable[bytes, bool] = CappedTable(MAX_PEERS)
         self._early: CappedTable[tuple[bytes, str], tuple[Signed, Offer]] = CappedTable(MAX_EARLY)
-        self._strangers = TokenBucket.full(STRANGERS_RATE, STRANGERS_BURST, reactor.seconds())
-        self._faces: list[Callable[[Event], None]] = []
-        self._readers = 0
-        self._instance = instance
+        self._strangers = TokenBucket.full(STRANGERS_RATE, STRANGERS_BURST, self._reactor.seconds())
         self._ports: list[Any] = []
         self._membership = self._become_member()
         self._store = Store(self._database(), self.key)
@@ -166,6 +175,7 @@ class Node:
             self._take_ports(opened)
             self._assemble()
             opened.pop_all()
+        self._is_open = self._was_open = True
 
     def _become_member(self) -> Membership | None:
         """Of a closed group; the envelope of ours, whichever it is, is at hand then."""
@@ -229,7 +239,7 @@ class Node:
         return waiting
 
     def _interfaces(self) -> list[Interface]:
-        if self._ports:  # each was there at the start, and may come back
+        if self._was_open:  # each was there at the start, and may come back
             return choose_present(self.config.interfaces)
         try:
             return choose(self.config.interfaces)
@@ -245,7 +255,9 @@ class Node:
             lambda key: self._notes.note(self._store.unpin, key),
         )
         self._agenda = Timetable(reactor)
-        group_time = HybridClock(self._store.latest_stamp(), self._now_ms())
+        last = max(self._store.latest_stamp(), self._store.counter(CLOCK))
+        self._group_time = group_time = HybridClock(last, self._now_ms())
+        since = group_time.read(self._now_ms())
         self._reach = Reach(
             self._group,
             self._store,
@@ -287,12 +299,15 @@ class Node:
             address_of=self._address_of,
             sync_wanted=lambda partner: self._syncs.want(partner),
         )
+        self._own_key = OwnKey(
+            self._feeds, self, agenda=self._agenda, since=since, seconds=reactor.seconds
+        )
         self._chat = Chat(
             self._store,
             self.key,
             group_time,
             self._feeds,
-            self._group,
+            self._reach,
             self,
             self._emit,
             clock=reactor,
@@ -403,13 +418,28 @@ class Node:
             self._tidying = self._reactor.callLater(TIDY_EVERY, self._tidy)
 
     def _tidy(self) -> None:
-        done = self._in_thread(self._notes.note, self._store.tidy, int(self._wall() * 1000))
+        if self._group_time.read(self._now_ms()) > self._now_ms():
+            self._keep_clock()
+        done = self._in_thread(self._notes.note, self._store.tidy, self._now_ms())
         done.addErrback(lambda failure: _log.failure("tidying the memory", failure))
         done.addCallback(self._tidy_later)
 
+    def _keep_clock(self) -> None:
+        self._notes.note(self._store.set_counter, CLOCK, self._group_time.read(self._now_ms()))
+
     async def stop(self) -> None:
         """Say goodbye, stop the transfers, let go of everything."""
-        self._stopped = True
+        self._quitting = True
+        if self._renewal is not None:
+            await self._renewal
+        if self._is_open:
+            self._presence.stop()
+            await self._let_go()
+        self._instance.release()
+
+    async def _let_go(self) -> None:
+        """Stop all rooms, without a word to the others."""
+        self._stopped, self._is_open = True, False
         if self._tidying is not None and self._tidying.active():
             self._tidying.cancel()
         if self._examining is not None:
@@ -421,7 +451,6 @@ class Node:
         self._syncs.stop()
         self._direct.stop()
         self._chat.stop()
-        self._presence.stop()
         self._reach.stop()
         self._mdns.stop()
         self._agenda.clear()
@@ -430,8 +459,8 @@ class Node:
             await port.stopListening()
         self._service.cut()
         await self._threads_at_rest()
+        self._keep_clock()
         self._store.close()
-        self._instance.release()
 
     async def _threads_at_rest(self) -> None:
         """Wait for what a stopped transfer has yet to remove from the disk."""
@@ -695,6 +724,8 @@ class Node:
     def signed_heard(self, message: Signed, address: Address, direct: bool) -> None:
         """A datagram of another node, its signature checked."""
         if message.key == self.key:
+            self._own_key.heard(message)
+            self._group_time.follow(message.stamp, self._now_ms())
             return
         if self.is_stranger(message.key) and not self._strangers.take(self._reactor.seconds()):
             self._group.dropped[N_("too many strangers")] += 1
@@ -738,6 +769,48 @@ class Node:
 
     def _note_present(self, key: bytes, present: bool, nick: str) -> None:
         self._notes.note(self._store.set_present, key, present, nick, self._now_ms())
+
+    # -- what our own key tells (own_key.Told)
+
+    def log_lost(self, epoch: int) -> None:
+        """Our log is not what the others have of it."""
+        if self._notes.note(self._feeds.begin_epoch, epoch) is not None:
+            self._chat.said_anew()
+            self._shares.tell_again()
+
+    def be_heard(self) -> None:
+        """Somebody who came after us may have our key, and takes another one on hearing us."""
+        self._presence.changed()
+
+    def twin_stays(self) -> None:
+        """Somebody has our key, and was here before us."""
+        if self._renewal is None and not self._quitting:
+            self._renewal = Deferred.fromCoroutine(self._renew())
+            self._renewal.addErrback(lambda failure: _log.failure("a new identity", failure))
+
+    async def _renew(self) -> None:
+        """Become another node: all rooms are made anew, for our key is in every one of them."""
+        await deferLater(self._reactor, 0)  # out of what told it
+        old = self.key
+        try:
+            self._instance.renew()
+        except ShareError as error:  # it is not tried again: a twin is told of every few seconds
+            self._emit(Notice(error.sentence, error.values))
+            return
+        self.config = attrs.evolve(self.config, nick=self._feeds.nick)
+        self._notes.note(self._store.end_feed, old)  # it is the other's, and comes from there
+        await self._let_go()
+        while not (self._quitting or self._is_open):
+            try:
+                self._open()
+            except ShareError as error:
+                self._emit(Notice(error.sentence, error.values))
+                await deferLater(self._reactor, OPEN_AGAIN)
+        if self._is_open:
+            self._renewal = None
+            self.start()
+            why = N_("Another node has the identity of this one (a copy?), so it is {key} now.")
+            self._emit(Notice(why, {"key": fingerprint(self.key)}))
 
     # -- what the roster tells (presence.Told)
 
@@ -824,7 +897,9 @@ class Node:
 
     def synced(self, entry: Signed) -> None:
         """An entry that a partner kept."""
-        if entry.key != self.key:
+        if entry.key == self.key:
+            self._own_key.heard(entry)
+        else:
             self._feeds.heard_entry(entry, synced=True)
 
     def unkept(self, origins: Iterable[bytes]) -> None:

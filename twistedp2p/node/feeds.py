@@ -17,7 +17,8 @@ from twistedp2p.core.agenda import Agenda
 from twistedp2p.core.beacon import Beacon
 from twistedp2p.core.body import DAMAGED, BadBody
 from twistedp2p.core.catalogue import Offer, read_withdraw
-from twistedp2p.core.datagram import LOGS, Signed, Signer
+from twistedp2p.core.datagram import LOGS, MAX_NUMBER, Signed, Signer, parse
+from twistedp2p.core.errors import ShareError
 from twistedp2p.core.feed import CHAT_BACKLOG, LOG_NAMES, Feed, Have, Heads
 from twistedp2p.core.gossip import Gossip
 from twistedp2p.core.requests import Ask, Vector, read_gone, read_heads
@@ -25,7 +26,7 @@ from twistedp2p.core.roster import Address
 from twistedp2p.disk.store import Store
 from twistedp2p.node.memory import Notes
 
-BOOT_SHIFT = 24  # bits: messages of one run before its numbers would meet the next run's
+BOOT_SHIFT = 20  # bits: a run's messages are numbered from the second of its start on
 SLICE = 100  # entries read at once
 
 
@@ -51,10 +52,11 @@ class Told(Protocol):
 
 @attrs.define
 class Own:
-    """Our feed and the numbers of our messages."""
+    """Our feed and our messages."""
 
     feed: Feed
     message: int  # the number of the last message
+    first: int  # the number of the first line of this run
 
 
 class Feeds:
@@ -96,6 +98,7 @@ class Feeds:
         self.dropped: Counter[str] = Counter()
         self.sent = 0  # messages to everybody in this run
         self._own = self._load_own()
+        self.last = self._signed_message("bye", "{}")  # none was sent yet
         self._gossip = Gossip(
             self._own.feed,
             agenda,
@@ -119,9 +122,9 @@ class Feeds:
             feed = Feed(self._signer.key, max(1, now_ms // 1000))
             self._store.start_feed(feed, self.nick, now_ms)
         self._store.set_present(self._signer.key, True, self.nick, now_ms)
-        boot = self._store.counter("boot") + 1
+        boot = max(self._store.counter("boot") + 1, now_ms // 1000)
         self._store.set_counter("boot", boot)
-        return Own(feed, boot << BOOT_SHIFT)
+        return Own(feed, boot << BOOT_SHIFT, feed.have["chat"].head + 1)
 
     def follows(self, key: bytes) -> bool:
         """Whether that node's feed is at hand."""
@@ -154,10 +157,12 @@ class Feeds:
     def message(self, kind: str, body: str) -> bytes:
         """Sign a message that is no entry."""
         self._own.message += 1
+        self.last = self._signed_message(kind, body)
+        return self.last.raw
+
+    def _signed_message(self, kind: str, body: str) -> Signed:
         own = self._own
-        return self._signer.sign(
-            kind, own.feed.epoch, own.message, self._stamp(), self.nick, body
-        ).raw
+        return self._signer.sign(kind, own.feed.epoch, own.message, self._stamp(), self.nick, body)
 
     def entry(self, origin: bytes, log: str, number: int) -> bytes | None:
         """The signed bytes of one entry that is kept, or None."""
@@ -177,6 +182,52 @@ class Feeds:
     def recent(self) -> tuple[Have, ...]:
         """The feeds that changed lately, for our beacon."""
         return tuple(self._gossip.recent(self._clock.seconds()))
+
+    # -- our own feed, when its log or its key turns out not to be ours alone (own_key.Ours)
+
+    @property
+    def epoch(self) -> int:
+        """That of our feed."""
+        return self._own.feed.epoch
+
+    def has_published(self, entry: Signed) -> bool:
+        """Whether that entry of our epoch is ours; so is one that is kept no more."""
+        kept = self.entry(entry.key, str(entry.log), entry.number)
+        if kept is None:
+            return entry.number <= self._own.feed.have[str(entry.log)].head
+        return kept == entry.raw
+
+    def skip_to(self, number: int) -> None:
+        """Number our messages from there on."""
+        self._own.message = max(self._own.message, number)
+
+    def begin_epoch(self, epoch: int) -> int:
+        """Go on under a later epoch; raises `ShareError`, and has then changed nothing.
+
+        What was said in this run is said anew, with the same stamps: who heard it does not show
+        it twice. Offers are for their owner to tell anew.
+        """
+        own, now_ms = self._own, int(self._wall() * 1000)
+        said = self._store.entries(self._signer.key, "chat", own.first, MAX_NUMBER)
+        self._own = Own(Feed(self._signer.key, epoch), own.message, 1)
+        try:
+            with self._store.together():
+                self._store.start_feed(self._own.feed, self.nick, now_ms)
+                self._store.set_present(self._signer.key, True, self.nick, now_ms)
+                for _, raw in said:
+                    self._say_anew(raw, now_ms)
+        except ShareError:
+            self._own = own
+            raise
+        self._gossip.begin(self._own.feed)
+        self._gossip.published(None, self._clock.seconds())
+        return epoch
+
+    def _say_anew(self, raw: bytes, now_ms: int) -> None:
+        old = parse(raw)
+        if isinstance(old, Signed):
+            entry = self._entry(old.kind, old.body, old.stamp)
+            self._store.put_say(entry, self._own.feed, entry.stamp, now_ms)
 
     # -- publishing
 

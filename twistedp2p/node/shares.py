@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
-from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,7 +19,7 @@ from twistedp2p.core.catalogue import MAX_OFFERS_PER_NODE, Offer, write_withdraw
 from twistedp2p.core.conversation import Refusal
 from twistedp2p.core.cpace import PUBLIC_PASSWORD, stretch
 from twistedp2p.core.errors import N_, Exit, ShareError
-from twistedp2p.core.events import Event, OfferAdded, OfferGone, WrongPassword
+from twistedp2p.core.events import Event, Notice, OfferAdded, OfferGone, WrongPassword
 from twistedp2p.core.limits import GuessLimiter
 from twistedp2p.core.names import clean_name, offer_id
 from twistedp2p.core.words import looks_generated, three_words
@@ -43,6 +43,8 @@ LOOK_AT_ONCE, LOOK_PAUSE = 200, 0.02  # files looked at in one go: a few ms; sec
 READING_AT_ONCE = 2  # files whose digest is being computed
 SAVE_AFTER = 1.0  # seconds from a guess until its count is written
 GONE_AT_ONCE, GONE_EVERY = 10, 0.2  # files withdrawn in one go; seconds: 50 datagrams a second
+NAMES_TOLD = 5  # of offers that need their passwords again
+TOLD_AT_ONCE, TOLD_PAUSE = 50, 0.02  # offers published anew in one go; seconds in between
 
 _log = Logger()
 
@@ -91,7 +93,10 @@ class Shares:
         self._in_thread = in_thread
         self._nick = nick
         self._public_prs = public_prs
-        self._shares = {share.name: self._for_members(share) for share in store.shares()}
+        kept, owner = store.shares(), store.shares_owner()
+        self._of_old_key = kept if owner not in (None, own_key) else []
+        ours = [] if self._of_old_key else kept
+        self._shares = {share.name: self._for_members(share) for share in ours}
         self._names = {offer_id(own_key, name): name for name in self._shares}
         self._limiters: dict[str, GuessLimiter] = {}
         self._unsaved: set[str] = set()  # names of those whose count of guesses has changed
@@ -106,6 +111,52 @@ class Shares:
     def start(self) -> None:
         """Look at the files of earlier runs, and go on looking."""
         self._watch = self._clock.callLater(0, self._look)
+        self._notes.note(self._drop_those_of_old_key)
+        if self._of_old_key:
+            self._clock.callLater(0, self._carry_over)
+
+    def _drop_those_of_old_key(self) -> None:
+        with self._store.together():
+            for share in self._of_old_key:
+                self._store.drop_share(share.name)
+            self._store.set_shares_owner(self._own_key)
+
+    def _carry_over(self) -> None:
+        """Passwords are stretched with the key of their owner: who has another one needs them."""
+        if self._stopped:
+            return
+        lost = [share.name for share in self._of_old_key if not share.public]
+        if lost:
+            names = ", ".join(lost[:NAMES_TOLD]) + (" ..." if len(lost) > NAMES_TOLD else "")
+            why = N_("This node has a new identity; offer again what had a password: {names}")
+            self._emit(Notice(why, {"names": names}))
+        public = [share for share in self._of_old_key if share.public]
+        self._of_old_key = []
+        carried = Deferred.fromCoroutine(self._offer_anew(public))
+        carried.addErrback(lambda failure: _log.failure("public offers of the old key", failure))
+
+    async def _offer_anew(self, public: list[Share]) -> None:
+        for share in public:
+            prs = await self._stretched(PUBLIC_PASSWORD, share.name)
+            if self._stopped:
+                return
+            if share.name not in self._shares:
+                self._make_known(self._for_members(attrs.evolve(share, prs=prs)))
+
+    def tell_again(self) -> None:
+        """Publish all offers anew, some at a time: our feed has begun another epoch."""
+        self._tell_again(list(self._shares.values()))
+
+    def _tell_again(self, shares: list[Share]) -> None:
+        if self._stopped:
+            return
+        now, later = shares[:TOLD_AT_ONCE], shares[TOLD_AT_ONCE:]
+        if later:
+            self._clock.callLater(TOLD_PAUSE, self._tell_again, later)
+        with self._store.together():
+            for share in now:
+                if self._shares.get(share.name) is share:
+                    self._publishing.publish_offer(self._offer_of(share))
 
     def stop(self) -> None:
         """Read and watch no more."""
@@ -206,8 +257,7 @@ class Shares:
         """Keep and publish an offer, or neither; raises `ShareError`."""
         self._save_guesses()
         before = self._shares.get(share.name)
-        stamp = int(self._wall() * 1000)
-        offer = Offer(self._own_key, share.name, share.size, share.digest, share.public, stamp)
+        offer = self._offer_of(share)
         with self._store.together():
             self._store.put_share(share)
             if before is not None and before.prs != share.prs:
@@ -218,6 +268,10 @@ class Shares:
         self._limiters.pop(share.name, None)
         self._emit(OfferAdded(offer, self._nick(), own=True))
         return offer
+
+    def _offer_of(self, share: Share) -> Offer:
+        stamp = int(self._wall() * 1000)
+        return Offer(self._own_key, share.name, share.size, share.digest, share.public, stamp)
 
     def _forget_exempt(self, name: str) -> None:
         """Another password: who proved the old one has no more guesses at it than others."""
