@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -63,6 +63,7 @@ class LossTests(SynchronousTestCase):
         self.assertEqual(losses.counts(), (0, 0))
 
     @given(st.lists(st.tuples(st.booleans(), st.integers(0, MAX_NUMBER)), max_size=60))
+    @example([(False, 0), (False, 765_385)])
     def test_lies_make_no_nonsense(self, said: list[tuple[bool, int]]) -> None:
         """Attack 40: a beacon may say anything."""
         losses = Losses()

@@ -47,7 +47,8 @@ def loss(all_counts: Iterable[tuple[int, int]]) -> float | None:
     """The part that is lost, 0 to 1, of these `Losses.counts`; None where they are too few."""
     total, lost = 0.0, 0.0
     for sent, missing in all_counts:
-        weight = min(1.0, MOST / sent) if sent else 0.0
-        total += weight * sent
-        lost += weight * missing
+        if sent:
+            counted = min(sent, MOST)
+            total += counted
+            lost += counted * missing / sent
     return lost / total if total >= TELLING else None
