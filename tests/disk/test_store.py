@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -232,6 +233,41 @@ class DurabilityTests(SynchronousTestCase):
         names = origin.names()
         self.assertEqual(sorted(found(store, "jpg", 10_000)), names)
         self.assertEqual(store.count_offers(), len(names))
+
+
+class PowerCutTests(StoreTests):
+    """After a power cut the write-ahead log ends somewhere, or has garbage in it."""
+
+    def test_whatever_is_left_of_the_log_is_an_earlier_state_whole(self):
+        origin = Origin(self.store)
+        said = []
+        for number in range(1, 21):
+            said.append(origin.say(f"line {number}").raw)
+            origin.offer(f"{number}.jpg")
+        memory, log = self.path.read_bytes(), Path(f"{self.path}-wal").read_bytes()
+        heads = []
+        for part in (0, 1, 20, 37, 50, 63, 88, 99, 100):
+            left = log[: len(log) * part // 100]
+            for damage in (b"", bytes(4096)):
+                path = new_folder(self) / "node.db"
+                path.write_bytes(memory)
+                Path(f"{path}-wal").write_bytes(left + damage)
+                heads.append(self.see(open_store(self, path), origin, said))
+        self.assertEqual(heads, sorted(heads))
+        self.assertEqual((heads[0], heads[-1]), (0, 20))
+
+    def see(self, store, origin, said):
+        """How many lines there are; they are the first ones, and all else fits."""
+        feed = store.feed(origin.key)
+        if feed is None:
+            return 0
+        lines, offers = feed.have["chat"].highest, feed.have["offers"].highest
+        self.assertIn(lines - offers, (0, 1))
+        self.assertEqual([raw for raw, _ in store.history(99)], said[:lines])
+        store.set_present(origin.key, True, "n", 0)
+        self.assertEqual(len(found(store, "jpg")), offers)
+        store._db.run("INSERT INTO names(names) VALUES ('integrity-check')")
+        return lines
 
 
 class ThreadTests(SynchronousTestCase):
