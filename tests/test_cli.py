@@ -79,7 +79,6 @@ class OptionTests(SynchronousTestCase):
         for text, peer in {
             "host": ("host", None),
             "10.0.0.1:9393": ("10.0.0.1", 9393),
-            "fe80::1": ("fe80::1", None),
             "[fe80::1]": ("fe80::1", None),
             "[fe80::1%eth0]:7": ("fe80::1%eth0", 7),
         }.items():

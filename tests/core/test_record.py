@@ -109,6 +109,27 @@ class RecordTests(SynchronousTestCase):
         self.pong(7)
         self.assertTrue(self.bob.cloned)
 
+    def test_who_is_only_remembered_counts_where_it_answers_or_nobody_else_is_known(self) -> None:
+        record = Record()
+        record.expect("10.0.0.8", ("10.0.0.8", 9393), remembered=True)
+        record.expect("10.0.0.9", ("10.0.0.9", 9393), remembered=True)
+
+        def hosts() -> list[str]:
+            return [other.host for other in record.others({})]
+
+        self.assertEqual(hosts(), ["10.0.0.8", "10.0.0.9"])
+        record.heard(BOB, "bob", ("10.0.0.8", 40_000), False, 0)
+        self.assertEqual(hosts(), ["10.0.0.8"])
+        record.expect("10.0.0.3", THERE)
+        self.assertEqual(hosts(), ["10.0.0.8", "10.0.0.3"])
+
+    def test_another_address_that_is_remembered_of_a_node_is_no_other_host(self) -> None:
+        self.record.expect("10.9.0.2", ("10.9.0.2", 9393), remembered=True)
+        self.record.heard(BOB, "bob", HERE, False, 0)
+        self.pong(address=("10.9.0.2", 9393))
+        self.assertEqual(list(self.record.hosts), ["10.0.0.2"])
+        self.assertEqual(self.bob.multicast.answered, 1)
+
     def test_our_own_pings_that_come_back(self) -> None:
         self.record.looped("multicast")
         self.record.looped("another")

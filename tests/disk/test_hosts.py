@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+from tempfile import mkdtemp
+
 from tests.disk.fakes import StoreTests
-from twistedp2p.disk.hosts import MAX_HOSTS, MAX_NETWORKS
+from twistedp2p.disk.hosts import MAX_HOSTS, MAX_NETWORKS, hosts_remembered
 
 HOME, WORK = "192.168.1.0/24", "10.0.0.0/8"
 
@@ -29,3 +33,22 @@ class HostsTests(StoreTests):
             self.store.met_host(f"network {now}", "a", 1000 + now)
         self.assertEqual(self.store.hosts_on(HOME), [])
         self.assertEqual(self.store.hosts_on("network 0"), ["a"])
+
+
+class RememberedTests(StoreTests):
+    def test_they_are_read_while_a_node_uses_them(self) -> None:
+        for now, (network, host) in enumerate([(HOME, "a"), (WORK, "b"), (HOME, "c")]):
+            self.store.met_host(network, host, now)
+        folder = Path(mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        for slot in ("1", "2", "3"):
+            (folder / slot).mkdir()
+        (folder / "1" / "group-239.0.0.1-9392.db").symlink_to(self.path)
+        (folder / "2" / "damaged.db").write_bytes(b"no database at all" * 100)
+        (folder / "3" / "empty.db").touch()
+        self.assertEqual(hosts_remembered(folder, [HOME]), ["c", "a"])
+        self.assertEqual(hosts_remembered(folder, [HOME, WORK]), ["c", "b", "a"])
+        self.assertEqual(hosts_remembered(folder, []), [])
+        self.assertEqual(hosts_remembered(folder / "nothing", [HOME]), [])
+        self.store.met_host(HOME, "d", 9)
+        self.assertEqual(hosts_remembered(folder, [HOME])[0], "d")

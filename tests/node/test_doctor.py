@@ -23,6 +23,7 @@ from twistedp2p.core.diagnosis.record import MAX_HOSTS, MAX_MACHINES
 from twistedp2p.core.ping import TRAIN_LENGTH, Ping, Pong, where
 from twistedp2p.net.host import Host
 from twistedp2p.net.interfaces import Interface
+from twistedp2p.net.probe import MDNS_QUESTION
 from twistedp2p.node import doctor as doctor_module
 from twistedp2p.node.doctor import AGEING, FEW, FEW_IN_VAIN, LISTEN, Doctor, Plan
 
@@ -373,7 +374,9 @@ class HearingTests(DoctorTestCase):
     def test_mdns_machines_are_counted(self) -> None:
         for host in ("10.0.0.1", "10.0.0.3", "10.0.0.3"):
             self.hearing.heard_mdns(b"", (host, 5353))
-        self.assertEqual(self.record.machines, {"10.0.0.3"})
+        self.assertEqual((self.record.machines, self.record.hosts), ({"10.0.0.3"}, {}))
+        self.hearing.heard_mdns(MDNS_QUESTION, BOB)
+        self.assertEqual(self.record.hosts["10.0.0.2"].address, ("10.0.0.2", PORT + 1))
         for number in range(1000):
             self.hearing.heard_mdns(b"", (f"10.0.{number >> 8}.{number & 255}", 5353))
         self.assertEqual(len(self.record.machines), MAX_MACHINES)

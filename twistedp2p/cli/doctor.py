@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import time
@@ -17,9 +18,11 @@ from twistedp2p.core.families import group_address
 from twistedp2p.core.ladder import parse_peer
 from twistedp2p.core.roster import Address
 from twistedp2p.disk.code_file import read_codes
+from twistedp2p.disk.hosts import hosts_remembered
+from twistedp2p.disk.instance import default_state_folder
 from twistedp2p.face.report import Row, diagnosis_rows, document, finding_rows
 from twistedp2p.face.texts import rows_of, translations
-from twistedp2p.net.interfaces import Interface, UnknownInterface, choose
+from twistedp2p.net.interfaces import Interface, UnknownInterface, choose, networks_of
 from twistedp2p.net.lookup import addresses_of
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.node.doctor import LISTEN, LISTEN_QUICKLY, Doctor, Plan
@@ -72,6 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a machine that ought to have a node; again for more",
     )
     add("-c", "--group-code-file", type=Path, metavar="FILE", help="the code of a closed group")
+    add("-s", "--state-dir", type=Path, metavar="FOLDER", help="that of the nodes")
     add(
         "--ttl",
         type=int,
@@ -135,6 +139,7 @@ async def _examine(reactor: Any, options: argparse.Namespace) -> int:
         options.port,
         options.ttl,
         peers,
+        await in_thread(_remembered, options, interfaces),
         await in_thread(_envelope, options) if options.group_code_file else None,
         asked_for=bool(options.interface),
         listen=LISTEN_QUICKLY if options.quick else LISTEN,
@@ -156,6 +161,13 @@ def _interfaces(wanted: list[str]) -> list[Interface]:
         return choose(wanted)
     except UnknownInterface as error:
         raise ShareError("{why}", Exit.NO_INTERFACE, why=error) from error
+
+
+def _remembered(options: argparse.Namespace, interfaces: list[Interface]) -> list[str]:
+    """The hosts where nodes of this user met others, on the networks that there are now."""
+    folder = options.state_dir
+    state = folder.expanduser() if folder else default_state_folder(os.environ)
+    return hosts_remembered(state, networks_of(interfaces))
 
 
 def _envelope(options: argparse.Namespace) -> Envelope:

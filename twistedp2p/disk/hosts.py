@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+
 from twistedp2p.disk.database import Tables
 
 MAX_HOSTS = 64  # of one network
 MAX_NETWORKS = 64
+READ_PATIENCE = 1.0  # seconds
 
 
 class Hosts(Tables):
@@ -39,3 +45,20 @@ class Hosts(Tables):
                 " ORDER BY max(seen) DESC LIMIT -1 OFFSET ?)",
                 MAX_NETWORKS,
             )
+
+
+def hosts_remembered(state_folder: Path, networks: Sequence[str]) -> list[str]:
+    """The hosts that any node of this user met on these networks, the latest first.
+
+    Their memories are only read, also while a node uses them; one that cannot be is left out.
+    """
+    seen: dict[str, int] = {}
+    marks = ", ".join("?" * len(networks))
+    ask = f"SELECT host, seen FROM hosts WHERE network IN ({marks}) ORDER BY seen DESC LIMIT ?"  # noqa: S608
+    for path in sorted(state_folder.glob("*/*.db")):
+        with suppress(sqlite3.Error):
+            uri = f"{path.absolute().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(uri, uri=True, timeout=READ_PATIENCE)) as db:
+                for host, at in db.execute(ask, (*networks, MAX_HOSTS)):
+                    seen[host] = max(at, seen.get(host, at))
+    return sorted(seen, key=lambda host: -seen[host])[:MAX_HOSTS]

@@ -171,6 +171,12 @@ def senders(interfaces: Sequence[Interface]) -> list[Interface]:
     return [one for one in interfaces if not one.ipv6 or best[one.index] is one]
 
 
+def networks_of(interfaces: Sequence[Interface]) -> list[str]:
+    """The networks that these are on, but the loopback and link-local ones: "192.168.1.0/24"."""
+    found = [one for one in interfaces if not one.loopback and not one.link_local]
+    return list(dict.fromkeys(str(one.network) for one in found))
+
+
 def changes(
     before: Sequence[Interface], after: Sequence[Interface]
 ) -> tuple[list[Interface], list[Interface]]:

@@ -26,7 +26,7 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
 from twistedp2p.core.roster import Address
-from twistedp2p.net.interfaces import Interface, senders
+from twistedp2p.net.interfaces import Interface, networks_of, senders
 from twistedp2p.net.sockets import (
     SocketError,
     family_of,
@@ -254,8 +254,7 @@ class Links:
 
     def networks(self) -> list[str]:
         """The networks that we are on, but the loopback and link-local ones: "192.168.1.0/24"."""
-        found = [one for one in self._there if not one.loopback and not one.link_local]
-        return list(dict.fromkeys(str(one.network) for one in found))
+        return networks_of(self._there)
 
     def network_of(self, host: str) -> str:
         """Which of `networks` that host is on; the first for one that is on none, or ""."""

@@ -47,9 +47,15 @@ from twistedp2p.net.sockets import (
 from twistedp2p.net.udp6 import MAX_PACKET, Port6
 
 MDNS_GROUP, MDNS_PORT = "224.0.0.251", 5353
-# "Which services are there?" (RFC 6763, section 9): whoever speaks mDNS answers.
-MDNS_QUESTION = struct.pack("!6H", 0, 0, 1, 0, 0, 0) + (
-    b"\x09_services\x07_dns-sd\x04_udp\x05local\x00" + struct.pack("!2H", 12, 1)
+MDNS_SERVICE = b"\x09_p2pshare\x04_udp\x05local\x00"
+# Who offers that service, and which services are there (RFC 6763, section 9): whoever speaks mDNS
+# answers the latter.
+MDNS_QUESTION = b"".join(
+    (
+        struct.pack("!6H", 0, 0, 2, 0, 0, 0),
+        MDNS_SERVICE + struct.pack("!2H", 12, 1),
+        b"\x09_services\x07_dns-sd\x04_udp\x05local\x00" + struct.pack("!2H", 12, 1),
+    )
 )
 ONESELF_WAIT = 1.0  # seconds: within one host
 

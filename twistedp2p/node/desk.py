@@ -636,11 +636,14 @@ class Node:
         peers = [(each.nick or each.addresses[0][0], each.addresses[0]) for each in self.peers()]
         here = {address[0] for _, address in peers}
         peers += [each for each in self._reach.named() if each[1][0] not in here]
+        networks = self._group.networks()
+        remembered = [host for each in networks for host in self._store.hosts_on(each)]
         plan = Plan(
             config.group,
             config.port,
             config.ttl,
             peers,
+            remembered,
             self._envelope,
             asked_for=bool(config.interfaces),
         )

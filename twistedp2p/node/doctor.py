@@ -44,7 +44,7 @@ from twistedp2p.core.roster import Address
 from twistedp2p.net.group import ADDRESS_BURST, ADDRESS_RATE, ALL_BURST, ALL_RATE
 from twistedp2p.net.host import Host, drops, look, neighbours
 from twistedp2p.net.interfaces import Interface
-from twistedp2p.net.probe import Mouth, Probe, knock
+from twistedp2p.net.probe import MDNS_SERVICE, Mouth, Probe, knock
 from twistedp2p.net.sockets import RECEIVER_BUFFER
 
 BETWEEN_PINGS = 0.1  # seconds, in the train to the group
@@ -68,6 +68,7 @@ class Plan:
     port: int
     ttl: int = 1
     peers: Sequence[tuple[str, Address]] = ()  # what ought to be a node: its name, its UDP port
+    remembered: Sequence[str] = ()  # hosts of earlier times, which may be elsewhere
     envelope: Envelope | None = None  # of a closed group; None: of the open one
     asked_for: bool = False  # the interfaces were named by the user
     listen: float = LISTEN  # seconds
@@ -116,6 +117,8 @@ class Doctor:
             began = self._reactor.seconds()
             for name, address in plan.peers:
                 self._look_for(name, address)
+            for host in plan.remembered:
+                self._look_for(host, (host, plan.port + 1), remembered=True)
             await self._send_trains()
             await self._reach_oneself()
             self._tell(told, "loop", "oneself")
@@ -212,9 +215,9 @@ class Doctor:
         if self._record.known(message.key, address[0]) is None:
             self._look_for(message.nick or address[0], address)
 
-    def _look_for(self, name: str, address: Address) -> None:
+    def _look_for(self, name: str, address: Address, *, remembered: bool = False) -> None:
         """Begin to look at a host, once."""
-        known = self._record.expect(name, address)
+        known = self._record.expect(name, address, remembered=remembered)
         if known is not None:
             looking = Deferred.fromCoroutine(self._look(known))
             self._looking.append(looking.addErrback(_look_failed))
@@ -268,9 +271,12 @@ class Doctor:
 
     def heard_mdns(self, data: bytes, address: Address) -> None:
         """A machine spoke mDNS."""
-        machines = self._record.machines
-        if not self._is_this_host(address[0]) and len(machines) < MAX_MACHINES:
-            machines.add(address[0])
+        host, machines = address[0], self._record.machines
+        if self._is_this_host(host) or len(machines) >= MAX_MACHINES:
+            return
+        machines.add(host)
+        if MDNS_SERVICE in data:  # a node, or another doctor
+            self._look_for(host, (host, self._plan.port + 1), remembered=True)
 
     def _taken(self, data: bytes, address: Address) -> Signed | None:
         """The signed message that these bytes are, as long as its sender keeps to the limits."""

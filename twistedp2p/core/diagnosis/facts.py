@@ -116,6 +116,12 @@ class Other:
     cloned: bool = False  # two hosts answered with its key
     afterwards: Answers | None = None  # by multicast, after the memory of switches has run out
 
+    @property
+    def answers(self) -> bool:
+        """Whether anything at all came from it."""
+        pings = self.multicast, self.broadcast, self.unicast
+        return self.heard or any(each.answered for each in pings) or self.tcp is Sign.OK
+
     def signs(self, loop: Sign | None) -> Signs:
         """Its row for the table of conditions; `loop` is that of our own host."""
         multicast, broadcast, unicast = (

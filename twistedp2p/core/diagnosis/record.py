@@ -73,6 +73,7 @@ class Known:
     program: str = ""
     cloned: bool = False
     tcp: Sign | None = None
+    remembered: bool = False  # of an earlier time: it may well be elsewhere
 
     @property
     def host(self) -> str:
@@ -99,11 +100,12 @@ class Record:
         self._trains[train.name] = train
         return train
 
-    def expect(self, name: str, address: Address) -> Known | None:
+    def expect(self, name: str, address: Address, *, remembered: bool = False) -> Known | None:
         """A host that is to be looked at, where it is not yet and there is room for it."""
         if address[0] in self.hosts or len(self.hosts) >= MAX_HOSTS:
             return None
-        known = self.hosts[address[0]] = Known(name, address)
+        known = Known(name, address, remembered=remembered)
+        self.hosts[address[0]] = known
         return known
 
     def known(self, key: bytes, host: str) -> Known | None:
@@ -112,12 +114,15 @@ class Record:
         One that was heard from another address before is the same: it has two interfaces, or both
         families.
         """
-        known = self.hosts.get(host)
-        if known is not None:
-            if len(self._hosts_of) < MAX_PEERS:
-                self._hosts_of.setdefault(key, known)
-            return known
-        return self._hosts_of.get(key)
+        known, first = self.hosts.get(host), self._hosts_of.get(key)
+        if known is None:
+            return first
+        if known.remembered and first is not None and first is not known:
+            del self.hosts[host]  # another address of a node that is looked at already
+            return first
+        if len(self._hosts_of) < MAX_PEERS:
+            self._hosts_of.setdefault(key, known)
+        return known
 
     def looped(self, train: str) -> None:
         """A ping of ours came back by the group."""
@@ -168,8 +173,13 @@ class Record:
         )
 
     def others(self, arp: Mapping[str, Sign]) -> tuple[Other, ...]:
-        """All hosts. arp: of neighbours, what the system knows of them."""
-        return tuple(self._other(known, arp) for known in self.hosts.values())
+        """All hosts. arp: of neighbours, what the system knows of them.
+
+        One that is only remembered and does not answer says something where nobody else is known.
+        """
+        every = [(known, self._other(known, arp)) for known in self.hosts.values()]
+        sure = [other for known, other in every if not known.remembered or other.answers]
+        return tuple(sure or [other for _, other in every])
 
     def _other(self, known: Known, arp: Mapping[str, Sign]) -> Other:
         multicast = self._best(known.host, "multicast")
