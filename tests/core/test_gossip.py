@@ -317,6 +317,20 @@ class AnsweringTests(GossipTestCase):
         self.run_for(1)
         self.assertEqual(len(said.waits), self.count - 1)
 
+    def test_a_flood_of_asks_does_not_keep_the_others_from_asking(self) -> None:
+        """Attack 40: who asks all the time uses up what the group may ask."""
+        for turn in range(200):
+            for host in range(10):
+                for node in self.nodes:
+                    ask = self.ask(0, 1 + turn % 100, 1 + turn % 100)
+                    node.gossip.heard_ask(ask, f"10.0.9.{host}", self.mallory.index, self.group.now)
+            if turn == 100:
+                with self.deaf(self.nodes[1]):
+                    said = self.nodes[5].say()
+                    self.run_for(0.5)
+            self.run_for(0.05)
+        self.assertTrue(said.had[1])
+
     def test_vectors_asked_of_a_crowd_are_told_at_a_pace(self) -> None:
         """Attack 40: questions that differ, to each node alone."""
         since = self.group.now
@@ -368,6 +382,18 @@ class HintTests(GossipTestCase):
         said = self.nodes[0].say()
         self.run_for(1)
         self.assertEqual(len(said.waits), self.count - 1)
+
+    def test_lies_about_a_feed_do_not_delay_what_its_publisher_says(self) -> None:
+        """Attack 40: hints that nobody can fulfil, until nobody asks about that feed any more."""
+        for turn in range(20):
+            self.send("vector", Vector(feeds=(Have(self.origin, 1, 1000 + turn, 0),)))
+            self.run_for(15)
+        self.assertTrue(self.group.complete(self.nodes))
+        with self.deaf(self.nodes[1]):
+            said = self.nodes[0].say()
+            self.run_for(0.5)
+        self.run_for(2)
+        self.assertTrue(said.had[1])
 
     def test_lies_about_many_feeds_are_bounded(self) -> None:
         """Attack 40: memory, and asks."""

@@ -7,6 +7,9 @@ tells of it again.
 
 Much that is missing at once is better had over TCP. Then only what was published just now is
 asked for, unless no SYNC comes of it.
+
+What others tell of somebody's feed is no proof. That nobody has it is held against them alone: what
+its publisher tells next is asked for as ever.
 """
 
 from __future__ import annotations
@@ -24,11 +27,14 @@ RETRY_FIRST, RETRY_FACTOR, RETRY_MOST = 0.5, 1.5, 5.0  # seconds, ratio, seconds
 TRIES = 6  # asks of everybody without any answer, before the publisher alone is asked
 BARREN_FIRST, BARREN_MOST = 5.0, 600.0  # seconds of silence after asks without any answer
 ASKS_RATE, ASKS_BURST = 50.0, 100.0  # asks of the whole group
+RESERVE_BURST = 2.0  # asks of this node, at ASKS_RATE for all nodes, when the group's are used up
+ALONE = 8  # nodes of the group that ask a publisher alone
 DOUBTFUL_RATE, DOUBTFUL_BURST = 4.0, 8.0  # asks for feeds of which nothing is here, and of old
 SYNC_OVER = 64  # missing numbers
 SYNC_RATE, SYNC_BURST = 0.1, 10.0  # SYNCs of which nothing comes
 SYNC_PATIENCE = 5.0  # seconds in which nothing has come of one yet
 SYNC_LOOK = 1.0  # seconds between two looks at whether one more is needed
+MAX_BARREN = 8192  # feeds of which nothing came
 LACKS_MOST = 1_000_000  # numbers of one feed that count as missing
 
 
@@ -65,11 +71,12 @@ class Asking:
         self._nodes = nodes
         self._address_of = address_of
         self._asks = TokenBucket.full(ASKS_RATE, ASKS_BURST, pace.at)
+        self._reserve = TokenBucket.full(ASKS_RATE, RESERVE_BURST, pace.at)
         self._doubtful = TokenBucket.full(DOUBTFUL_RATE, DOUBTFUL_BURST, pace.at)
         self._syncs = TokenBucket.full(SYNC_RATE, SYNC_BURST, pace.at)
         self._sync_until = pace.at
         self._looking = False
-        self._barren: CappedTable[bytes, tuple[float, float]] = CappedTable(4096)
+        self._barren: CappedTable[tuple[bytes, bool], tuple[float, float]] = CappedTable(MAX_BARREN)
         self.lacks = 0  # numbers, of all feeds that are asked for
         self._lacking = 0  # feeds
 
@@ -95,7 +102,7 @@ class Asking:
 
     def progress(self, feed: Feed, now: float, *, live: bool) -> None:
         """Something that was missing came: wait for more of it before asking again."""
-        self._barren.pop(feed.origin)
+        self._barren.pop((feed.origin, False))
         if feed.asking is None:
             return self.told(feed, now, live=live)
         self._count(feed)
@@ -165,17 +172,21 @@ class Asking:
         doubtful = not feed.live and (self.much or not feed.is_proven)
         if doubtful and self._doubtful.whole(now) < 1:
             return (0.5 + self._random()) * self._lacking / DOUBTFUL_RATE
-        if wait := max(each.wait(now) for each in (self._pace, self._asks)):
-            return wait
+        if self._pace.whole(now) < 1:
+            return self._pace.wait(now)
+        self._reserve.rate = ASKS_RATE / max(1, self._nodes())
+        if not self._asks.take(now) and not self._reserve.take(now):
+            return min(self._asks.wait(now), self._reserve.wait(now))
+        self._pace.take(now)
         if doubtful:
             self._doubtful.take(now)
-        return 0.0 if self._pace.take(now) and self._asks.take(now) else 1 / ASKS_RATE
+        return 0.0
 
     def _ask(self, ask: Ask, feed: Feed, now: float) -> None:
         feed.tries += 1
         if feed.tries <= TRIES:
             self._sending.tell("ask", ask.write(), None)
-        elif (address := self._address_of(feed.origin)) is not None:
+        elif self._random() * self._nodes() < ALONE and (address := self._address_of(feed.origin)):
             alone = Ask(ask.origin, ask.epoch, ask.gaps, feed.origin)
             self._sending.tell("ask", alone.write(), address)
         self._ask_again(feed, now)
@@ -183,14 +194,15 @@ class Asking:
     def _give_up(self, feed: Feed, now: float) -> None:
         """Nobody answers: a SYNC may help; else be silent, the longer the more often."""
         self.want_sync(None, now)
-        _, pause = self._barren.get(feed.origin) or (0.0, BARREN_FIRST / 2)
+        row = feed.origin, feed.is_hearsay
+        _, pause = self._barren.get(row) or (0.0, BARREN_FIRST / 2)
         pause = min(BARREN_MOST, 2 * pause)
-        self._barren.put(feed.origin, (now + pause, pause))
+        self._barren.put(row, (now + pause, pause))
         feed.forget_told()
         self.drop(feed)
 
     def _is_barren(self, feed: Feed, now: float) -> bool:
-        until, _ = self._barren.peek(feed.origin) or (now, 0.0)
+        until, _ = self._barren.peek((feed.origin, feed.is_hearsay)) or (now, 0.0)
         return now < until
 
     # -- SYNC

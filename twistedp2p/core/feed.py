@@ -97,6 +97,12 @@ class Feed:
         return Heads(*((1, self.have[log].head) for log in LOG_NAMES))
 
     @property
+    def is_hearsay(self) -> bool:
+        """Whether all that is missing was told of by others than its publisher."""
+        logs = self.have.values()
+        return not any(True for log in logs for _ in log.missing(log.settled + 1, log.head))
+
+    @property
     def is_proven(self) -> bool:
         """Whether anything of it is here: who only tells of a feed proves nothing."""
         return any(self.have.values())

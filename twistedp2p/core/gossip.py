@@ -28,7 +28,7 @@ from twistedp2p.core.agenda import Agenda, Appointment
 from twistedp2p.core.asking import Asking
 from twistedp2p.core.body import Range, write
 from twistedp2p.core.feed import LOG_NAMES, Feed, Have, Heads
-from twistedp2p.core.limits import CappedTable, TokenBucket
+from twistedp2p.core.limits import Buckets, CappedTable, TokenBucket
 from twistedp2p.core.ranges import Ranges
 from twistedp2p.core.repairs import Repairs
 from twistedp2p.core.requests import GONE_RANGES, Ask, Vector, head_fields, write_gone
@@ -36,6 +36,7 @@ from twistedp2p.core.vectors import Vectors
 
 MAX_FEEDS = 4096
 MAX_RUMOURS = 256  # feeds that others told of, and of which nothing has come
+ASKER_RATE, ASKER_BURST = 20.0, 60.0  # asks of one host that are heard: it may run some nodes
 NODE_RATE, NODE_BURST = 50.0, 100.0  # datagrams of this node, but for what it publishes
 REPEAT_AFTER = 0.25  # seconds
 HEADS_AFTER = (0.75, 1.75, 3.75, 7.75)  # seconds after the last entry
@@ -100,6 +101,7 @@ class Gossip:
         )
         self._repairs = Repairs(agenda, sending, pace, nodes=nodes, backoff=self._asking.backoff)
         self._vectors = Vectors(agenda, sending, pace, self._asking, random)
+        self._askers: Buckets[Hashable] = Buckets(ASKER_RATE, ASKER_BURST)
         self._offers = TokenBucket.full(OFFERS_RATE, OFFERS_BURST, now)
         self._rate = Rate(now)
         self._feeds: CappedTable[bytes, Feed] = CappedTable(
@@ -285,6 +287,8 @@ class Gossip:
 
     def heard_ask(self, ask: Ask, host: Hashable, address: Hashable, now: float) -> None:
         """Another node on `host` lacks some of a feed: whoever has it answers."""
+        if not self._askers.take(host, now):
+            return
         feed = self._feeds.peek(ask.origin)
         if ask.to is None:
             known = feed if feed is not None and feed.epoch == ask.epoch else None
