@@ -8,6 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation import Datagram, Group, Node
+from twistedp2p.core import asking as asking_module
 from twistedp2p.core.asking import (
     BARREN_FIRST,
     DOUBTFUL_BURST,
@@ -158,6 +159,28 @@ class AskingTests(GossipTestCase):
         before = len(self.sent("ask"))
         self.run_for(60)
         self.assertEqual(len(self.sent("ask")), before)
+
+    def test_its_publisher_is_asked_alone_then_a_sync_is_wanted_then_there_is_silence(self) -> None:
+        self.patch(asking_module, "ALONE", self.count)
+        one, origin = self.nodes[1], b"o" * 32
+        wanted: list[object] = []
+        one.want_sync = wanted.append  # type: ignore[method-assign,assignment]
+        one.gossip._asking._address_of = lambda _: "its address"
+        self.group.carry = lambda *sent: self.carried.append(  # type: ignore[method-assign]
+            (self.group.now, *sent)
+        )
+        feed = Feed(origin, 1)
+        one.gossip.follow(feed)
+        one.gossip.heard_heads(feed, Heads((1, 5)), self.group.now, live=True)
+        self.run_for(12)
+        self.assertEqual(wanted, [])
+        self.run_for(8)
+        asks = self.sent("ask", 1)
+        self.assertEqual([each[2] for each in asks], [None] * TRIES + ["its address"])
+        self.assertEqual([each[1].content.to for each in asks], [None] * TRIES + [origin])
+        self.assertEqual(wanted, [None])
+        self.run_for(60)
+        self.assertEqual(len(self.sent("ask", 1)), TRIES + 1)
 
     def test_who_goes_on_lying_is_asked_ever_less(self) -> None:
         """Attack 40: a lie in every beacon."""
@@ -325,11 +348,11 @@ class AnsweringTests(GossipTestCase):
                     ask = self.ask(0, 1 + turn % 100, 1 + turn % 100)
                     node.gossip.heard_ask(ask, f"10.0.9.{host}", self.mallory.index, self.group.now)
             if turn == 100:
-                with self.deaf(self.nodes[1]):
-                    said = self.nodes[5].say()
-                    self.run_for(0.5)
+                feed = Feed(b"o" * 32, 1)
+                self.nodes[1].gossip.follow(feed)
+                self.nodes[1].gossip.heard_heads(feed, Heads((1, 1)), self.group.now, live=True)
             self.run_for(0.05)
-        self.assertTrue(said.had[1])
+        self.assertGreaterEqual(len(self.sent("ask", 1)), 2)
 
     def test_vectors_asked_of_a_crowd_are_told_at_a_pace(self) -> None:
         """Attack 40: questions that differ, to each node alone."""
@@ -420,6 +443,32 @@ class HintTests(GossipTestCase):
             self.run_for(0.1)
         self.assertLessEqual(len(self.sent("vector")), 60 * self.count)
         self.assertLessEqual(self.group.sent["SYNC"] - before, 3 * (SYNC_BURST + 6))
+
+    def test_a_summary_that_stays_ahead_is_a_reason_for_ever_fewer_syncs(self) -> None:
+        """Attack 40: one bucket, always ahead of ours."""
+        before = self.group.sent["SYNC"]
+        for _ in range(120):
+            for node in self.nodes:
+                node.gossip.heard_summary(
+                    self.mallory.key, self.mallory.index, b"\1" * SUMMARY_SIZE, (), self.group.now
+                )
+            self.run_for(0.5)
+        syncs = self.group.sent["SYNC"] - before
+        self.assertTrue(3 <= syncs <= 3 * 6, syncs)
+
+    def test_a_later_epoch_that_others_tell_of_is_asked_for(self) -> None:
+        one, two = self.nodes[1].gossip, self.nodes[2].gossip
+        for gossip, epoch in ((one, 1), (two, 2)):
+            feed = Feed(b"o" * 32, epoch)
+            gossip.follow(feed)
+            gossip.heard_entries(feed, "chat", 1, 1, self.group.now)
+        one.heard_of(two.vector(), self.group.now)
+        self.run_for(0.5)
+        asks = {(each[1].content.origin, each[1].content.epoch) for each in self.sent("ask", 1)}
+        self.assertEqual(asks, {(b"o" * 32, 2)})
+        kept = one.feed(b"o" * 32)
+        assert kept is not None
+        self.assertEqual(kept.epoch, 1)
 
     def test_feeds_of_throw_away_keys_are_bounded_and_never_push_out_ours(self) -> None:
         """Attack 37."""

@@ -525,6 +525,16 @@ class ReplicaTests(SynchronousTestCase):
         self.lan.run_for(1)
         self.assertIsNotNone(self.bob._store.offer(stranger.key, "8.jpg"))
 
+    def test_what_comes_by_sync_makes_no_group_busy(self) -> None:
+        """Where the group is busy, new offers are told by their head alone."""
+        raws = list(self.feeds.entries_above(Have(self.alice.key, 0, 0, 0)))
+        for entry in (parse(raw) for _ in range(3) for raw in raws):
+            assert isinstance(entry, Signed)
+            self.feeds.heard_entry(entry, synced=True)
+        since = self.lan.reactor.seconds()
+        self.bob.publish_offer(offer_of(self.bob, "new"))
+        self.assertEqual(group_of(self.bob).count("offer", since), 1)
+
     def test_a_sync_is_wanted_where_much_is_missing(self) -> None:
         wanted: list[object] = []
         self.feeds._sync_wanted = wanted.append
