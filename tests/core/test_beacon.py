@@ -14,6 +14,7 @@ from twistedp2p.core.beacon import (
     EVERY_LEAST,
     EVERY_MOST,
     LEAST_BETWEEN,
+    NEWCOMER,
     NODES_PER_SECOND,
     TOKEN_MOST,
     WITHIN,
@@ -169,6 +170,15 @@ class Times(SynchronousTestCase):
         self.beacons.hello(0.5)
         self.run_for(4.5)
         self.assertEqual(len(self.times("hello")), 4)
+
+    def test_who_has_been_here_goes_by_whom_it_knows(self) -> None:
+        """Attack 40: sixteen beacons that tell of a huge group do not keep everybody silent."""
+        self.started()
+        self.hear(16, every=600)
+        self.assertEqual(self.beacons.every, 600)
+        self.run_for(NEWCOMER)
+        self.hear(16, every=600)
+        self.assertEqual(self.beacons.every, 5)
 
     def test_the_beacons_of_a_large_group_are_rare(self) -> None:
         """The group has a budget: ten beacons a second, whatever its size."""

@@ -156,6 +156,15 @@ class WhatOthersTell(SynchronousTestCase):
         self.assertEqual(list(self.feed.gaps("offers")), [(2, 5)])
         self.assertEqual(list(self.feed.gaps("chat")), [(1, 2)])
 
+    def test_nobody_settles_what_he_alone_has_told_of(self) -> None:
+        """Attack 40: whoever tells of all numbers there may ever be, and then settles them."""
+        self.feed.heard_of(Have(ORIGIN, 1, MAX_NUMBER, MAX_NUMBER))
+        self.feed.settle(Have(ORIGIN, 1, MAX_NUMBER, MAX_NUMBER))
+        self.feed.forget_told()
+        self.assertLess(self.feed.whole().chat, MAX_NUMBER)
+        self.feed.heard_heads(Heads((1, 2), (1, 0)))
+        self.assertEqual([(1, 2)], list(self.feed.gaps("chat")))
+
     def test_a_feed_with_thousands_of_holes_is_followed_and_settled_in_the_end(self) -> None:
         """What a long-lived node offers has holes: half of all its entries were superseded."""
         top = 8 * MAX_RANGES

@@ -204,11 +204,13 @@ class WantTests(SyncsTestCase):
         self.syncs.want(CARL)
         self.assertEqual(["10.0.0.1"], self.called())
 
-    def test_whoever_answers_but_ourselves(self) -> None:
+    def test_nobody_else_who_answers_there(self) -> None:
+        """Attack 3: what another says of a feed is not taken for its origin's word."""
         self.roster.add(ANNA, "10.0.0.1")
         self.syncs.want()
         self.called()
-        self.assertTrue(self.last.wanted(BOB))
+        self.assertTrue(self.last.wanted(ANNA))
+        self.assertFalse(self.last.wanted(BOB))
         self.assertFalse(self.last.wanted(ME))
 
     def test_hosts_are_chosen_not_keys(self) -> None:

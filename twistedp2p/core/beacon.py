@@ -50,6 +50,7 @@ SILENCE_LEAST, SILENCE_MOST = 3.5, 16.0  # beacon intervals before somebody is t
 FALSE_ALARM = 1e-6  # chance that somebody who is here is taken for gone, at each beacon
 LOSS_WEIGHT = 0.02  # of each beacon in the measure of loss
 TOKEN_MOST = 16  # characters
+NEWCOMER = 60.0  # seconds in which the others know better than we how large the group is
 HEARD_MOST = 16  # beacons of which the group's size is told
 
 
@@ -135,6 +136,7 @@ class Beacons:
         self._answering = False
         self._heard: deque[tuple[float, int]] = deque(maxlen=HEARD_MOST)  # (seconds, every)
         self._others: int | None = 0  # nodes, by what was heard; None when not reckoned yet
+        self._newcomer_until = now + NEWCOMER
 
     @property
     def nodes(self) -> int:
@@ -152,6 +154,7 @@ class Beacons:
 
     def hello(self, now: float) -> None:
         """Say hello, at the start and when the network has changed, and go on with beacons."""
+        self._newcomer_until = now + NEWCOMER
         for hello in self._hellos:
             hello.cancel()
         self._hellos = [
@@ -180,7 +183,8 @@ class Beacons:
     def heard(self, every: int, now: float, *, answer: bool) -> None:
         """Another's beacon came; `answer`: it is a hello, or of somebody who is new here."""
         self._heard.append((now, every))
-        self._others = None
+        # Later we know the group ourselves; going by what others tell would keep all as they are.
+        self._others = None if now < self._newcomer_until else 0
         if answer and not self._answering:
             self._answering = True
             nodes = self.nodes

@@ -167,10 +167,13 @@ class Feed:
                 log.add(low, min(high, log.head))
 
     def settle(self, have: Have) -> None:
-        """What is missing up to these numbers is not to be had: ask nobody for it."""
+        """What is missing up to these numbers is not to be had: ask nobody for it.
+
+        Only up to what its publisher told or came of it: whoever settles may have told the rest.
+        """
         for name in LOG_NAMES:
             log = self.have[name]
-            log.settled = max(log.settled, min(getattr(have, name), max(log.head, log.told)))
+            log.settled = max(log.settled, min(getattr(have, name), log.head))
             if log.is_torn and log.settled:
                 log.add(1, log.settled)
 

@@ -285,14 +285,20 @@ class Gossip:
 
     # -- answering
 
-    def heard_ask(self, ask: Ask, host: Hashable, address: Hashable, now: float) -> None:
-        """Another node on `host` lacks some of a feed: whoever has it answers."""
+    def heard_ask(
+        self, ask: Ask, host: Hashable, address: Hashable, now: float, *, direct: bool = False
+    ) -> None:
+        """Another node on `host` lacks some of a feed: whoever has it answers.
+
+        direct: it came to us, not by the group: nobody else heard it, so our own ask does not wait.
+        """
         if not self._askers.take(host, now):
             return
         feed = self._feeds.peek(ask.origin)
         if ask.to is None:
             known = feed if feed is not None and feed.epoch == ask.epoch else None
-            self._asking.heard(ask, known or self._rumours.peek(ask.origin), now)
+            if not direct:
+                self._asking.heard(ask, known or self._rumours.peek(ask.origin), now)
         elif ask.to != self.own.origin:
             return
         if feed is None or feed.epoch != ask.epoch:

@@ -768,7 +768,7 @@ class Node:
         elif message.kind == "ping":
             self._pings.heard(message, address, direct)
         elif message.kind != "pong":
-            self._feeds.heard(message, address)
+            self._feeds.heard(message, address, direct)
 
     def _note_present(self, key: bytes, present: bool, nick: str) -> None:
         self._notes.note(self._store.set_present, key, present, nick, self._now_ms())

@@ -348,12 +348,12 @@ class Feeds:
             self._heard_heads(message, feed, beacon.heads, live=False)
         self._gossip.heard_summary(message.key, address, beacon.summary, beacon.recent, now)
 
-    def heard(self, message: Signed, address: Address) -> None:
+    def heard(self, message: Signed, address: Address, direct: bool = False) -> None:
         """A fresh head, ask, gone or vector came; raises `BadBody`."""
         now = self._clock.seconds()
         self._gossip.heard(now)
         if message.kind == "ask":
-            self._gossip.heard_ask(Ask.read(message.body), address[0], address, now)
+            self._gossip.heard_ask(Ask.read(message.body), address[0], address, now, direct=direct)
         elif message.kind == "vector":
             self._gossip.heard_vector(Vector.read(message.body), address, now)
         elif (feed := self._follow(message)) is not None:

@@ -277,7 +277,8 @@ class Syncs:
         self._last = partner.key
         addresses = self._addresses_of(partner.key)
         talk = self._talk(partner.key, addresses[0][0], lambda: None)
-        calling = self._calls.call(Sync, talk, addresses, lambda key: key != self._own_key)
+        # A visit is of that node: what it settles of its own feed is believed.
+        calling = self._calls.call(Sync, talk, addresses, lambda key: key == partner.key)
         self._running = Deferred.fromCoroutine(calling)
         self._running.addBoth(self._ended, partner.key)
 

@@ -107,7 +107,9 @@ class Texts:
     def _look_later(self) -> None:
         if self._looking is None and self._waiting:
             until = min(waiting.until for waiting in self._waiting.values())
-            self._looking = self._clock.callLater(until - self._clock.seconds(), self._look)
+            self._looking = self._clock.callLater(
+                max(0.0, until - self._clock.seconds()), self._look
+            )
 
     def _look(self) -> None:
         self._looking = None
