@@ -51,15 +51,6 @@ class FeedTests(StoreTests):
         self.assertEqual(self.store.history(9), [(old.raw, 1)])
         self.assertEqual(self.rows("feeds"), 2)
 
-    def test_of_a_feed_that_is_ended_what_was_said_stays(self):
-        origin = Origin(self.store)
-        line = origin.say("hello", stamp=1)
-        origin.offer("a.jpg")
-        self.store.end_feed(origin.key)
-        self.assertIsNone(self.store.feed(origin.key))
-        self.assertEqual(self.store.history(9), [(line.raw, 1)])
-        self.assertEqual(found(self.store, ""), [])
-
     def test_a_line_that_is_published_anew_takes_the_place_of_the_old_one(self):
         origin = Origin(self.store)
         origin.say("one", stamp=1)

@@ -269,6 +269,10 @@ class LostLogTests(NodesTestCase):
         self.flushLoggedErrors()
 
     def test_what_was_not_sent_is_still_to_be_sent_in_the_new_epoch(self) -> None:
+        for number in range(3):
+            self.alice.say(str(number))
+        self.lan.stop(self.alice)
+        self.alice = self.lan.node("alice")
         group_of(self.alice).refuses = True
         self.alice.say("hello")
         self.alice.log_lost(self.alice._feeds.epoch + 1)
@@ -276,7 +280,7 @@ class LostLogTests(NodesTestCase):
         group_of(self.alice).refuses = False
         self.lan.run_for(5)
         self.assertTrue(self.alice.last_said(1)[0].sent)
-        self.assertEqual(self.lan.lines(self.bob), ["hello"])
+        self.assertEqual(sorted(self.lan.lines(self.bob)), ["0", "1", "2", "hello"])
 
 
 class CopyTests(NodesTestCase):
@@ -308,6 +312,18 @@ class CopyTests(NodesTestCase):
         self.assertEqual(sorted(lines), ["I am alice", "I am new", "before I knew"])
         self.assertEqual(self.lan.catalogue(self.bob), ["public", "public", "secret"])
         self.assertEqual(len(self.bob.peers()), 2)
+
+    def test_the_one_that_kept_the_identity_is_heard_as_by_anybody(self) -> None:
+        self.alice = self.lan.node("alice")
+        self.lan.run_for(20)
+        copy = self.lan.node("copy")
+        copy.say("before I knew")
+        self.lan.run_for(20)
+        self.alice.say("one")
+        self.offer(self.alice, "new")
+        self.lan.run_for(10)
+        self.assertIn("one", self.lan.lines(copy))
+        self.assertEqual(self.lan.catalogue(copy), ["new", "public", "public", "secret"])
 
     def test_a_key_that_was_deleted_leaves_the_public_offers(self) -> None:
         self.lan.database_of("alice").with_name("node.key").unlink()

@@ -81,10 +81,6 @@ class Entries(Tables):
                 self._save_ranges(feed, log)
         return [origin for (origin,) in crowd]
 
-    def end_feed(self, origin: bytes) -> None:
-        """Follow a feed no more; what was said in it is kept."""
-        self._db.run(_DROP.format("origin"), origin)
-
     def save_ranges(self, feed: Feed) -> None:
         """Keep what is here of a feed after a gone message."""
         with self._db.together():

@@ -794,14 +794,12 @@ class Node:
     async def _renew(self) -> None:
         """Become another node: all rooms are made anew, for our key is in every one of them."""
         await deferLater(self._reactor, 0)  # out of what told it
-        old = self.key
         try:
             self._instance.renew()
         except ShareError as error:  # it is not tried again: a twin is told of every few seconds
             self._emit(Notice(error.sentence, error.values))
             return
         self.config = attrs.evolve(self.config, nick=self._feeds.nick)
-        self._notes.note(self._store.end_feed, old)  # it is the other's, and comes from there
         await self._let_go()
         while not (self._quitting or self._is_open):
             try:
