@@ -32,7 +32,7 @@ from pathlib import Path
 
 from benchmarks.transfer import processor, table
 from tests.simulation import Entry, Group, Node
-from twistedp2p.core.feed import Feed
+from twistedp2p.core.feeds.feed import Feed
 
 QUIET = 120.0  # seconds over which a quiet group is measured
 SETTLING = 60.0  # seconds before that

@@ -33,9 +33,9 @@ from pathlib import Path
 
 from benchmarks.processes import read_times
 from benchmarks.search import Owner, names, owners
-from twistedp2p.core.beacon import EVERY_MOST, Beacon
-from twistedp2p.core.datagram import Signer, group_name
-from twistedp2p.core.feed import Heads
+from twistedp2p.core.datagrams.datagram import Signer, group_name
+from twistedp2p.core.feeds.feed import Heads
+from twistedp2p.core.presence.beacon import EVERY_MOST, Beacon
 from twistedp2p.disk.instance import claim
 from twistedp2p.disk.store import Store
 

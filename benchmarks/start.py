@@ -46,8 +46,8 @@ from benchmarks.memory import (
     size_of,
 )
 from twistedp2p.core.catalogue import Offer
-from twistedp2p.core.datagram import Signer, group_name
-from twistedp2p.core.feed import Feed
+from twistedp2p.core.datagrams.datagram import Signer, group_name
+from twistedp2p.core.feeds.feed import Feed
 from twistedp2p.disk.instance import Instance, claim
 from twistedp2p.disk.store import Store
 from twistedp2p.node import Config, Node

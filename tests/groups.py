@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 
-from twistedp2p.core.closed import GroupKey
-from twistedp2p.core.codes import make_code
+from twistedp2p.core.datagrams.closed import GroupKey
+from twistedp2p.core.datagrams.codes import make_code
 
 CODES = [make_code(lambda _, n=n: n) for n in range(1, 4)]
 

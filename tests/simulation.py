@@ -17,14 +17,14 @@ from typing import Any
 
 import attrs
 
-from twistedp2p.core import body as bodies
 from twistedp2p.core.agenda import Agenda, Appointment
-from twistedp2p.core.beacon import Beacon, Beacons
-from twistedp2p.core.datagram import Signed
-from twistedp2p.core.feed import CHAT_BACKLOG, LOG_NAMES, Feed, Have, Heads
-from twistedp2p.core.gossip import Gossip
-from twistedp2p.core.requests import Ask, Vector, read_gone, read_heads
-from twistedp2p.core.roster import Arrival, Roster
+from twistedp2p.core.datagrams import body as bodies
+from twistedp2p.core.datagrams.datagram import Signed
+from twistedp2p.core.feeds.feed import CHAT_BACKLOG, LOG_NAMES, Feed, Have, Heads
+from twistedp2p.core.feeds.gossip import Gossip
+from twistedp2p.core.feeds.requests import Ask, Vector, read_gone, read_heads
+from twistedp2p.core.presence.beacon import Beacon, Beacons
+from twistedp2p.core.presence.roster import Arrival, Roster
 
 TRAILER, IP_AND_UDP = 215, 28  # bytes that each signed datagram has beside its body
 DELAY = 0.0005, 0.003  # seconds on the way

@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from twistedp2p.api import Chat, Exit, FileServer, ShareError, fetch_file, join_chat, serve_files
-from twistedp2p.core.codes import make_code
+from twistedp2p.core.datagrams.codes import make_code
 
 HOST = "127.0.0.1"
 GROUP = "239.0.0.1"

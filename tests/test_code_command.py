@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.groups import CODES
 from twistedp2p.cli import code as code_command
 from twistedp2p.cli import main
-from twistedp2p.core.codes import read_code
+from twistedp2p.core.datagrams.codes import read_code
 from twistedp2p.core.errors import Exit
 from twistedp2p.disk.code_file import read_codes, write_codes
 

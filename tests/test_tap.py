@@ -17,7 +17,7 @@ from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p import service, tap
-from twistedp2p.core.codes import make_code
+from twistedp2p.core.datagrams.codes import make_code
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.disk.instance import claim
 from twistedp2p.tap import Options

@@ -17,9 +17,9 @@ from typing import Any, NoReturn
 from twisted.python import usage
 
 from twistedp2p.core.errors import N_, Exit, ShareError
-from twistedp2p.core.families import group_address
-from twistedp2p.core.ladder import parse_peer
 from twistedp2p.core.names import clean_nick
+from twistedp2p.core.presence.families import group_address
+from twistedp2p.core.presence.ladder import parse_peer
 from twistedp2p.disk.code_file import read_codes
 from twistedp2p.disk.instance import Instance, claim, default_state_folder
 from twistedp2p.disk.shelf import open_file

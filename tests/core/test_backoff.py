@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.backoff import ROUND, random_backoff, round_time
+from twistedp2p.core.feeds.backoff import ROUND, random_backoff, round_time
 
 
 class Backoff(SynchronousTestCase):

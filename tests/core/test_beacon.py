@@ -9,7 +9,13 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p.core.agenda import Agenda
-from twistedp2p.core.beacon import (
+from twistedp2p.core.datagrams.body import BadBody
+from twistedp2p.core.datagrams.datagram import MAX_DATAGRAM, MAX_NUMBER, TEXT_MOST
+from twistedp2p.core.feeds.feed import Have, Heads
+from twistedp2p.core.feeds.requests import VECTOR_FEEDS
+from twistedp2p.core.feeds.summary import SUMMARY_SIZE
+from twistedp2p.core.names import b64
+from twistedp2p.core.presence.beacon import (
     ANSWERS,
     EVERY_LEAST,
     EVERY_MOST,
@@ -22,13 +28,7 @@ from twistedp2p.core.beacon import (
     Beacons,
     beacon_interval,
 )
-from twistedp2p.core.body import BadBody
-from twistedp2p.core.datagram import MAX_DATAGRAM, MAX_NUMBER, TEXT_MOST
-from twistedp2p.core.feed import Have, Heads
-from twistedp2p.core.names import b64
-from twistedp2p.core.requests import VECTOR_FEEDS
-from twistedp2p.core.roster import MAX_PEERS
-from twistedp2p.core.summary import SUMMARY_SIZE
+from twistedp2p.core.presence.roster import MAX_PEERS
 
 BEACON = Beacon(5, 9393, Heads((1, 12), (1, 3)))
 GOOD = {"every": 5, "files": 9393, "chat": [1, 12], "offers": [1, 3]}

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core import body
-from twistedp2p.core.beacon import Beacon
-from twistedp2p.core.body import BadBody
 from twistedp2p.core.catalogue import Offer, read_withdraw
-from twistedp2p.core.datagram import MAX_NUMBER
-from twistedp2p.core.requests import Ask, read_gone
+from twistedp2p.core.datagrams import body
+from twistedp2p.core.datagrams.body import BadBody
+from twistedp2p.core.datagrams.datagram import MAX_NUMBER
+from twistedp2p.core.feeds.requests import Ask, read_gone
+from twistedp2p.core.presence.beacon import Beacon
 
 READERS = (
     Beacon.read,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.body import BadBody
+from twistedp2p.core.calls.lines import MAX_SIZE
 from twistedp2p.core.catalogue import (
     MAX_QUERY,
     MAX_TERMS,
@@ -19,8 +19,8 @@ from twistedp2p.core.catalogue import (
     read_withdraw,
     write_withdraw,
 )
-from twistedp2p.core.datagram import MAX_DATAGRAM, MAX_NUMBER, Signer
-from twistedp2p.core.lines import MAX_SIZE
+from twistedp2p.core.datagrams.body import BadBody
+from twistedp2p.core.datagrams.datagram import MAX_DATAGRAM, MAX_NUMBER, Signer
 from twistedp2p.core.names import FILE_NAME_BYTES, clean_name, offer_id
 
 OWNER = b"o" * 32

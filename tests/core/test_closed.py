@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core import closed
-from twistedp2p.core.closed import (
+from twistedp2p.core.datagrams import closed
+from twistedp2p.core.datagrams.closed import (
     BLOCK,
     MARK,
     NONCE,
@@ -20,8 +20,8 @@ from twistedp2p.core.closed import (
     OpenEnvelope,
     is_sealed,
 )
-from twistedp2p.core.codes import make_code
-from twistedp2p.core.datagram import MAX_DATAGRAM, MAX_SENT, BadDatagram, parse
+from twistedp2p.core.datagrams.codes import make_code
+from twistedp2p.core.datagrams.datagram import MAX_DATAGRAM, MAX_SENT, BadDatagram, parse
 from twistedp2p.core.errors import ShareError
 
 GROUP, OTHER_GROUP = b"239.0.0.1:9392", b"239.0.0.1:9492"

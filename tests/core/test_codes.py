@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.codes import MAX_TYPED, make_code, read_code
+from twistedp2p.core.datagrams.codes import MAX_TYPED, make_code, read_code
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.words import LIST_SIZE, words
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.conversation import ClientEnd, OwnerEnd, Refusal, Session, Violation
-from twistedp2p.core.cpace import CPaceError
-from twistedp2p.core.lines import Auth, Err, Get, Go, Ok, Share, parse_client, parse_owner
+from twistedp2p.core.calls.conversation import ClientEnd, OwnerEnd, Refusal, Session, Violation
+from twistedp2p.core.calls.cpace import CPaceError
+from twistedp2p.core.calls.lines import Auth, Err, Get, Go, Ok, Share, parse_client, parse_owner
 
 OWNER, OTHER_OWNER, CLIENT = b"A" * 32, b"B" * 32, b"c" * 32
 OFFER, OTHER_OFFER = b"o" * 16, b"p" * 16

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core import cpace
-from twistedp2p.core.cpace import (
+from twistedp2p.core.calls import cpace
+from twistedp2p.core.calls.cpace import (
     PUBLIC_PASSWORD,
     CPaceError,
     Exchange,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.datagram import (
+from twistedp2p.core.datagrams.datagram import (
     LOGS,
     MAX_DATAGRAM,
     MAX_NUMBER,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.families import (
+from twistedp2p.core.presence.families import (
     EAGER,
     MAX_NEEDY,
     NEEDED_FOR,

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core import ranges as ranges_module
-from twistedp2p.core.datagram import MAX_NUMBER
-from twistedp2p.core.feed import ASK_ITEMS, CHAT_BACKLOG, LOG_NAMES, Feed, Have, Heads
-from twistedp2p.core.ranges import MAX_RANGES
+from twistedp2p.core.datagrams.datagram import MAX_NUMBER
+from twistedp2p.core.feeds import ranges as ranges_module
+from twistedp2p.core.feeds.feed import ASK_ITEMS, CHAT_BACKLOG, LOG_NAMES, Feed, Have, Heads
+from twistedp2p.core.feeds.ranges import MAX_RANGES
 
 ORIGIN = b"o" * 32
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.frames import (
+from twistedp2p.core.calls.frames import (
     FRAME,
     KEY,
     SEALED,

@@ -8,8 +8,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation import Datagram, Group, Node
-from twistedp2p.core import asking as asking_module
-from twistedp2p.core.asking import (
+from twistedp2p.core.datagrams.datagram import MAX_NUMBER, Signed
+from twistedp2p.core.feeds import asking as asking_module
+from twistedp2p.core.feeds.asking import (
     BARREN_FIRST,
     DOUBTFUL_BURST,
     DOUBTFUL_RATE,
@@ -18,13 +19,12 @@ from twistedp2p.core.asking import (
     SYNC_RATE,
     TRIES,
 )
-from twistedp2p.core.datagram import MAX_NUMBER, Signed
-from twistedp2p.core.feed import Feed, Have, Heads
-from twistedp2p.core.gossip import MAX_FEEDS, MAX_RUMOURS, OFFERS_BURST, REPEAT_AFTER
-from twistedp2p.core.repairs import GROUP_BURST, GROUP_RATE, RESERVE_RATE
-from twistedp2p.core.requests import VECTOR_FEEDS, Ask, Vector
-from twistedp2p.core.summary import SUMMARY_SIZE
-from twistedp2p.core.vectors import TELL_BURST, TELL_RATE
+from twistedp2p.core.feeds.feed import Feed, Have, Heads
+from twistedp2p.core.feeds.gossip import MAX_FEEDS, MAX_RUMOURS, OFFERS_BURST, REPEAT_AFTER
+from twistedp2p.core.feeds.repairs import GROUP_BURST, GROUP_RATE, RESERVE_RATE
+from twistedp2p.core.feeds.requests import VECTOR_FEEDS, Ask, Vector
+from twistedp2p.core.feeds.summary import SUMMARY_SIZE
+from twistedp2p.core.feeds.vectors import TELL_BURST, TELL_RATE
 
 
 class GossipTestCase(SynchronousTestCase):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation import Entry, Group
-from twistedp2p.core.feed import Feed
+from twistedp2p.core.feeds.feed import Feed
 
 NODES = 40
 

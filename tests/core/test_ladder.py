@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.ladder import (
+from twistedp2p.core.presence.ladder import (
     ALL_BURST,
     BROADCAST_EVERY,
     EACH_LOOK,
@@ -22,7 +22,7 @@ from twistedp2p.core.ladder import (
     Named,
     parse_peer,
 )
-from twistedp2p.core.roster import Address
+from twistedp2p.core.presence.roster import Address
 
 
 class ParsePeerTests(SynchronousTestCase):

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core import lines
-from twistedp2p.core.lines import (
+from twistedp2p.core.calls import lines
+from twistedp2p.core.calls.lines import (
     ERRORS,
     MAX_LINE,
     MAX_SIZE,

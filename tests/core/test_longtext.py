@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.body import BadBody
-from twistedp2p.core.datagram import TEXT_MOST
-from twistedp2p.core.longtext import GAP, MAX_PARTS, MAX_TEXT, Part, cut, join
+from twistedp2p.core.datagrams.body import BadBody
+from twistedp2p.core.datagrams.datagram import TEXT_MOST
+from twistedp2p.core.datagrams.longtext import GAP, MAX_PARTS, MAX_TEXT, Part, cut, join
 from twistedp2p.core.names import clean_line
 
 # Widths of one to four bytes, and blanks: what decides where a text is cut.

@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.datagram import MAX_NUMBER
-from twistedp2p.core.loss import MARKS, TELLING, Losses, loss
+from twistedp2p.core.datagrams.datagram import MAX_NUMBER
+from twistedp2p.core.presence.loss import MARKS, TELLING, Losses, loss
 
 
 def after(pattern: list[bool]) -> Losses:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.body import BadBody, write
-from twistedp2p.core.datagram import MAX_DATAGRAM, MAX_NUMBER, Signer, group_name
-from twistedp2p.core.ping import PROGRAM_MOST, SAMPLE, Ping, Pong, in_sample, where
+from twistedp2p.core.datagrams.body import BadBody, write
+from twistedp2p.core.datagrams.datagram import MAX_DATAGRAM, MAX_NUMBER, Signer, group_name
+from twistedp2p.core.presence.ping import PROGRAM_MOST, SAMPLE, Ping, Pong, in_sample, where
 
 TRAIN = "0123456789abcdef"
 PONG = {"train": TRAIN, "number": 1, "seen": "10.0.0.7:40000", "files": 9393, "program": "0.1.0"}

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.datagram import MAX_NUMBER
-from twistedp2p.core.ranges import MAX_RANGES, Ranges, count, first_of
+from twistedp2p.core.datagrams.datagram import MAX_NUMBER
+from twistedp2p.core.feeds.ranges import MAX_RANGES, Ranges, count, first_of
 
 
 def numbers(runs: list[tuple[int, int]]) -> set[int]:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.beacon import SILENCE_LEAST as SILENCE
-from twistedp2p.core.beacon import TOKEN_MOST
-from twistedp2p.core.reach import (
+from twistedp2p.core.presence.beacon import SILENCE_LEAST as SILENCE
+from twistedp2p.core.presence.beacon import TOKEN_MOST
+from twistedp2p.core.presence.reach import (
     FAN_OUT,
     GREET_AGAIN,
     MAX_HOSTS,
@@ -21,7 +21,7 @@ from twistedp2p.core.reach import (
     Tokens,
     Ways,
 )
-from twistedp2p.core.roster import MAX_PEERS, Address
+from twistedp2p.core.presence.roster import MAX_PEERS, Address
 
 SECRET = bytes(16)
 EVERY = 5  # seconds

@@ -7,8 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from twistedp2p.core.diagnosis.conditions import Sign
 from twistedp2p.core.diagnosis.facts import Answers, Loop, Other
 from twistedp2p.core.diagnosis.record import MAX_HOSTS, Record, Train
-from twistedp2p.core.ping import SAMPLE, Pong
-from twistedp2p.core.roster import MAX_PEERS
+from twistedp2p.core.presence.ping import SAMPLE, Pong
+from twistedp2p.core.presence.roster import MAX_PEERS
 
 BOB, CAROL = b"b" * 32, b"c" * 32
 HERE, THERE = ("10.0.0.2", 40_000), ("10.0.0.3", 40_000)

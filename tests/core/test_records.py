@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.records import END, ENTRY, MAX_RECORD, BadRecord, Records, record
+from twistedp2p.core.calls.records import END, ENTRY, MAX_RECORD, BadRecord, Records, record
 
 CONTENTS = st.tuples(st.integers(0, 255), st.binary(max_size=MAX_RECORD))
 

@@ -8,9 +8,8 @@ from collections.abc import Hashable, Iterator
 from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p.core.agenda import Agenda
-from twistedp2p.core.backoff import random_backoff, round_time
-from twistedp2p.core.limits import TokenBucket
-from twistedp2p.core.repairs import (
+from twistedp2p.core.feeds.backoff import random_backoff, round_time
+from twistedp2p.core.feeds.repairs import (
     GROUP_BURST,
     GROUP_RATE,
     HOLD_OFF,
@@ -21,6 +20,7 @@ from twistedp2p.core.repairs import (
     RESERVE_RATE,
     Repairs,
 )
+from twistedp2p.core.limits import TokenBucket
 
 RATE, BURST = 50.0, 100.0
 

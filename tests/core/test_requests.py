@@ -9,13 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core import body
-from twistedp2p.core.body import BadBody
-from twistedp2p.core.datagram import MAX_DATAGRAM, MAX_NUMBER, TEXT_MOST, Signer
-from twistedp2p.core.feed import ASK_ITEMS, LOG_NAMES, Feed, Have, Heads
-from twistedp2p.core.names import b64
-from twistedp2p.core.ranges import MAX_RANGES, count
-from twistedp2p.core.requests import (
+from twistedp2p.core.datagrams import body
+from twistedp2p.core.datagrams.body import BadBody
+from twistedp2p.core.datagrams.datagram import MAX_DATAGRAM, MAX_NUMBER, TEXT_MOST, Signer
+from twistedp2p.core.feeds.feed import ASK_ITEMS, LOG_NAMES, Feed, Have, Heads
+from twistedp2p.core.feeds.ranges import MAX_RANGES, count
+from twistedp2p.core.feeds.requests import (
     GONE_RANGES,
     VECTOR_FEEDS,
     VECTOR_HASHES,
@@ -28,7 +27,8 @@ from twistedp2p.core.requests import (
     read_heads,
     write_gone,
 )
-from twistedp2p.core.summary import BUCKETS, HASH_SIZE
+from twistedp2p.core.feeds.summary import BUCKETS, HASH_SIZE
+from twistedp2p.core.names import b64
 
 ORIGIN, OTHER = b"o" * 32, b"p" * 32
 SIGNER = Signer(Ed25519PrivateKey.from_private_bytes(b"k" * 32), b"255.255.255.255:65535")

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core import roster as roster_module
-from twistedp2p.core.beacon import SILENCE_LEAST, SILENCE_MOST, Beacon
-from twistedp2p.core.datagram import MAX_NUMBER, Signed
-from twistedp2p.core.feed import Heads
-from twistedp2p.core.roster import (
+from twistedp2p.core.datagrams.datagram import MAX_NUMBER, Signed
+from twistedp2p.core.feeds.feed import Heads
+from twistedp2p.core.presence import roster as roster_module
+from twistedp2p.core.presence.beacon import SILENCE_LEAST, SILENCE_MOST, Beacon
+from twistedp2p.core.presence.roster import (
     MAX_ADDRESSES,
     MAX_PEERS,
     MAX_PINS,

@@ -8,9 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.datagram import MAX_NUMBER
-from twistedp2p.core.feed import Feed, Have
-from twistedp2p.core.summary import BUCKETS, HASH_SIZE, SUMMARY_SIZE, Summary, bucket_of, hash_of
+from twistedp2p.core.datagrams.datagram import MAX_NUMBER
+from twistedp2p.core.feeds.feed import Feed, Have
+from twistedp2p.core.feeds.summary import (
+    BUCKETS,
+    HASH_SIZE,
+    SUMMARY_SIZE,
+    Summary,
+    bucket_of,
+    hash_of,
+)
 
 
 def key(number: int) -> bytes:

@@ -10,10 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.conversation import Violation
-from twistedp2p.core.datagram import MAX_NUMBER, Signer
-from twistedp2p.core.feed import Have
-from twistedp2p.core.records import (
+from twistedp2p.core.calls.conversation import Violation
+from twistedp2p.core.calls.records import (
     END,
     ENTRY,
     PEERS,
@@ -24,7 +22,7 @@ from twistedp2p.core.records import (
     BadRecord,
     Records,
 )
-from twistedp2p.core.sync import (
+from twistedp2p.core.calls.sync import (
     MAX_FEEDS,
     MAX_PEERS_TOLD,
     Ended,
@@ -43,6 +41,8 @@ from twistedp2p.core.sync import (
     worth_telling,
     write_have,
 )
+from twistedp2p.core.datagrams.datagram import MAX_NUMBER, Signer
+from twistedp2p.core.feeds.feed import Have
 
 ANNA, BOB, CARL = b"a" * 32, b"b" * 32, b"c" * 32
 KINDS = [VECTOR, VECTOR_END, PEERS, ENTRY, SETTLED, TEXT, END, 0]

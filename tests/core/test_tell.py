@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.conversation import Violation
+from twistedp2p.core.calls.conversation import Violation
+from twistedp2p.core.calls.records import END, ENTRY, MAX_RECORD, TEXT, Records
+from twistedp2p.core.calls.tell import MAX_TEXT, Hearing, say_text
 from twistedp2p.core.names import clean_line
-from twistedp2p.core.records import END, ENTRY, MAX_RECORD, TEXT, Records
-from twistedp2p.core.tell import MAX_TEXT, Hearing, say_text
 
 
 def told(said: list[tuple[int, bytes]]) -> str | None:

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p.core.catalogue import Offer, Query, write_withdraw
-from twistedp2p.core.datagram import LOGS, Signer
-from twistedp2p.core.feed import Feed
+from twistedp2p.core.datagrams.datagram import LOGS, Signer
+from twistedp2p.core.feeds.feed import Feed
 from twistedp2p.disk.shares import Share
 from twistedp2p.disk.store import Store
 

@@ -1,7 +1,7 @@
 """What is remembered of feeds and chat, and who makes room for whom."""
 
 from tests.disk.fakes import NOW, Origin, StoreTests, found
-from twistedp2p.core.datagram import parse
+from twistedp2p.core.datagrams.datagram import parse
 from twistedp2p.core.errors import ShareError
 from twistedp2p.disk import entries as entries_module
 

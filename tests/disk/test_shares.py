@@ -5,7 +5,7 @@ import os
 import attrs
 
 from tests.disk.fakes import SHARE, StoreTests
-from twistedp2p.core.cpace import stretch
+from twistedp2p.core.calls.cpace import stretch
 from twistedp2p.core.names import offer_id
 
 

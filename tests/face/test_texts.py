@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core import lines, ticket
+from twistedp2p.core import ticket
+from twistedp2p.core.calls import lines
 from twistedp2p.core.names import clean_line
 from twistedp2p.core.ticket import TicketError, parse_ticket
 from twistedp2p.face.texts import (

@@ -11,10 +11,10 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.lan.netns import Lan
-from twistedp2p.core.beacon import Beacon
 from twistedp2p.core.catalogue import Offer
-from twistedp2p.core.datagram import Signer, group_name
-from twistedp2p.core.feed import Heads
+from twistedp2p.core.datagrams.datagram import Signer, group_name
+from twistedp2p.core.feeds.feed import Heads
+from twistedp2p.core.presence.beacon import Beacon
 
 GROUP, PORT = "239.0.0.1", 9392
 KEYS = 2000  # throw-away keys of a flood

@@ -12,7 +12,7 @@ from twisted.trial.unittest import TestCase
 from tests.groups import CODES
 from tests.lan.netns import LanMixin, require_namespaces
 from tests.lan.nodes import NodeProcess, NodesMixin, until
-from twistedp2p.core.closed import MARK
+from twistedp2p.core.datagrams.closed import MARK
 from twistedp2p.disk.code_file import write_codes
 
 ONE, OTHER = CODES[:2]

@@ -20,11 +20,11 @@ from zope.interface import directlyProvides
 
 from tests.net.test_pump import SlowThread
 from tests.net.wire import OFFER, SECRET, Bench, FakeOrder, Wire, public, wrap
-from twistedp2p.core.conversation import ClientEnd, Session
-from twistedp2p.core.cpace import Exchange
+from twistedp2p.core.calls.conversation import ClientEnd, Session
+from twistedp2p.core.calls.cpace import Exchange
+from twistedp2p.core.calls.frames import FRAME, TAG
+from twistedp2p.core.calls.lines import Auth, Get, Ok, Share, parse_owner
 from twistedp2p.core.errors import Exit, ShareError
-from twistedp2p.core.frames import FRAME, TAG
-from twistedp2p.core.lines import Auth, Get, Ok, Share, parse_owner
 from twistedp2p.net.fetch import CLOSE_DEADLINE, HANDSHAKE_DEADLINE, FileClient
 from twistedp2p.net.fetch import STALL as CLIENT_STALL
 from twistedp2p.net.serve import GO_DEADLINE, LINGER, PROOF_DEADLINE, STALL, Limits

@@ -16,10 +16,10 @@ from twisted.internet.error import MessageLengthError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.closed import MARK, ClosedEnvelope, GroupKey
-from twistedp2p.core.codes import make_code
-from twistedp2p.core.datagram import Signed, Signer, group_name
-from twistedp2p.core.families import EAGER
+from twistedp2p.core.datagrams.closed import MARK, ClosedEnvelope, GroupKey
+from twistedp2p.core.datagrams.codes import make_code
+from twistedp2p.core.datagrams.datagram import Signed, Signer, group_name
+from twistedp2p.core.presence.families import EAGER
 from twistedp2p.net import group as group_module
 from twistedp2p.net import links as links_module
 from twistedp2p.net.group import (

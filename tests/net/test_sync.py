@@ -14,14 +14,14 @@ from twisted.trial.unittest import TestCase
 from tests.net.test_files import Script
 from tests.net.test_talk import GROUP, TalkBench, TalkTestCase, run
 from tests.net.wire import FakeShelf, Wire, public
-from twistedp2p.core.body import DAMAGED
-from twistedp2p.core.closed import OpenEnvelope
-from twistedp2p.core.datagram import Signed, Signer
+from twistedp2p.core.calls.lines import Sync
+from twistedp2p.core.calls.records import END, ENTRY, SETTLED, VECTOR, VECTOR_END, Records, record
+from twistedp2p.core.calls.sync import LivePeer, write_have
+from twistedp2p.core.datagrams.body import DAMAGED
+from twistedp2p.core.datagrams.closed import OpenEnvelope
+from twistedp2p.core.datagrams.datagram import Signed, Signer
 from twistedp2p.core.errors import ShareError
-from twistedp2p.core.feed import Have
-from twistedp2p.core.lines import Sync
-from twistedp2p.core.records import END, ENTRY, SETTLED, VECTOR, VECTOR_END, Records, record
-from twistedp2p.core.sync import LivePeer, write_have
+from twistedp2p.core.feeds.feed import Have
 from twistedp2p.net.dial import Dialer
 from twistedp2p.net.serve import FileService, Limits
 from twistedp2p.net.sync import (

@@ -10,12 +10,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.net.test_files import Script
 from tests.net.wire import Bench, Wire, public, wrap
-from twistedp2p.core.closed import OpenEnvelope
-from twistedp2p.core.conversation import Refusal
+from twistedp2p.core.calls.conversation import Refusal
+from twistedp2p.core.calls.lines import Auth, Here, Sync, Tell
+from twistedp2p.core.calls.records import END, ENTRY, TEXT, record
+from twistedp2p.core.calls.tell import say_text
+from twistedp2p.core.datagrams.closed import OpenEnvelope
 from twistedp2p.core.errors import ShareError
-from twistedp2p.core.lines import Auth, Here, Sync, Tell
-from twistedp2p.core.records import END, ENTRY, TEXT, record
-from twistedp2p.core.tell import say_text
 from twistedp2p.net.dial import HANDSHAKE_DEADLINE
 from twistedp2p.net.serve import PROOF_DEADLINE
 from twistedp2p.net.talk import ANSWER_DEADLINE, Caller, Places, Talks

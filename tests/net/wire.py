@@ -14,9 +14,9 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from twistedp2p.core.conversation import Refusal
+from twistedp2p.core.calls.conversation import Refusal
+from twistedp2p.core.calls.lines import Ok
 from twistedp2p.core.errors import ShareError
-from twistedp2p.core.lines import Ok
 from twistedp2p.net.fetch import FileClient
 from twistedp2p.net.serve import FileService, Limits
 from twistedp2p.net.tls import NodeTLS, NodeTLSFactory

@@ -21,15 +21,15 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.net.wire import Wire
-from twistedp2p.core import body
-from twistedp2p.core.beacon import Beacon
 from twistedp2p.core.catalogue import Offer
-from twistedp2p.core.closed import Envelope
-from twistedp2p.core.datagram import MAX_DATAGRAM, Signed, Signer, group_name, parse
+from twistedp2p.core.datagrams import body
+from twistedp2p.core.datagrams.closed import Envelope
+from twistedp2p.core.datagrams.datagram import MAX_DATAGRAM, Signed, Signer, group_name, parse
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import Event, Said
-from twistedp2p.core.feed import Heads
-from twistedp2p.core.roster import Address
+from twistedp2p.core.feeds.feed import Heads
+from twistedp2p.core.presence.beacon import Beacon
+from twistedp2p.core.presence.roster import Address
 from twistedp2p.disk.instance import claim
 from twistedp2p.net.tls import NodeTLS, NodeTLSFactory
 from twistedp2p.node import Config, Node, desk

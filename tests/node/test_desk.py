@@ -17,9 +17,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.node.fakes import DIGEST, GROUP, PORT, FakePort, FakeReactor, Lan, Stranger, group_of
 from tests.node.test_shares import quick_stretch
 from twistedp2p.core.catalogue import Offer
+from twistedp2p.core.datagrams.longtext import MAX_TEXT
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import FetchFailed, Joined, OfferAdded, OfferGone, Renamed, Said
-from twistedp2p.core.longtext import MAX_TEXT
 from twistedp2p.core.names import fingerprint
 from twistedp2p.core.ticket import parse_ticket
 from twistedp2p.disk.instance import claim

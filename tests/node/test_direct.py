@@ -11,13 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import Lan
 from tests.node.test_sync import ANNA, BOB, CARL, FakeRoster
-from twistedp2p.core.conversation import Refusal
+from twistedp2p.core.calls.conversation import Refusal
+from twistedp2p.core.calls.lines import Tell
+from twistedp2p.core.calls.tell import MAX_TEXT
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import DirectMessage
-from twistedp2p.core.lines import Tell
 from twistedp2p.core.names import fingerprint
-from twistedp2p.core.roster import Peer
-from twistedp2p.core.tell import MAX_TEXT
+from twistedp2p.core.presence.roster import Peer
 from twistedp2p.node.direct import ADDRESS_BURST, ALL_BURST, KEY_BURST, PLACES_EACH, DirectMessages
 
 

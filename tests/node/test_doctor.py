@@ -13,14 +13,14 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.closed import MARK, ClosedEnvelope, GroupKey
-from twistedp2p.core.datagram import Signed, Signer, group_name, parse
+from twistedp2p.core.datagrams.closed import MARK, ClosedEnvelope, GroupKey
+from twistedp2p.core.datagrams.datagram import Signed, Signer, group_name, parse
 from twistedp2p.core.diagnosis import CHECKS, Diagnosis
 from twistedp2p.core.diagnosis.conditions import Cause, Sign
 from twistedp2p.core.diagnosis.facts import Device, Oneself, Route, Trial
 from twistedp2p.core.diagnosis.findings import Verdict
 from twistedp2p.core.diagnosis.record import MAX_HOSTS, MAX_MACHINES
-from twistedp2p.core.ping import TRAIN_LENGTH, Ping, Pong, where
+from twistedp2p.core.presence.ping import TRAIN_LENGTH, Ping, Pong, where
 from twistedp2p.net.host import Host
 from twistedp2p.net.interfaces import Interface
 from twistedp2p.net.probe import MDNS_QUESTION

@@ -9,14 +9,14 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import Lan, Stranger, group_of, offer_of
-from twistedp2p.core.asking import DOUBTFUL_BURST, DOUBTFUL_RATE
-from twistedp2p.core.datagram import MAX_NUMBER, Signed, parse
+from twistedp2p.core.datagrams.datagram import MAX_NUMBER, Signed, parse
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import Joined, NotSent, OfferAdded, OfferGone, Said
-from twistedp2p.core.feed import CHAT_BACKLOG, Have, Heads
-from twistedp2p.core.gossip import MAX_FEEDS, NODE_BURST, NODE_RATE
-from twistedp2p.core.repairs import MAX_JOBS_EACH
-from twistedp2p.core.requests import Ask, write_gone
+from twistedp2p.core.feeds.asking import DOUBTFUL_BURST, DOUBTFUL_RATE
+from twistedp2p.core.feeds.feed import CHAT_BACKLOG, Have, Heads
+from twistedp2p.core.feeds.gossip import MAX_FEEDS, NODE_BURST, NODE_RATE
+from twistedp2p.core.feeds.repairs import MAX_JOBS_EACH
+from twistedp2p.core.feeds.requests import Ask, write_gone
 
 
 class DeliveryTests(SynchronousTestCase):

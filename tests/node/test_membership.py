@@ -11,8 +11,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.groups import CODES, key_of
 from tests.node.fakes import EPOCH_START, GROUP, PORT, FakeReactor, Lan, Stranger, offer_of
-from twistedp2p.core.closed import BLOCK, MARK, NONCE, OLD_CODE_FOR, TAG, ClosedEnvelope, GroupKey
-from twistedp2p.core.datagram import Signed, group_name, parse, verify
+from twistedp2p.core.datagrams.closed import (
+    BLOCK,
+    MARK,
+    NONCE,
+    OLD_CODE_FOR,
+    TAG,
+    ClosedEnvelope,
+    GroupKey,
+)
+from twistedp2p.core.datagrams.datagram import Signed, group_name, parse, verify
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import Event, Joined, Notice, OfferAdded, Said
 from twistedp2p.core.names import offer_id

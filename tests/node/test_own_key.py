@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.node.fakes import EPOCH_START, GROUP, PORT, Lan, group_of, offer_of
 from tests.node.test_shares import quick_stretch
 from twistedp2p.core.agenda import Agenda
-from twistedp2p.core.datagram import MAX_NUMBER, Signed, Signer, group_name, parse
+from twistedp2p.core.datagrams.datagram import MAX_NUMBER, Signed, Signer, group_name, parse
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import Notice, OfferGone, Said
 from twistedp2p.node import shares as shares_module

@@ -8,13 +8,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import Lan, Stranger, group_of
-from twistedp2p.core.beacon import ANSWERS, Beacon
-from twistedp2p.core.body import BadBody
-from twistedp2p.core.datagram import Signed
+from twistedp2p.core.datagrams.body import BadBody
+from twistedp2p.core.datagrams.datagram import Signed
 from twistedp2p.core.events import Joined, Left, Renamed
-from twistedp2p.core.feed import Have, Heads
-from twistedp2p.core.roster import Roster
-from twistedp2p.core.summary import SUMMARY_SIZE
+from twistedp2p.core.feeds.feed import Have, Heads
+from twistedp2p.core.feeds.summary import SUMMARY_SIZE
+from twistedp2p.core.presence.beacon import ANSWERS, Beacon
+from twistedp2p.core.presence.roster import Roster
 from twistedp2p.node.presence import Presence
 from twistedp2p.node.timetable import Timetable
 

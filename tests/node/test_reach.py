@@ -10,9 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.node.fakes import PORT, FakeMdns, Lan, Stranger, group_of, offer_of
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import Left
-from twistedp2p.core.feed import Heads
-from twistedp2p.core.ladder import ALL_BURST, ALL_RATE, HOST_BURST, NAMED_FIRST
-from twistedp2p.core.roster import Address, Beacon
+from twistedp2p.core.feeds.feed import Heads
+from twistedp2p.core.presence.ladder import ALL_BURST, ALL_RATE, HOST_BURST, NAMED_FIRST
+from twistedp2p.core.presence.roster import Address, Beacon
 from twistedp2p.node import Node, desk
 from twistedp2p.node.reach import ANSWER_BURST, ANSWER_RATE, HEARD_LASTS, MAX_NOTED, SYNC_EVERY
 

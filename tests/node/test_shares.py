@@ -15,8 +15,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import EPOCH_START, FakeReactor
-from twistedp2p.core.conversation import Refusal
-from twistedp2p.core.cpace import PUBLIC_PASSWORD, stretch
+from twistedp2p.core.calls.conversation import Refusal
+from twistedp2p.core.calls.cpace import PUBLIC_PASSWORD, stretch
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import OfferAdded, OfferGone, Progress, WrongPassword
 from twistedp2p.core.limits import CHOSEN_BURST

@@ -14,12 +14,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import Lan, group_of, offer_of
-from twistedp2p.core.conversation import Refusal
-from twistedp2p.core.datagram import Signed, Signer
+from twistedp2p.core.calls.conversation import Refusal
+from twistedp2p.core.calls.lines import Sync
+from twistedp2p.core.calls.sync import MAX_PEERS_TOLD, Have, LivePeer
+from twistedp2p.core.datagrams.datagram import Signed, Signer
 from twistedp2p.core.errors import ShareError
-from twistedp2p.core.lines import Sync
-from twistedp2p.core.roster import Peer
-from twistedp2p.core.sync import MAX_PEERS_TOLD, Have, LivePeer
+from twistedp2p.core.presence.roster import Peer
 from twistedp2p.node.sync import (
     OUT_BURST,
     PLACES,

@@ -14,11 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import FakeReactor
 from tests.node.test_shares import quick_stretch
+from twistedp2p.core.calls.cpace import PUBLIC_PASSWORD
+from twistedp2p.core.calls.lines import Ok
 from twistedp2p.core.catalogue import Offer
-from twistedp2p.core.cpace import PUBLIC_PASSWORD
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import Fetched, FetchFailed, Progress
-from twistedp2p.core.lines import Ok
 from twistedp2p.core.names import offer_id
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.node import transfers as transfers_module

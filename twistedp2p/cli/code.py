@@ -11,7 +11,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from twistedp2p.core.codes import make_code, read_code
+from twistedp2p.core.datagrams.codes import make_code, read_code
 from twistedp2p.core.errors import N_, Exit
 from twistedp2p.disk.code_file import read_codes, write_codes
 from twistedp2p.face.texts import translations

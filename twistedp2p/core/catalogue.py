@@ -16,9 +16,9 @@ import unicodedata
 
 import attrs
 
-from twistedp2p.core import body
-from twistedp2p.core.body import BadBody
-from twistedp2p.core.lines import DIGEST, MAX_SIZE
+from twistedp2p.core.calls.lines import DIGEST, MAX_SIZE
+from twistedp2p.core.datagrams import body
+from twistedp2p.core.datagrams.body import BadBody
 from twistedp2p.core.names import clean_name, offer_id
 
 MAX_OFFERS_PER_NODE = 100_000

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import attrs
 
-from twistedp2p.core.codes import read_code
+from twistedp2p.core.datagrams.codes import read_code
 from twistedp2p.core.errors import N_, Exit, ShareError
 
 MOST = 4096  # bytes that are read

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from twistedp2p.core.datagram import Signed, parse
-from twistedp2p.core.feed import LOG_NAMES, Feed
-from twistedp2p.core.roster import MAX_PINS, WELL_KNOWN
+from twistedp2p.core.datagrams.datagram import Signed, parse
+from twistedp2p.core.feeds.feed import LOG_NAMES, Feed
+from twistedp2p.core.presence.roster import MAX_PINS, WELL_KNOWN
 from twistedp2p.disk.database import Tables
 
 MAX_FEEDS = 4096

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twistedp2p.core.roster import MAX_PINS
+from twistedp2p.core.presence.roster import MAX_PINS
 from twistedp2p.disk.database import Tables
 
 MAX_OWNERS = 4096  # addresses of tickets

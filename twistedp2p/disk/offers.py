@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from twistedp2p.core.catalogue import MAX_OFFERS, MAX_OFFERS_PER_NODE, Offer, read_withdraw
-from twistedp2p.core.datagram import Signed, parse
-from twistedp2p.core.feed import Feed
+from twistedp2p.core.datagrams.datagram import Signed, parse
+from twistedp2p.core.feeds.feed import Feed
 from twistedp2p.disk.entries import STRANGER, Entries
 from twistedp2p.disk.index import indexed
 from twistedp2p.disk.search import COLUMNS

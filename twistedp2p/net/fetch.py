@@ -16,10 +16,10 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twistedp2p.core.conversation import ClientEnd, Session, Violation
+from twistedp2p.core.calls.conversation import ClientEnd, Session, Violation
+from twistedp2p.core.calls.frames import FRAME, SEALED, TAG, BadFrame, Frames, sealed_size
+from twistedp2p.core.calls.lines import ERRORS, MAX_LINE, BadLine, Err, Ok, Share, parse_owner
 from twistedp2p.core.errors import N_, Exit, ShareError
-from twistedp2p.core.frames import FRAME, SEALED, TAG, BadFrame, Frames, sealed_size
-from twistedp2p.core.lines import ERRORS, MAX_LINE, BadLine, Err, Ok, Share, parse_owner
 from twistedp2p.net.deadline import Deadline
 from twistedp2p.net.dial import CONNECT_TIMEOUT, HANDSHAKE_DEADLINE, Dialer, no_node, nonsense
 from twistedp2p.net.pump import BlockingFile, InThread, Pump

@@ -25,7 +25,7 @@ from twisted.internet.error import MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
-from twistedp2p.core.roster import Address
+from twistedp2p.core.presence.roster import Address
 from twistedp2p.net.interfaces import Interface, networks_of, senders
 from twistedp2p.net.sockets import (
     SocketError,

@@ -40,7 +40,7 @@ class Mdns:
     """One node's part in mDNS.
 
     :param in_thread: runs a call in a thread.
-    :param group: the group as it is signed, `core.datagram.group_name`.
+    :param group: the group as it is signed, `core.datagrams.datagram.group_name`.
     :param name: what to call ourselves there.
     :param port: UDP port at which we hear unicast.
     :param addresses: our addresses on real networks, now.

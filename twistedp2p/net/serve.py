@@ -1,6 +1,6 @@
 """The file service: a ServerFactory whose protocol proves a password and sends one file.
 
-The conversation (`core.lines`, `core.conversation`) runs inside TLS. Doors stand in this order:
+The conversation (`calls.lines`, `calls.conversation`) runs inside TLS. Doors stand in this order:
 connections an address may open, before any TLS object is made; a deadline from accept to proof;
 the guess limiter; transfers out, in all and per node.
 
@@ -28,11 +28,9 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twistedp2p.core.conversation import OwnerEnd, Refusal, Session, Violation
-from twistedp2p.core.errors import ShareError
-from twistedp2p.core.frames import FRAME, SEALED, Frames
-from twistedp2p.core.limits import Buckets, counted_as
-from twistedp2p.core.lines import (
+from twistedp2p.core.calls.conversation import OwnerEnd, Refusal, Session, Violation
+from twistedp2p.core.calls.frames import FRAME, SEALED, Frames
+from twistedp2p.core.calls.lines import (
     MAX_LINE,
     BadLine,
     ClientLine,
@@ -43,6 +41,8 @@ from twistedp2p.core.lines import (
     Tell,
     parse_client,
 )
+from twistedp2p.core.errors import ShareError
+from twistedp2p.core.limits import Buckets, counted_as
 from twistedp2p.net.deadline import Deadline
 from twistedp2p.net.talk import Talk
 from twistedp2p.net.tls import (

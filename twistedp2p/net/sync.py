@@ -1,6 +1,6 @@
 """One end of a SYNC, from its first record on: says what the other lacks, takes in what comes.
 
-Both ends are alike (`core.sync` has the states, `core.records` the bytes). Work is done in turns
+Both ends are alike (`calls.sync` has the states, `calls.records` the bytes). Work is done in turns
 of some milliseconds, so that a partner with a hundred thousand offers holds up nothing: what is
 said is made as the connection takes it (an IPushProducer), and when more comes than has been
 taken in, reading waits.
@@ -16,13 +16,9 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTim
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from twistedp2p.core.body import DAMAGED
-from twistedp2p.core.conversation import Violation
-from twistedp2p.core.datagram import BadDatagram, Signed, parse, verify
-from twistedp2p.core.errors import N_, ShareError
-from twistedp2p.core.feed import Have
-from twistedp2p.core.records import BadRecord, Records
-from twistedp2p.core.sync import (
+from twistedp2p.core.calls.conversation import Violation
+from twistedp2p.core.calls.records import BadRecord, Records
+from twistedp2p.core.calls.sync import (
     MAX_FEEDS,
     MAX_PEERS_TOLD,
     Ended,
@@ -38,6 +34,10 @@ from twistedp2p.core.sync import (
     say_peers,
     say_vector,
 )
+from twistedp2p.core.datagrams.body import DAMAGED
+from twistedp2p.core.datagrams.datagram import BadDatagram, Signed, parse, verify
+from twistedp2p.core.errors import N_, ShareError
+from twistedp2p.core.feeds.feed import Have
 from twistedp2p.net.deadline import Deadline
 
 STALL = 30.0  # seconds without progress

@@ -1,9 +1,9 @@
 """SYNC and TELL at both ends, up to where their records begin.
 
-Inside the TLS of the file service, after the first line of the client (`core.lines`)::
+Inside the TLS of the file service, after the first line of the client (`core.calls.lines`)::
 
     C: SYNC <proof>      or TELL <proof>
-    S: HERE <proof>      then records (`core.records`) from both ends   | ERR 404 | 429 | 480 | 503
+    S: HERE <proof>      then records (`calls.records`) from both ends   | ERR 404 | 429 | 480 | 503
 
 A proof is made from the exporter of the session and a role, `sync client`, `sync server`, `tell
 client` or `tell server`: it shows that its maker is of the group (and has its code, in a closed
@@ -23,10 +23,8 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twistedp2p.core.closed import Envelope
-from twistedp2p.core.conversation import Refusal
-from twistedp2p.core.errors import N_, Exit, ShareError
-from twistedp2p.core.lines import (
+from twistedp2p.core.calls.conversation import Refusal
+from twistedp2p.core.calls.lines import (
     ERRORS,
     MAX_LINE,
     TALK_ERRORS,
@@ -37,6 +35,8 @@ from twistedp2p.core.lines import (
     Tell,
     parse_host,
 )
+from twistedp2p.core.datagrams.closed import Envelope
+from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.net.deadline import Deadline
 from twistedp2p.net.dial import HANDSHAKE_DEADLINE, Dialer, no_node, nonsense
 from twistedp2p.net.tls import NotANode, Peer, peer_of

@@ -1,7 +1,7 @@
 """A direct message on its connection: both ends of TELL, from their first record on.
 
 Who speaks to whom is proved by the node keys in TLS 1.3, whose keys no later theft of a node's
-key opens again: `core.tell` has the records.
+key opens again: `core.calls.tell` has the records.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
-from twistedp2p.core.conversation import Violation
+from twistedp2p.core.calls.conversation import Violation
+from twistedp2p.core.calls.records import END, BadRecord, Records, record
+from twistedp2p.core.calls.tell import Hearing, say_text
 from twistedp2p.core.errors import N_, Exit, ShareError
-from twistedp2p.core.records import END, BadRecord, Records, record
-from twistedp2p.core.tell import Hearing, say_text
 from twistedp2p.net.deadline import Deadline
 
 WHOLE = 10.0  # seconds from the first record to the end

@@ -23,7 +23,7 @@ from twisted.internet.interfaces import (
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from twistedp2p.core.frames import KEY, LABEL, Frames, key_context
+from twistedp2p.core.calls.frames import KEY, LABEL, Frames, key_context
 
 ALPN = b"p2pshare/1"
 EXPORTER_LABEL = b"EXPORTER-Channel-Binding"  # RFC 9266, section 4.2
@@ -109,7 +109,7 @@ class NodeTLS:
 
 
 class NodeTransport(TLSMemoryBIOProtocol):
-    """TLS that steps aside when the body of a file begins (`core.frames`)."""
+    """TLS that steps aside when the body of a file begins (`core.calls.frames`)."""
 
     _receive: Callable[[bytes], None] | None = None
 

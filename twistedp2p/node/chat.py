@@ -16,14 +16,14 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IDelayedCall
 
 from twistedp2p.core.clock import FOLLOWED_MOST, HybridClock
-from twistedp2p.core.datagram import MAX_NUMBER, Signed
+from twistedp2p.core.datagrams.datagram import MAX_NUMBER, Signed
+from twistedp2p.core.datagrams.longtext import MAX_TEXT, cut
 from twistedp2p.core.errors import N_
 from twistedp2p.core.events import Event, Notice, NotSent, Said
-from twistedp2p.core.feed import Feed
+from twistedp2p.core.feeds.feed import Feed
 from twistedp2p.core.limits import CappedTable
-from twistedp2p.core.longtext import MAX_TEXT, cut
 from twistedp2p.core.names import clean_line, fingerprint
-from twistedp2p.core.roster import MAX_PEERS
+from twistedp2p.core.presence.roster import MAX_PEERS
 from twistedp2p.disk.store import Store
 from twistedp2p.node.memory import Notes
 from twistedp2p.node.texts import Text, TextId, Texts, texts_of

@@ -26,11 +26,13 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twistedp2p.core.body import DAMAGED, BadBody
+from twistedp2p.core.calls.lines import Sync, Tell
+from twistedp2p.core.calls.sync import LivePeer
 from twistedp2p.core.catalogue import Listing, Offer, Query
 from twistedp2p.core.clock import HybridClock
-from twistedp2p.core.closed import Envelope, OpenEnvelope
-from twistedp2p.core.datagram import Signed, Signer, group_name
+from twistedp2p.core.datagrams.body import DAMAGED, BadBody
+from twistedp2p.core.datagrams.closed import Envelope, OpenEnvelope
+from twistedp2p.core.datagrams.datagram import Signed, Signer, group_name
 from twistedp2p.core.diagnosis import Diagnosis
 from twistedp2p.core.diagnosis.findings import Finding
 from twistedp2p.core.errors import N_, Exit, ShareError
@@ -45,12 +47,10 @@ from twistedp2p.core.events import (
     Renamed,
     Said,
 )
-from twistedp2p.core.feed import Feed
+from twistedp2p.core.feeds.feed import Feed
 from twistedp2p.core.limits import CappedTable, TokenBucket, counted_as
-from twistedp2p.core.lines import Sync, Tell
 from twistedp2p.core.names import clean_line, clean_name, clean_nick, fingerprint, look_alike
-from twistedp2p.core.roster import MAX_PEERS, Address, Arrival, Peer, Pin, Roster
-from twistedp2p.core.sync import LivePeer
+from twistedp2p.core.presence.roster import MAX_PEERS, Address, Arrival, Peer, Pin, Roster
 from twistedp2p.core.ticket import Ticket
 from twistedp2p.disk.instance import Instance
 from twistedp2p.disk.parts import remove_left

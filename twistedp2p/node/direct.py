@@ -7,13 +7,13 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from twistedp2p.core.conversation import Refusal
+from twistedp2p.core.calls.conversation import Refusal
+from twistedp2p.core.calls.lines import Tell
+from twistedp2p.core.calls.tell import MAX_TEXT
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.limits import Buckets, TokenBucket
-from twistedp2p.core.lines import Tell
 from twistedp2p.core.names import clean_line, fingerprint, look_alike
-from twistedp2p.core.roster import Peer, Roster
-from twistedp2p.core.tell import MAX_TEXT
+from twistedp2p.core.presence.roster import Peer, Roster
 from twistedp2p.net.talk import Places
 from twistedp2p.net.tell import HearTalk, TellTalk
 from twistedp2p.node.sync import Calling

@@ -24,10 +24,17 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twistedp2p.core import body
-from twistedp2p.core.body import BadBody
-from twistedp2p.core.closed import Envelope, OpenEnvelope, is_sealed
-from twistedp2p.core.datagram import BadDatagram, Signed, Signer, group_name, parse, verify
+from twistedp2p.core.datagrams import body
+from twistedp2p.core.datagrams.body import BadBody
+from twistedp2p.core.datagrams.closed import Envelope, OpenEnvelope, is_sealed
+from twistedp2p.core.datagrams.datagram import (
+    BadDatagram,
+    Signed,
+    Signer,
+    group_name,
+    parse,
+    verify,
+)
 from twistedp2p.core.diagnosis import CHECKS, Diagnosis, diagnose
 from twistedp2p.core.diagnosis.facts import Buffers, Facts, Listened, Oneself
 from twistedp2p.core.diagnosis.findings import Finding
@@ -39,8 +46,8 @@ from twistedp2p.core.diagnosis.record import (
     Train,
 )
 from twistedp2p.core.limits import Buckets, TokenBucket
-from twistedp2p.core.ping import TRAIN_LENGTH, Ping, Pong, where
-from twistedp2p.core.roster import Address
+from twistedp2p.core.presence.ping import TRAIN_LENGTH, Ping, Pong, where
+from twistedp2p.core.presence.roster import Address
 from twistedp2p.net.group import ADDRESS_BURST, ADDRESS_RATE, ALL_BURST, ALL_RATE
 from twistedp2p.net.host import Host, drops, look, neighbours
 from twistedp2p.net.interfaces import Interface

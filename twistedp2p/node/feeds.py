@@ -1,7 +1,7 @@
 """Publishing our feed and following those of the others, so that nothing said or offered is lost.
 
 What we publish is kept before it is sent. What others publish is kept once, whichever way and
-however often it comes. When to ask, to answer and to tell is for `core.gossip` to say.
+however often it comes. When to ask, to answer and to tell is for `core.feeds.gossip` to say.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any, Protocol
 
 import attrs
 
-from twistedp2p.core import body
 from twistedp2p.core.agenda import Agenda
-from twistedp2p.core.beacon import Beacon
-from twistedp2p.core.body import DAMAGED, BadBody
 from twistedp2p.core.catalogue import Offer, read_withdraw
-from twistedp2p.core.datagram import LOGS, MAX_NUMBER, Signed, Signer, parse
+from twistedp2p.core.datagrams import body
+from twistedp2p.core.datagrams.body import DAMAGED, BadBody
+from twistedp2p.core.datagrams.datagram import LOGS, MAX_NUMBER, Signed, Signer, parse
 from twistedp2p.core.errors import ShareError
-from twistedp2p.core.feed import CHAT_BACKLOG, LOG_NAMES, Feed, Have, Heads
-from twistedp2p.core.gossip import Gossip
-from twistedp2p.core.requests import Ask, Vector, read_gone, read_heads
-from twistedp2p.core.roster import Address
+from twistedp2p.core.feeds.feed import CHAT_BACKLOG, LOG_NAMES, Feed, Have, Heads
+from twistedp2p.core.feeds.gossip import Gossip
+from twistedp2p.core.feeds.requests import Ask, Vector, read_gone, read_heads
+from twistedp2p.core.presence.beacon import Beacon
+from twistedp2p.core.presence.roster import Address
 from twistedp2p.disk.store import Store
 from twistedp2p.node.memory import Notes
 

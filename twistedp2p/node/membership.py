@@ -15,8 +15,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twistedp2p.core.closed import OLD_CODE_FOR, ClosedEnvelope, GroupKey
-from twistedp2p.core.codes import read_code
+from twistedp2p.core.datagrams.closed import OLD_CODE_FOR, ClosedEnvelope, GroupKey
+from twistedp2p.core.datagrams.codes import read_code
 from twistedp2p.core.errors import N_, ShareError
 from twistedp2p.core.events import Event, Notice
 from twistedp2p.disk.code_file import Codes, look_of, read_codes

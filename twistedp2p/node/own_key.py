@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from twistedp2p.core.agenda import Agenda
-from twistedp2p.core.datagram import MAX_NUMBER, Signed
+from twistedp2p.core.datagrams.datagram import MAX_NUMBER, Signed
 from twistedp2p.node.feeds import BOOT_SHIFT
 
 EPOCH_WAIT = 3.0  # seconds until a later epoch begins: a twin that hears us may go first

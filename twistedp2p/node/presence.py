@@ -8,10 +8,10 @@ from typing import Any, Protocol
 import attrs
 
 from twistedp2p.core.agenda import Agenda
-from twistedp2p.core.beacon import Beacon, Beacons
-from twistedp2p.core.datagram import Signed
-from twistedp2p.core.feed import Have, Heads
-from twistedp2p.core.roster import Address, Arrival, Peer, Roster
+from twistedp2p.core.datagrams.datagram import Signed
+from twistedp2p.core.feeds.feed import Have, Heads
+from twistedp2p.core.presence.beacon import Beacon, Beacons
+from twistedp2p.core.presence.roster import Address, Arrival, Peer, Roster
 
 
 class Told(Protocol):
@@ -103,7 +103,7 @@ class Presence:
         """What we say of ourselves now.
 
         :param direct: whether we want by unicast, too, what goes to the group.
-        :param token: as of `core.reach.Tokens`.
+        :param token: as of `core.presence.reach.Tokens`.
         """
         contents = self._contents
         return Beacon(

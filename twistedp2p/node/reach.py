@@ -2,8 +2,7 @@
 
 Stands between the rooms that send and the group. It copies what goes to the group to the peers
 that only unicast reaches, looks for others by broadcast and by greetings, and keeps with those
-greetings the peers alive of whom no multicast is heard. `core.reach` and `core.ladder` decide;
-this one sends.
+greetings the peers alive of whom no multicast is heard. `core.presence` decides; this one sends.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from twistedp2p.core.agenda import Agenda
-from twistedp2p.core.beacon import Beacon
-from twistedp2p.core.datagram import Signed, kind_of
-from twistedp2p.core.ladder import EACH_LOOK, Broadcasts, Learnt, Named
+from twistedp2p.core.datagrams.datagram import Signed, kind_of
+from twistedp2p.core.feeds.summary import SUMMARY_SIZE
 from twistedp2p.core.limits import Buckets, CappedTable
-from twistedp2p.core.reach import Tokens, Ways
-from twistedp2p.core.roster import Address
-from twistedp2p.core.summary import SUMMARY_SIZE
+from twistedp2p.core.presence.beacon import Beacon
+from twistedp2p.core.presence.ladder import EACH_LOOK, Broadcasts, Learnt, Named
+from twistedp2p.core.presence.reach import Tokens, Ways
+from twistedp2p.core.presence.roster import Address
 from twistedp2p.node.memory import Notes
 from twistedp2p.node.outbox import Outbox
 

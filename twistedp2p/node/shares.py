@@ -15,9 +15,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twistedp2p.core.calls.conversation import Refusal
+from twistedp2p.core.calls.cpace import PUBLIC_PASSWORD, stretch
 from twistedp2p.core.catalogue import MAX_OFFERS_PER_NODE, Offer, write_withdraw
-from twistedp2p.core.conversation import Refusal
-from twistedp2p.core.cpace import PUBLIC_PASSWORD, stretch
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.events import Event, Notice, OfferAdded, OfferGone, WrongPassword
 from twistedp2p.core.limits import GuessLimiter

@@ -19,13 +19,13 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twistedp2p.core.datagram import Signed
+from twistedp2p.core.calls.lines import Sync
+from twistedp2p.core.calls.sync import MAX_PEERS_TOLD, LivePeer, Replica, worth_telling
+from twistedp2p.core.datagrams.datagram import Signed
 from twistedp2p.core.errors import N_, ShareError
-from twistedp2p.core.feed import Have
+from twistedp2p.core.feeds.feed import Have
 from twistedp2p.core.limits import Buckets, CappedTable, TokenBucket
-from twistedp2p.core.lines import Sync
-from twistedp2p.core.roster import MAX_PEERS, Peer, Roster
-from twistedp2p.core.sync import MAX_PEERS_TOLD, LivePeer, Replica, worth_telling
+from twistedp2p.core.presence.roster import MAX_PEERS, Peer, Roster
 from twistedp2p.net.sync import SyncTalk
 from twistedp2p.net.talk import Places
 

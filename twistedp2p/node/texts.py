@@ -11,9 +11,9 @@ from typing import Any
 import attrs
 from twisted.internet.interfaces import IDelayedCall
 
-from twistedp2p.core.datagram import Signed, parse
+from twistedp2p.core.datagrams.datagram import Signed, parse
+from twistedp2p.core.datagrams.longtext import Part, join
 from twistedp2p.core.limits import CappedTable
-from twistedp2p.core.longtext import Part, join
 from twistedp2p.disk.store import Store
 from twistedp2p.node.memory import Notes
 

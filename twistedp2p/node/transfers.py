@@ -18,12 +18,12 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twistedp2p.core.calls.cpace import PUBLIC_PASSWORD, stretch
+from twistedp2p.core.calls.lines import Ok
 from twistedp2p.core.catalogue import Offer
-from twistedp2p.core.cpace import PUBLIC_PASSWORD, stretch
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.events import Event, Fetched, FetchFailed
 from twistedp2p.core.limits import CappedTable, TokenBucket
-from twistedp2p.core.lines import Ok
 from twistedp2p.core.names import clean_name, offer_id
 from twistedp2p.disk.parts import PartFile
 from twistedp2p.net.pump import InThread

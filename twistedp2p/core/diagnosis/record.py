@@ -11,8 +11,8 @@ import attrs
 
 from twistedp2p.core.diagnosis.conditions import Sign
 from twistedp2p.core.diagnosis.facts import Answers, Loop, Other
-from twistedp2p.core.ping import SAMPLE, Pong
-from twistedp2p.core.roster import MAX_PEERS, Address
+from twistedp2p.core.presence.ping import SAMPLE, Pong
+from twistedp2p.core.presence.roster import MAX_PEERS, Address
 
 MAX_HOSTS = 100  # looked at on their own
 MAX_MACHINES = 256  # that are heard by mDNS

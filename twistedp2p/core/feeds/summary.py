@@ -19,7 +19,7 @@ import struct
 from collections.abc import Iterator
 from hashlib import blake2b
 
-from twistedp2p.core.feed import Feed, Have
+from twistedp2p.core.feeds.feed import Feed, Have
 
 BUCKETS = 32
 HASH_SIZE = 4  # bytes

@@ -18,10 +18,10 @@ from collections.abc import Callable, Hashable
 from typing import Protocol
 
 from twistedp2p.core.agenda import Agenda
-from twistedp2p.core.backoff import random_backoff, round_time
-from twistedp2p.core.feed import Feed
+from twistedp2p.core.feeds.backoff import random_backoff, round_time
+from twistedp2p.core.feeds.feed import Feed
+from twistedp2p.core.feeds.requests import Ask
 from twistedp2p.core.limits import CappedTable, TokenBucket
-from twistedp2p.core.requests import Ask
 
 RETRY_FIRST, RETRY_FACTOR, RETRY_MOST = 0.5, 1.5, 5.0  # seconds, ratio, seconds
 TRIES = 6  # asks of everybody without any answer, before the publisher alone is asked

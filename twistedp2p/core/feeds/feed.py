@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from twistedp2p.core.agenda import Appointment
-from twistedp2p.core.body import Range
-from twistedp2p.core.ranges import Ranges, count, first_of
+from twistedp2p.core.datagrams.body import Range
+from twistedp2p.core.feeds.ranges import Ranges, count, first_of
 
 LOG_NAMES = ("chat", "offers")
 ASK_ITEMS = 100  # numbers asked for at once
@@ -75,7 +75,7 @@ def _logs() -> dict[str, Log]:
 
 @attrs.define(eq=False)
 class Feed:
-    """What is here of one (origin, epoch), and when to ask for the rest (see `core.asking`)."""
+    """What is here of one (origin, epoch), and when to ask for the rest (see `feeds.asking`)."""
 
     origin: bytes
     epoch: int

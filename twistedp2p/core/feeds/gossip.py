@@ -11,8 +11,8 @@ head       how far the publisher's own logs go         0.75, 1.75, 3.75, 7.75 s 
                                                        entry
 beacon     own heads, summary of all feeds, those      see `core.beacons`
            that changed lately
-ask        what is missing                             see `core.asking`
-an entry   the same signed bytes, from any holder      see `core.repairs`
+ask        what is missing                             see `core.feeds.asking`
+an entry   the same signed bytes, from any holder      see `core.feeds.repairs`
 gone       numbers that were superseded                the publisher's answer, beside entries
 vector     hashes of the feeds in buckets that differ  to one who told a summary that is ahead
 vector     the feeds that differ                       the answer: for everybody
@@ -25,14 +25,14 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Protocol
 
 from twistedp2p.core.agenda import Agenda, Appointment
-from twistedp2p.core.asking import Asking
-from twistedp2p.core.body import Range, write
-from twistedp2p.core.feed import LOG_NAMES, Feed, Have, Heads
+from twistedp2p.core.datagrams.body import Range, write
+from twistedp2p.core.feeds.asking import Asking
+from twistedp2p.core.feeds.feed import LOG_NAMES, Feed, Have, Heads
+from twistedp2p.core.feeds.ranges import Ranges
+from twistedp2p.core.feeds.repairs import Repairs
+from twistedp2p.core.feeds.requests import GONE_RANGES, Ask, Vector, head_fields, write_gone
+from twistedp2p.core.feeds.vectors import Vectors
 from twistedp2p.core.limits import Buckets, CappedTable, TokenBucket
-from twistedp2p.core.ranges import Ranges
-from twistedp2p.core.repairs import Repairs
-from twistedp2p.core.requests import GONE_RANGES, Ask, Vector, head_fields, write_gone
-from twistedp2p.core.vectors import Vectors
 
 MAX_FEEDS = 4096
 MAX_RUMOURS = 256  # feeds that others told of, and of which nothing has come

@@ -44,7 +44,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from twistedp2p.core.datagram import MAX_DATAGRAM, MAX_SENT
+from twistedp2p.core.datagrams.datagram import MAX_DATAGRAM, MAX_SENT
 from twistedp2p.core.errors import N_, ShareError
 
 MARK = b"\xffp2\x01"

@@ -1,8 +1,8 @@
 """Who is here: the nodes of the group, when each was last heard, and whose nick it is.
 
-A node tells that it is here by beacons (see `core.beacon`); anything else of it that is heard is a
-sign of life, too. It is taken as gone after some beacon intervals in silence: the more the more is
-lost on the way.
+A node tells that it is here by beacons (see `beacon`); anything else of it that is heard is a sign
+of life, too. It is taken as gone after some beacon intervals in silence: the more the more is lost
+on the way.
 
 A key that stays is pinned: remembered with its nick, in later runs too. Pins are capped, and keys
 cost nothing, so a pin is worth as many seconds as its key has been known, less those that it has
@@ -19,10 +19,10 @@ from itertools import islice
 
 import attrs
 
-from twistedp2p.core.beacon import Beacon, Loss
-from twistedp2p.core.datagram import Signed
+from twistedp2p.core.datagrams.datagram import Signed
 from twistedp2p.core.limits import Buckets, CappedTable
 from twistedp2p.core.names import look_alike
+from twistedp2p.core.presence.beacon import Beacon, Loss
 
 MAX_PEERS = 4096
 MAX_PINS = 4096

@@ -100,7 +100,7 @@ class Go:
 
 @attrs.frozen
 class Sync:
-    """The client wants to exchange what each lacks (`core.sync`); the proof of its group."""
+    """The client wants to exchange what each lacks (`core.calls.sync`); the proof of its group."""
 
     proof: bytes
 
@@ -111,7 +111,7 @@ class Sync:
 
 @attrs.frozen
 class Tell:
-    """The client has a direct message (`core.tell`); the proof of its group."""
+    """The client has a direct message (`core.calls.tell`); the proof of its group."""
 
     proof: bytes
 

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 
 import attrs
 
-from twistedp2p.core.body import BadBody
-from twistedp2p.core.datagram import TEXT_MOST, split_text
+from twistedp2p.core.datagrams.body import BadBody
+from twistedp2p.core.datagrams.datagram import TEXT_MOST, split_text
 
 MAX_TEXT = 20_000  # characters said at once: some twenty datagrams, ten screens
 MAX_PARTS = 250  # of one text: `MAX_TEXT` of the widest characters, cut badly, and room to spare

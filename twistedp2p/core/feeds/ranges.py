@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
-from twistedp2p.core.body import Range
+from twistedp2p.core.datagrams.body import Range
 
 MAX_RANGES = 256  # runs of numbers held of one log; an honest feed has a handful
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from twistedp2p.core.datagram import MAX_NUMBER
+from twistedp2p.core.datagrams.datagram import MAX_NUMBER
 from twistedp2p.core.errors import N_
 
 DAMAGED = N_("a damaged message")

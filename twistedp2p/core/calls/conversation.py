@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import attrs
 
-from twistedp2p.core.cpace import CPaceError, Exchange, channel_identifier
-from twistedp2p.core.lines import Auth, ClientLine, Err, Get, Go, Ok, Share
+from twistedp2p.core.calls.cpace import CPaceError, Exchange, channel_identifier
+from twistedp2p.core.calls.lines import Auth, ClientLine, Err, Get, Go, Ok, Share
 
 
 class Violation(ValueError):

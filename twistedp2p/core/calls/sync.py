@@ -23,11 +23,8 @@ from typing import Protocol
 
 import attrs
 
-from twistedp2p.core.conversation import Violation
-from twistedp2p.core.datagram import MAX_NUMBER, Signed, parse
-from twistedp2p.core.feed import Have
-from twistedp2p.core.names import KEY_SIZE
-from twistedp2p.core.records import (
+from twistedp2p.core.calls.conversation import Violation
+from twistedp2p.core.calls.records import (
     END,
     ENTRY,
     MAX_RECORD,
@@ -38,6 +35,9 @@ from twistedp2p.core.records import (
     BadRecord,
     record,
 )
+from twistedp2p.core.datagrams.datagram import MAX_NUMBER, Signed, parse
+from twistedp2p.core.feeds.feed import Have
+from twistedp2p.core.names import KEY_SIZE
 
 MAX_FEEDS = 4096  # of one vector
 MAX_PEERS_TOLD = 256  # live peers told in one conversation

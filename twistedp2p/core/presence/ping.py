@@ -22,8 +22,8 @@ import re
 
 import attrs
 
-from twistedp2p.core import body
-from twistedp2p.core.body import BadBody
+from twistedp2p.core.datagrams import body
+from twistedp2p.core.datagrams.body import BadBody
 
 TRAIN_LENGTH = 20  # pings
 PAD = 400  # characters: more than a pong with the longest nick and address is longer than a ping

@@ -15,11 +15,11 @@ from typing import Protocol
 import attrs
 
 from twistedp2p.core.agenda import Agenda
-from twistedp2p.core.asking import Asking
-from twistedp2p.core.feed import Feed
+from twistedp2p.core.feeds.asking import Asking
+from twistedp2p.core.feeds.feed import Feed
+from twistedp2p.core.feeds.requests import VECTOR_FEEDS, VECTOR_HASHES, Vector
+from twistedp2p.core.feeds.summary import Summary, bucket_of, hash_of
 from twistedp2p.core.limits import TokenBucket
-from twistedp2p.core.requests import VECTOR_FEEDS, VECTOR_HASHES, Vector
-from twistedp2p.core.summary import Summary, bucket_of, hash_of
 
 PATIENCE = 0.5  # seconds for what is on its way
 PAUSE = 1.0  # seconds between two questions of ours

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from twistedp2p.core.conversation import Violation
+from twistedp2p.core.calls.conversation import Violation
+from twistedp2p.core.calls.records import END, MAX_RECORD, TEXT, record
 from twistedp2p.core.names import LINE_CHARACTERS, clean_line
-from twistedp2p.core.records import END, MAX_RECORD, TEXT, record
 
 MAX_TEXT = LINE_CHARACTERS  # characters
 _MAX_BYTES = 4 * MAX_TEXT  # of UTF-8

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import struct
 
-from twistedp2p.core.datagram import MAX_SENT
+from twistedp2p.core.datagrams.datagram import MAX_SENT
 
 MAX_RECORD = MAX_SENT  # bytes of content
 VECTOR, VECTOR_END, PEERS, ENTRY, SETTLED, TEXT, END = (ord(kind) for kind in "vwpestz")

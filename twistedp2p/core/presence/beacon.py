@@ -11,9 +11,9 @@ A beacon (or a hello, which asks the others for theirs) is a JSON object::
     chat, offers    lowest number worth asking for, highest there is
     sent     messages that are no entries, told to everybody in this run of the node, this one too
     direct   send to it alone as well: multicast does not reach it
-    summary  of all feeds that it has (see `core.summary`)
+    summary  of all feeds that it has (see `core.feeds.summary`)
     token    in a hello: to be repeated by the beacon that answers it; at most 16 characters
-    recent   feeds that changed lately, as in a vector (see `core.requests`)
+    recent   feeds that changed lately, as in a vector (see `core.feeds.requests`)
 
 Beacons are rarer in a larger group, so that the whole group has a budget: at most ten a second,
 of some 700 bytes each (64 kbit/s), whatever its size. (The idea is that of RTCP, RFC 3550.)
@@ -29,15 +29,15 @@ from typing import Any
 
 import attrs
 
-from twistedp2p.core import body
 from twistedp2p.core.agenda import Agenda, Appointment
-from twistedp2p.core.backoff import random_backoff, round_time
-from twistedp2p.core.body import BadBody
-from twistedp2p.core.datagram import TEXT_MOST
-from twistedp2p.core.feed import Have, Heads
+from twistedp2p.core.datagrams import body
+from twistedp2p.core.datagrams.body import BadBody
+from twistedp2p.core.datagrams.datagram import TEXT_MOST
+from twistedp2p.core.feeds.backoff import random_backoff, round_time
+from twistedp2p.core.feeds.feed import Have, Heads
+from twistedp2p.core.feeds.requests import head_fields, pack_haves, read_feeds, read_heads
+from twistedp2p.core.feeds.summary import SUMMARY_SIZE
 from twistedp2p.core.names import b64, unb64
-from twistedp2p.core.requests import head_fields, pack_haves, read_feeds, read_heads
-from twistedp2p.core.summary import SUMMARY_SIZE
 
 EVERY_LEAST, EVERY_MOST = 5, 600  # seconds between beacons of one node, on average
 NODES_PER_SECOND = 10  # nodes of the group that send a beacon in one second, in a large group

@@ -9,7 +9,7 @@ JSON objects::
     vector   {"feeds": "<base64>"}                          the answer
 
     feeds    for each feed: key (32 bytes), epoch, chat, offers: numbers as LEB128
-    hashes   for each feed in those buckets, 4 bytes, rising (see `core.summary`)
+    hashes   for each feed in those buckets, 4 bytes, rising (see `core.feeds.summary`)
 
 ``to`` stands in an ask that is sent to one node alone, and names it.
 """
@@ -22,13 +22,13 @@ from typing import Any
 
 import attrs
 
-from twistedp2p.core import body
-from twistedp2p.core.body import BadBody, Range
-from twistedp2p.core.datagram import MAX_DATAGRAM, MAX_NUMBER, TEXT_MOST
-from twistedp2p.core.feed import ASK_ITEMS, LOG_NAMES, Have, Heads
+from twistedp2p.core.datagrams import body
+from twistedp2p.core.datagrams.body import BadBody, Range
+from twistedp2p.core.datagrams.datagram import MAX_DATAGRAM, MAX_NUMBER, TEXT_MOST
+from twistedp2p.core.feeds.feed import ASK_ITEMS, LOG_NAMES, Have, Heads
+from twistedp2p.core.feeds.ranges import count, first_of
+from twistedp2p.core.feeds.summary import BUCKETS, HASH_SIZE
 from twistedp2p.core.names import KEY_SIZE, b64, unb64
-from twistedp2p.core.ranges import count, first_of
-from twistedp2p.core.summary import BUCKETS, HASH_SIZE
 
 GONE_RANGES = 20  # ranges in one gone message: fits, however large the numbers
 VECTOR_FEEDS = 12  # feeds in one answer, or in a beacon

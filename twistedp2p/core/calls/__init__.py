@@ -1,0 +1,1 @@
+"""What is said over TCP: lines, proofs of a password, sealed bodies, records."""

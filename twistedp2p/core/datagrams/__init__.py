@@ -1,0 +1,1 @@
+"""What goes in one datagram, and how it is signed and sealed."""
