@@ -136,9 +136,6 @@ class FakeGroup:
     def network(self) -> str:
         return self.address[0].rpartition(".")[0].rpartition(".")[0] + "."
 
-    def is_near(self, host: str) -> bool:
-        return host.startswith(self.network)
-
     def networks(self) -> list[str]:
         return [self.network]
 
@@ -146,7 +143,7 @@ class FakeGroup:
         return self.network
 
     def on_link(self, host: str) -> bool:
-        return self.is_near(host)
+        return host.startswith(self.network)
 
     def ways_to(self, host: str) -> list[str]:
         return [host]
@@ -341,7 +338,7 @@ class Lan:
     def _passes(self, source: Address, group: FakeGroup, direct: bool) -> bool:
         if source == group.address:
             return True
-        if source[0].startswith("10.") and not group.is_near(source[0]):  # a router is between
+        if source[0].startswith("10.") and not group.on_link(source[0]):  # a router is between
             return False
         return self.broadcasts if direct else self.multicast(source[0], group.address[0])
 

@@ -280,7 +280,7 @@ class HostileTests(SynchronousTestCase):
         since, sent = self.lan.reactor.seconds(), group_of(self.alice)
         ask = Ask(self.alice.key, self.alice._feeds._own.feed.epoch, {"chat": [(1, 1)]}).write()
         self.mallory.address = "8.8.8.8", 53
-        self.mallory.send("ask", ask)
+        self.lan.carry(self.mallory.signed("ask", ask), self.mallory.address, sent.address)
         self.lan.run_for(1)
         self.assertEqual(sent.count("say", since), 0)
         self.assertEqual(self.alice.dropped()["an ask from elsewhere"], 1)

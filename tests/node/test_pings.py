@@ -39,7 +39,7 @@ class PingsTests(SynchronousTestCase):
         self.sent.append((message, address))
         return True
 
-    def is_near(self, host: str) -> bool:
+    def on_link(self, host: str) -> bool:
         return host.startswith("10.")
 
     def ping(self, number: int = 1, train: str = TRAIN) -> Signed:

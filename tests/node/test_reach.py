@@ -11,6 +11,8 @@ from tests.node.fakes import PORT, FakeMdns, Lan, Stranger, group_of, offer_of
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import Left
 from twistedp2p.core.feeds.feed import Heads
+from twistedp2p.core.feeds.requests import Ask, Vector
+from twistedp2p.core.limits import TokenBucket
 from twistedp2p.core.presence.ladder import ALL_BURST, ALL_RATE, HOST_BURST, NAMED_FIRST
 from twistedp2p.core.presence.roster import Address, Beacon
 from twistedp2p.node import Node, desk
@@ -481,9 +483,66 @@ class ReflectionTests(ReachTestCase):
             node._reach.learnt([("10.0.0.2", PORT + 1)])
         self.meet(self.alice, self.bob, far, other, within=5)
 
-    def test_who_is_far_and_proved_nothing_is_asked_nothing(self) -> None:
-        self.assertTrue(self.alice._reach.may_answer("10.0.0.77"))
-        self.assertFalse(self.alice._reach.may_answer("10.7.0.1"))
+    def test_who_is_far_and_proved_nothing_is_answered_nothing(self) -> None:
+        far = "10.7.0.1", 40_000
+        self.assertTrue(self.alice._reach.may_answer(("10.0.0.77", 40_000), True))
+        self.assertTrue(self.alice._reach.may_answer(far, False))
+        self.assertFalse(self.alice._reach.may_answer(far, True))
         self.lan.node("far", host="10.7.0.1", peers=[("10.0.0.1", PORT + 1)])
         self.lan.run_for(5)
-        self.assertTrue(self.alice._reach.may_answer("10.7.0.1"))
+        self.assertTrue(self.alice._reach.may_answer(far, True))
+
+    def ask_alone(self, to: Node) -> None:
+        """A datagram to a node alone, in the victim's name: it lacks every line."""
+        gaps = {"chat": [(1, 100)]}
+        ask = Ask(to.key, to._feeds.epoch, gaps, to.key).write()
+        self.lan.carry(self.mallory.signed("ask", ask), self.mallory.address, group_of(to).address)
+        self.lan.run_for(10)
+
+    def test_who_asks_a_node_alone_is_answered_by_multicast_before_a_proof(self) -> None:
+        """Attack 39: one forged ask brings no hundred entries upon a victim."""
+        for number in range(100):
+            self.alice.say(str(number))
+        self.lan.run_for(10)
+        since = self.lan.reactor.seconds()
+        self.ask_alone(self.alice)
+        self.assertEqual(self.to_victim(), 0)
+        self.assertEqual(group_of(self.alice).count("say", since), 100)
+
+    def test_who_asks_a_node_alone_and_gets_what_is_sent_there_is_answered_alone(self) -> None:
+        alice, far = (
+            self.alice,
+            self.lan.node("far", host="10.7.0.1", peers=[("10.0.0.1", PORT + 1)]),
+        )
+        for number in range(20):
+            alice.say(str(number))
+        self.lan.run_for(10)
+        self.mallory.address = group_of(far).address
+        self.ask_alone(alice)
+        self.assertGreaterEqual(group_of(alice).replies["say", "10.7.0.1"], 20)
+
+    def test_where_routers_are_allowed_a_far_host_gets_greetings_and_nothing_else(self) -> None:
+        """Attack 39."""
+        router = self.lan.node("router", ttl=3)
+        self.lan.run_for(10)
+        router.say("something to ask for")
+        self.mallory.address = "192.0.2.1", 9393
+        for _ in range(5):
+            self.ask_alone(router)
+        replies = {(kind, host) for kind, host in group_of(router).replies if host == "192.0.2.1"}
+        self.assertEqual(replies, {("hello", "192.0.2.1")})
+        self.assertLessEqual(group_of(router).replies["hello", "192.0.2.1"], HOST_BURST)
+
+    def test_differences_are_told_to_nobody_alone_before_a_proof(self) -> None:
+        """Attack 39: a question whose answer is longer."""
+        self.alice.say("something to tell of")
+        self.lan.run_for(1)
+        vectors = self.alice._feeds._gossip._vectors
+        vectors._tells = TokenBucket(0.0, 1.0, 1.0, self.lan.reactor.seconds())  # one to everybody
+        for _ in range(10):
+            vector = Vector(tuple(range(32)), b"").write()
+            data = self.mallory.signed("vector", vector)
+            self.lan.carry(data, self.mallory.address, group_of(self.alice).address)
+            self.lan.run_for(1)
+        self.assertEqual(group_of(self.alice).count("vector"), 1)
+        self.assertEqual(group_of(self.alice).replies["vector", VICTIM], 0)

@@ -85,7 +85,6 @@ class Group:
     ) -> None:
         self._reactor = reactor
         self._port = port
-        self._ttl = ttl
         self._envelope = envelope or OpenEnvelope(group_name(group, port))
         self._listener: Listener | None = None
         self._addresses: Buckets[str] = Buckets(ADDRESS_RATE, ADDRESS_BURST)
@@ -151,13 +150,6 @@ class Group:
         """Send to one node alone; False when no interface took it."""
         return self._links.send(self._envelope.seal(data), address)
 
-    def is_near(self, host: str) -> bool:
-        """Whether a node of the group can be at `host`: on our networks, or behind a router.
-
-        Sources are easily forged; that keeps our answers where the forger is, too.
-        """
-        return self._ttl > 1 or self._links.reaches(host)
-
     def networks(self) -> list[str]:
         """The networks that we are on, but the loopback and link-local ones: "192.168.1.0/24"."""
         return self._links.networks()
@@ -167,7 +159,10 @@ class Group:
         return self._links.network_of(host)
 
     def on_link(self, host: str) -> bool:
-        """Whether `host` is on a network of ours."""
+        """Whether `host` is on a network of ours.
+
+        Sources are easily forged; answers to such hosts alone stay where the forger is, too.
+        """
         return self._links.reaches(host)
 
     def ways_to(self, host: str) -> list[str]:

@@ -273,6 +273,7 @@ class Node:
             beacon=lambda direct, token: self._presence.beacon(direct, token),
             lookup=lambda host, port: self._in_thread(addresses_of, host, port),
             want_sync=lambda key: self._syncs.want(key),
+            far=config.ttl > 1,
         )
         self._mdns = Mdns(
             reactor,
@@ -763,12 +764,12 @@ class Node:
                 self._tell_early(message.key)
         elif message.kind == "bye":
             self._presence.heard_bye(message)
-        elif message.kind in ("ask", "vector") and not self._reach.may_answer(address[0]):
+        elif message.kind in ("ask", "vector") and not self._reach.may_answer(address, direct):
             self._group.dropped[N_("an ask from elsewhere")] += 1
         elif message.kind == "ping":
             self._pings.heard(message, address, direct)
         elif message.kind != "pong":
-            self._feeds.heard(message, address, direct)
+            self._feeds.heard(message, address, direct, self._reach.is_proved(address[0]))
 
     def _note_present(self, key: bytes, present: bool, nick: str) -> None:
         self._notes.note(self._store.set_present, key, present, nick, self._now_ms())

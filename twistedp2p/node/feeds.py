@@ -348,14 +348,18 @@ class Feeds:
             self._heard_heads(message, feed, beacon.heads, live=False)
         self._gossip.heard_summary(message.key, address, beacon.summary, beacon.recent, now)
 
-    def heard(self, message: Signed, address: Address, direct: bool = False) -> None:
-        """A fresh head, ask, gone or vector came; raises `BadBody`."""
+    def heard(self, message: Signed, address: Address, direct: bool, proved: bool) -> None:
+        """A fresh head, ask, gone or vector came; raises `BadBody`.
+
+        proved: its host gets what is sent there, so it may be answered alone.
+        """
         now = self._clock.seconds()
         self._gossip.heard(now)
+        alone = address if proved else None
         if message.kind == "ask":
-            self._gossip.heard_ask(Ask.read(message.body), address[0], address, now, direct=direct)
+            self._gossip.heard_ask(Ask.read(message.body), address[0], alone, now, direct=direct)
         elif message.kind == "vector":
-            self._gossip.heard_vector(Vector.read(message.body), address, now)
+            self._gossip.heard_vector(Vector.read(message.body), alone, now)
         elif (feed := self._follow(message)) is not None:
             self._heard_of_own(message, feed, now)
 

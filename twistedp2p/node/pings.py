@@ -26,7 +26,7 @@ class Replying(Protocol):
 
     def reply(self, data: bytes, address: Address) -> bool: ...
 
-    def is_near(self, host: str) -> bool: ...
+    def on_link(self, host: str) -> bool: ...
 
 
 class Pings:
@@ -58,7 +58,7 @@ class Pings:
         ping = Ping.read(message.body)
         if not direct and not in_sample(ping.train, self._key, self._nodes()):
             return
-        if not direct and not self._replying.is_near(address[0]):
+        if not direct and not self._replying.on_link(address[0]):
             self.dropped[N_("a ping from elsewhere")] += 1
             return
         now = self._clock.seconds()

@@ -47,7 +47,7 @@ class Multicast(Protocol):
 
     def broadcast(self, data: bytes) -> bool: ...
 
-    def is_near(self, host: str) -> bool: ...
+    def on_link(self, host: str) -> bool: ...
 
     def networks(self) -> list[str]: ...
 
@@ -83,6 +83,7 @@ class Reach:
     :param beacon: our beacon; whether we want unicast, and the token, are filled in here.
     :param lookup: the addresses of (host, port).
     :param want_sync: asks for a SYNC with the node of a key.
+    :param far: whether to look for hosts that are on no network of ours, too.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Reach:
         beacon: Callable[[bool, str], Beacon],
         lookup: Callable[[str, int], Deferred[list[Address]]],
         want_sync: Callable[[bytes], object],
+        far: bool = False,
     ) -> None:
         now = clock.seconds()
         self._group = group
@@ -126,7 +128,7 @@ class Reach:
         self._heard: CappedTable[str, float] = CappedTable(MAX_HEARD)
         self._noted: dict[str, float] = {}
         self._notes = Notes()
-        self._far_heard = False
+        self._far = far or bool(self._named)
         self._sync_at = now
         self._answering = 0  # answers that wait to be sent
 
@@ -204,7 +206,7 @@ class Reach:
             self._answer_later(message, beacon.token, address, now)
         elif beacon.token and self._tokens.heard(beacon.token, host, now):
             self._learnt.heard(address)
-            self._far_heard = self._far_heard or not self._group.is_near(host)
+            self._far = self._far or not self._group.on_link(host)
             for named in self._named:
                 named.heard(host, now)
         if self._ways.is_apart(message.key, now) and not self._tokens.proved(host, now):
@@ -254,11 +256,22 @@ class Reach:
                 self.learnt([address])
 
     def _is_looked_for(self, host: str) -> bool:
-        return self._group.is_near(host) or bool(self._named) or self._far_heard
+        return self._far or self._group.on_link(host)
 
-    def may_answer(self, host: str) -> bool:
-        """Whether more may be sent to that host than it sends: it is near, or really there."""
-        return self._group.is_near(host) or self._tokens.proved(host, self._clock.seconds())
+    def is_proved(self, host: str) -> bool:
+        """Whether more may be sent to that host alone than came from it: it is really there."""
+        return self._tokens.proved(host, self._clock.seconds())
+
+    def may_answer(self, address: Address, direct: bool) -> bool:
+        """Whether what is asked from there is answered, if only to everybody.
+
+        Whoever asks us alone from beyond our networks has first to prove that it is there.
+        """
+        host = address[0]
+        if not direct or self._group.on_link(host) or self.is_proved(host):
+            return True
+        self.learnt([address])
+        return False
 
     # -- once a second
 

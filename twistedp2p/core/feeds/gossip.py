@@ -275,8 +275,8 @@ class Gossip:
             self._rumours.put(have.origin, feed)
         return feed
 
-    def heard_vector(self, vector: Vector, address: Hashable, now: float) -> None:
-        """Another asks which feeds differ, or tells it."""
+    def heard_vector(self, vector: Vector, address: Hashable | None, now: float) -> None:
+        """Another asks which feeds differ, or tells it; `address` as of `heard_ask`."""
         if vector.buckets:
             self._vectors.answer(vector, address, now)
         else:
@@ -286,10 +286,18 @@ class Gossip:
     # -- answering
 
     def heard_ask(
-        self, ask: Ask, host: Hashable, address: Hashable, now: float, *, direct: bool = False
+        self,
+        ask: Ask,
+        host: Hashable,
+        address: Hashable | None,
+        now: float,
+        *,
+        direct: bool = False,
     ) -> None:
         """Another node on `host` lacks some of a feed: whoever has it answers.
 
+        address: where the asker may be answered alone; None where it has not proved that it gets
+        what is sent there, which a forged source never does: then everybody is answered.
         direct: it came to us, not by the group: nobody else heard it, so our own ask does not wait.
         """
         if not self._askers.take(host, now):

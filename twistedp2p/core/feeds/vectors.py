@@ -139,8 +139,11 @@ class Vectors:
 
     # -- answering
 
-    def answer(self, vector: Vector, address: Hashable, now: float) -> None:
-        """Another asks which feeds differ in some buckets: tell everybody."""
+    def answer(self, vector: Vector, address: Hashable | None, now: float) -> None:
+        """Another asks which feeds differ in some buckets: tell everybody.
+
+        address: where to tell it alone when everybody was told much; None where that may not be.
+        """
         knows = vector.knows()
         differ = []
         for index in vector.buckets:
@@ -149,11 +152,11 @@ class Vectors:
                 mark = hash_of(have)
                 if mark not in knows and now - self._told.get(mark, -TOLD_FOR) >= TOLD_FOR:
                     differ.append(have)
-        if not differ or not self._pace.take(now):
+        to_all = bool(differ) and self._tells.take(now)
+        if not differ or (not to_all and address is None) or not self._pace.take(now):
             return
         start = int(self._random() * len(differ)) if len(differ) > VECTOR_FEEDS else 0
         answer = Vector(feeds=tuple(differ[start : start + VECTOR_FEEDS]))
-        to_all = self._tells.take(now)
         self._note(answer, now)
         self._sending.tell("vector", answer.write(), None if to_all else address)
 
