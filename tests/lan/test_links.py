@@ -132,7 +132,9 @@ class ChangeTests(LinksTestCase):
         one, other = self.met(lan)
         lan.down(1)
         other.type("1", "said into the void")
+        other.expect("No network took that line", SOON)
         lan.up(1)
+        other.expect(r"Sent now, as there is a network \(lines: 1\)", SOON)
         one.expect("said into the void", SOON)
         self.talk(one, other)
 

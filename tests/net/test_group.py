@@ -416,6 +416,21 @@ class SendingTests(GroupTestCase):
         self.group.say(b"hello")
         self.assertEqual(self.sent(LO), [PORT])
 
+    def test_the_loopback_is_a_network_until_there_is_another(self) -> None:
+        self.interfaces[:] = [LO]
+        self.start()
+        self.assertTrue(self.group.say(b"two nodes on one host"))
+        self.interfaces[:] = [WIRED, LO]
+        self.reactor.advance(LOOK_EVERY)
+        self.assertTrue(self.group.say(b"by both"))
+        self.port_of(WIRED).refusal = OSError(errno.ENETUNREACH, "unreachable")
+        self.assertFalse(self.group.say(b"the cable is out"))
+        self.interfaces[:] = [LO]
+        self.reactor.advance(LOOK_EVERY)
+        self.assertFalse(self.group.say(b"and stays out"))
+        self.assertFalse(self.group.tell(b"and stays out"))
+        self.assertEqual(self.sent(LO)[-2:], [PORT, PORT + 1])
+
     def test_messages_of_nodes_go_to_the_port_of_nodes(self) -> None:
         self.start()
         self.group.tell(b"hello")

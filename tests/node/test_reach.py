@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import PORT, FakeMdns, Lan, Stranger, group_of, offer_of
 from twistedp2p.core.errors import ShareError
-from twistedp2p.core.events import Left
+from twistedp2p.core.events import Left, Said
 from twistedp2p.core.feeds.feed import Heads
 from twistedp2p.core.feeds.requests import Ask, Vector
 from twistedp2p.core.limits import TokenBucket
@@ -252,6 +252,19 @@ class UnicastOnlyTests(ReachTestCase):
         self.assertTrue(node._reach.say(node._feeds.message("head", "{}")))
         group.refuses = True
         self.assertFalse(node._reach.say(node._feeds.message("head", "{}")))
+
+    def test_a_line_that_no_network_took_goes_by_unicast_alone_later(self) -> None:
+        node, others = self.nodes[0], self.nodes[1:]
+        group = group_of(node)
+        self.patch(group, "say", lambda _: False)
+        group.refuses = True
+        node.say("the cable is out")
+        self.lan.run_for(5)
+        self.assertEqual([said.sent for said in self.lan.events(node, Said)], [False])
+        group.refuses = False
+        self.lan.run_for(5)
+        self.assertEqual([self.lan.lines(each) for each in others], 3 * [["the cable is out"]])
+        self.assertEqual([said.sent for said in node.last_said(1)], [True])
 
     def test_another_node_at_a_known_host_is_greeted(self) -> None:
         node = self.nodes[0]

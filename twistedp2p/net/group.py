@@ -125,14 +125,14 @@ class Group:
         return self._links.addresses()
 
     def say(self, data: bytes) -> bool:
-        """Send a line for people; False when no interface took it."""
+        """Send a line for people; False when no network took it (see `Links.multicast`)."""
         if not self._envelope.plain_allowed:
             return self.tell(data)
         real = any(not sender.interface.loopback for sender in self._links.senders)
         return self._multicast(data, lambda one: self._port + (one.loopback and real))
 
     def tell(self, data: bytes) -> bool:
-        """Send a message for nodes; False when no interface took it."""
+        """Send a message for nodes; False when no network took it."""
         return self._multicast(data, lambda _: self._port + 1)
 
     def _multicast(self, data: bytes, port_of: Callable[[Interface], int]) -> bool:

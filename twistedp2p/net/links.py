@@ -119,6 +119,7 @@ class Links:
         self._refused: set[Interface] = set()
         self._rejoined = reactor.seconds()
         self._own: frozenset[Address] = frozenset()
+        self._had_network = False  # there was a sender other than the loopback's
         self.senders: list[Sender] = []
         for group in groups:
             try:
@@ -243,6 +244,7 @@ class Links:
             return False
         address = interface.host, sock.getsockname()[1]
         self.senders.append(Sender(interface, address, self._adopt(sock)))
+        self._had_network = self._had_network or not interface.loopback
         return True
 
     def addresses(self) -> list[str]:
@@ -284,11 +286,14 @@ class Links:
     # -- out
 
     def multicast(self, data: bytes, port_of: Callable[[Interface], int], *, both: bool) -> bool:
-        """Send to the group through every interface; False when none took it.
+        """Send to the group through every interface; False when no network took it.
+
+        The loopback, which always takes it, is a network only where there was no other yet.
 
         both: by IPv6 also where IPv4 took it on the same interface.
         """
         taken: set[int] = set()
+        by_network = False
         for sender in self.senders:  # those of IPv4 come first on each interface
             interface = sender.interface
             if interface.ipv6 and interface.index in taken and not both:
@@ -296,7 +301,8 @@ class Links:
             group = self._groups[interface.family]
             if self._write(sender.port, data, (group, port_of(interface))):
                 taken.add(interface.index)
-        return bool(taken)
+                by_network = by_network or not (interface.loopback and self._had_network)
+        return by_network
 
     def broadcast(self, data: bytes, port: int) -> bool:
         """Send to all hosts of our networks; False when none took it."""
