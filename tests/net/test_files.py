@@ -103,6 +103,17 @@ class WholeFileTests(FilesTestCase):
             self.assertEqual(1, bench.shelf.ends)
             self.assertEqual([], bench.clock.getDelayedCalls())
 
+    def test_what_the_transport_has_read_itself_counts_as_well(self) -> None:
+        data = os.urandom(2 * FRAME + 5)
+        client, wire = Bench(data).connect()
+
+        def nothing(_room: memoryview) -> int:
+            raise BlockingIOError
+
+        wire.client_end.recv_into = nothing  # type: ignore[method-assign]
+        wire.run()
+        self.assertEqual(data, self.successResultOf(client.done))
+
     def test_progress_is_told_at_both_ends(self) -> None:
         bench, order = Bench(bytes(2 * FRAME + 1)), FakeOrder(OFFER, SECRET)
         self.fetched(bench, order)

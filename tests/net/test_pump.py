@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.net.wire import End, MemoryFile
 from twistedp2p.net.deadline import Deadline
-from twistedp2p.net.pump import MOST_FULL, Pump
+from twistedp2p.net.pump import MOST_AT_ONCE, MOST_FULL, Pump
 
 
 class SlowThread:
@@ -45,43 +45,59 @@ class PumpTests(SynchronousTestCase):
     def pump(self, size: int, batch: int = 10) -> Pump:
         return Pump(self.file, size, batch, self.thread, self.flow, self.failures.append)
 
+    def put(self, pump: Pump, data: bytes) -> None:
+        """As many at a time as there is room for."""
+        while data:
+            room = pump.room(len(data))
+            room[:] = data[: len(room)]
+            pump.filled(len(room))
+            data = data[len(room) :]
+
     def test_everything_is_written_in_order(self) -> None:
         pump, data = self.pump(103), bytes(range(103))
         for at in range(0, 103, 7):
-            pump.write(data[at : at + 7])
+            self.put(pump, data[at : at + 7])
         done = pump.finish()
         self.thread.all()
         self.assertEqual(data, self.successResultOf(done))
 
     def test_one_call_at_a_time(self) -> None:
         pump = self.pump(100)
-        pump.write(bytes(60))
+        self.put(pump, bytes(60))
         self.assertEqual(1, len(self.thread.waiting))
 
     def test_the_sender_is_paused_and_let_go_again(self) -> None:
         pump = self.pump(1000)
-        pump.write(bytes(10 * MOST_FULL - 1))
+        self.put(pump, bytes(10 * MOST_FULL - 1))
         self.assertFalse(self.flow.paused)
-        pump.write(b"x")
+        self.put(pump, b"x")
         self.assertTrue(self.flow.paused)
         while self.flow.paused:
             self.thread.one()
         self.assertLess(len(pump._full), MOST_FULL)
 
+    def test_what_waits_is_written_in_one_call(self) -> None:
+        pump = self.pump(1000)
+        self.put(pump, bytes(10 * (MOST_AT_ONCE + 1)))
+        self.thread.one()
+        self.assertEqual(10, len(self.file.data))  # nothing else had come when it was called
+        self.thread.one()
+        self.assertEqual(10 * (MOST_AT_ONCE + 1), len(self.file.data))
+
     def test_buffers_are_used_again(self) -> None:
         pump = self.pump(10_000)
         for _ in range(500):
-            pump.write(bytes(10))
+            self.put(pump, bytes(10))
             self.thread.all()
         self.assertLessEqual(len(pump._free), 1)
 
     def test_a_failed_write_ends_it(self) -> None:
         self.file.fail_at = 5
         pump = self.pump(100)
-        pump.write(bytes(40))
+        self.put(pump, bytes(40))
         self.thread.all()
         self.assertEqual(1, len(self.failures))
-        pump.write(bytes(40))
+        self.put(pump, bytes(40))
         self.assertEqual([], self.thread.waiting)
         done = pump.discard()
         self.thread.all()
@@ -91,7 +107,7 @@ class PumpTests(SynchronousTestCase):
     def test_a_write_that_fails_after_the_last_byte_is_no_success(self) -> None:
         self.file.fail_at = 5
         pump = self.pump(12)
-        pump.write(bytes(12))
+        self.put(pump, bytes(12))
         done = pump.finish()
         self.thread.all()
         self.failureResultOf(done)
@@ -100,7 +116,7 @@ class PumpTests(SynchronousTestCase):
 
     def test_discarding_waits_for_the_write_under_way(self) -> None:
         pump = self.pump(100)
-        pump.write(bytes(50))
+        self.put(pump, bytes(50))
         done = pump.discard()
         self.assertFalse(self.file.discarded)
         self.thread.all()
@@ -118,7 +134,7 @@ class PumpTests(SynchronousTestCase):
             self.file, 10, 10, lambda *_: fail(RuntimeError("none")), self.flow,
             self.failures.append,
         )  # fmt: skip
-        pump.write(bytes(10))
+        self.put(pump, bytes(10))
         self.assertEqual(1, len(self.failures))
 
 

@@ -35,6 +35,8 @@ class End:
         self.full = False  # the other end takes nothing
         self.address = address
         self.takes: int | None = None  # bytes that the system takes at once
+        self.protocol: Any = None
+        self.came = bytearray()  # bytes that wait to be read
 
     def write(self, data: bytes) -> None:
         if not (self.closing or self.aborted or self.closed):
@@ -50,6 +52,21 @@ class End:
         count = len(data) if self.takes is None else min(self.takes, len(data))
         self.write(bytes(data[:count]))
         return count
+
+    def recv_into(self, room: memoryview) -> int:
+        if not self.came:
+            raise BlockingIOError
+        count = min(len(room), len(self.came))
+        room[:count] = self.came[:count]
+        del self.came[:count]
+        return count
+
+    def doRead(self) -> None:
+        """What the reactor calls; a `BodyReceiver` takes its place."""
+        data = bytes(self.came[: self.bufferSize])
+        del self.came[: self.bufferSize]
+        if data:
+            self.protocol.dataReceived(data)
 
     def startWriting(self) -> None:
         """`Wire` looks by itself."""
@@ -93,6 +110,7 @@ class Wire:
         self.client_end, self.server_end = End("10.0.0.2"), End(address)
         self.change: Callable[[bytes, bool], bytes] = lambda data, _to_client: data
         self.to_server, self.to_client = bytearray(), bytearray()  # all that passed
+        self.client_end.protocol, self.server_end.protocol = client, server
         server.makeConnection(self.server_end)
         client.makeConnection(self.client_end)
 
@@ -106,22 +124,26 @@ class Wire:
     def step(self) -> bool:
         """Move what waits once; False when nothing does."""
         ends = (
-            (self.client_end, self.server_end, self.server, self.to_server),
-            (self.server_end, self.client_end, self.client, self.to_client),
+            (self.client_end, self.server_end, self.to_server),
+            (self.server_end, self.client_end, self.to_client),
         )
         moved = False
-        for end, other, receiver, record in ends:
+        for end, other, record in ends:
             if end.closed or other.paused or (end.full and not end.aborted):
+                continue
+            if other.came:
+                other.doRead()
+                moved = True
                 continue
             if not end.written and end.producer is not None and not end.aborted:
                 end.producer.resumeProducing()
             if end.written and not other.closed:
-                data = self.change(bytes(end.written), receiver is self.client)
+                data = self.change(bytes(end.written), other is self.client_end)
                 end.written.clear()
                 record += data
                 moved = True
-                if data:
-                    receiver.dataReceived(data)
+                other.came += data
+                other.doRead()
             elif end.closing or end.aborted:
                 self.close(ConnectionLost() if end.aborted else ConnectionDone())
                 return True

@@ -17,9 +17,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistedp2p.core.calls.conversation import ClientEnd, Session, Violation
-from twistedp2p.core.calls.frames import FRAME, SEALED, TAG, BadFrame, Frames, sealed_size
+from twistedp2p.core.calls.frames import FRAME
 from twistedp2p.core.calls.lines import ERRORS, MAX_LINE, BadLine, Err, Ok, Share, parse_owner
 from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.net.body import BodyReceiver
 from twistedp2p.net.deadline import Deadline
 from twistedp2p.net.dial import CONNECT_TIMEOUT, HANDSHAKE_DEADLINE, Dialer, no_node, nonsense
 from twistedp2p.net.pump import BlockingFile, InThread, Pump
@@ -27,8 +28,7 @@ from twistedp2p.net.tls import NodeTLS, NotANode, body_frames, peer_of
 
 ANSWER_DEADLINE = 20.0  # seconds from there to the first byte of the body
 CLOSE_DEADLINE = 5.0  # seconds from the last byte to the owner's end
-BATCH = 4 * SEALED  # bytes written in one go: whole frames
-READ_BODY = 1 << 18  # bytes read from the socket at once
+BATCH = 4 * FRAME  # bytes written in one go
 STALL = 30.0  # seconds without progress of a body
 
 _CODES = {403: Exit.DENIED, 429: Exit.DENIED, 404: Exit.NOT_FOUND, 409: Exit.NOT_FOUND}
@@ -48,28 +48,6 @@ class Order(Protocol):
 
     def progress(self, done: int, size: int) -> None:
         """How far the body has come, bytes."""
-
-
-class _Sealed:
-    """A file that is written by its frames: they are opened in the thread that writes."""
-
-    def __init__(self, file: BlockingFile, frames: Frames) -> None:
-        self._file = file
-        self._frames = frames
-        self.finish = file.finish
-        self.discard = file.discard
-
-    def write(self, data: memoryview) -> None:
-        """Open and append whole frames."""
-        try:
-            while data:
-                size = self._frames.next_size + TAG
-                self._file.write(self._frames.open(data[:size]))
-                data = data[size:]
-        except BadFrame:
-            raise ShareError(
-                N_("What came was not what the owner sent: it was thrown away."), Exit.DAMAGED
-            ) from None
 
 
 class _Valve:
@@ -97,7 +75,6 @@ class FileClient(LineReceiver):
     delimiter = b"\r\n"
     MAX_LENGTH = MAX_LINE
     transport: Any  # a NodeTransport
-    _frames: Frames
     _tcp: Any = None
     _offer = b""
 
@@ -109,6 +86,7 @@ class FileClient(LineReceiver):
         self._end: ClientEnd | None = None
         self._owner = b""
         self._pump: Pump | None = None
+        self._body: BodyReceiver | None = None
         self._left = self._length = 0  # bytes
         self._ended = False
         self.done: Deferred[Any] = Deferred(lambda _: self.cancel())
@@ -176,14 +154,12 @@ class FileClient(LineReceiver):
             self._fail(refusal_error(answer))
 
     def _open(self, ok: Ok) -> None:
-        self._length = ok.length
-        self._left = sealed_size(ok.length)
-        self._frames = body_frames(self.transport.getHandle(), self._offer, ok.offset, ok.length)
+        self._length = self._left = ok.length
         self._in_thread(self._order.open, ok, self._owner).addCallbacks(
-            self._opened, self._fail_with
+            self._begin_body, self._fail_with, callbackArgs=(ok,)
         )
 
-    def _opened(self, file: BlockingFile) -> None:
+    def _begin_body(self, file: BlockingFile, ok: Ok) -> None:
         # The owner waits for GO, so not a byte of the body comes before we listen for it.
         assert self._end is not None
         go = self._end.go().line()
@@ -193,27 +169,42 @@ class FileClient(LineReceiver):
         self.sendLine(go)
         self.setRawMode()
         self._tcp = self.transport.step_aside(self.rawDataReceived)
-        self._tcp.bufferSize = READ_BODY
-        sealed = _Sealed(file, self._frames)
         valve = _Valve(self._tcp, self._deadline)
-        self._pump = Pump(sealed, self._left, BATCH, self._in_thread, valve, self._fail_with)
+        self._pump = Pump(file, self._left, BATCH, self._in_thread, valve, self._fail_with)
+        frames = body_frames(self.transport.getHandle(), self._offer, ok.offset, ok.length)
+        self._body = BodyReceiver(self._tcp, frames, self)
         self._deadline.set(STALL if self._left else CLOSE_DEADLINE)
 
     def rawDataReceived(self, data: bytes) -> None:
         """Some of the body, sealed."""
-        if self._ended:
+        if not self._ended and (self._body is None or self._body.received(data)):
+            self._fail(nonsense())  # bytes after the last one are a failure, too
+
+    # -- body.Opened
+
+    def room(self, size: int) -> memoryview:
+        """Where the next `size` bytes of the file belong."""
+        assert self._pump is not None
+        return self._pump.room(size)
+
+    def opened(self, size: int) -> None:
+        """They are there."""
+        if self._ended or self._pump is None:
             return
-        if self._pump is None or len(data) > self._left:
-            self._fail(nonsense())
-            return
-        frames = self._left // FRAME
-        self._left -= len(data)
-        self._pump.write(data)
-        if self._left // FRAME != frames:  # a byte now and then is no progress
-            self._deadline.moved()
-        self._order.progress(max(0, self._length - self._left), self._length)
+        self._left -= size
+        self._deadline.moved()  # a byte now and then is no progress, a frame is
+        self._pump.filled(size)
+        self._order.progress(self._length - self._left, self._length)
         if not self._left and not self._ended:
-            self._deadline.set(CLOSE_DEADLINE)  # bytes after the last one are a failure, too
+            self._deadline.set(CLOSE_DEADLINE)
+
+    def spoilt(self) -> None:
+        """What came was not what the owner sent."""
+        self._fail(
+            ShareError(
+                N_("What came was not what the owner sent: it was thrown away."), Exit.DAMAGED
+            )
+        )
 
     @property
     def _all_here(self) -> bool:
@@ -227,6 +218,8 @@ class FileClient(LineReceiver):
 
     def _end_now(self) -> None:
         self._ended = True
+        if self._body is not None:
+            self._body.stop()
         self._deadline.stop()
 
     def _fail_with(self, failure: Failure) -> None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
-MOST_FULL = 4  # full batches waiting or being written: pause the sender
+MOST_FULL = 6  # full batches waiting or being written: pause the sender
+MOST_AT_ONCE = 3  # batches that are written before the thread is given back
 
 
 class BlockingFile(Protocol):
@@ -55,8 +57,9 @@ def in_threads_of(reactor: Any) -> InThread:
 class Pump:
     """Writes to `file` through `in_thread` (as `deferToThread`), one call at a time.
 
-    What comes is copied into buffers that are used again and again: a change of threads costs as
-    much as 100 KiB, and memory that is new each time costs more than the copy.
+    What comes is put into buffers that are used again and again, for memory that is new each time
+    costs more than a copy; and several are written in one call where several wait, for a change of
+    threads costs as much as 100 KiB.
 
     `failed` is called once with the Failure of a write; nothing is written after that. `size` is
     how much will come, `batch` how much is written in one go, in bytes.
@@ -84,16 +87,17 @@ class Pump:
         self._failure: Failure | None = None
         self._idle: list[Deferred[None]] = []
 
-    def write(self, data: bytes) -> None:
-        """Take `data`; the sender is paused when too much waits."""
-        at = 0
-        while at < len(data) and not self._broken:
-            count = min(len(data) - at, self._batch - self._filled)
-            self._filling[self._filled : self._filled + count] = memoryview(data)[at : at + count]
-            self._filled += count
-            at += count
-            if self._filled == self._batch:
-                self._turn()
+    def room(self, most: int) -> memoryview:
+        """Where what comes next is to be put: `most` bytes, or as many as there is room for."""
+        return memoryview(self._filling)[self._filled : self._filled + most]
+
+    def filled(self, count: int) -> None:
+        """That many bytes were put there; the sender is paused when too much waits."""
+        if self._broken:
+            return
+        self._filled += count
+        if self._filled == self._batch:
+            self._turn()
 
     def _turn(self) -> None:
         """What has been filled is to be written; go on with another buffer."""
@@ -108,15 +112,18 @@ class Pump:
     def _kick(self) -> None:
         if not self._busy and self._full and not self._broken:
             self._busy = True
-            buffer, count = self._full[0]
-            self._in_thread(self._file.write, memoryview(buffer)[:count]).addCallbacks(
-                self._written, self._broke
-            )
+            batches = list(islice(self._full, MOST_AT_ONCE))
+            self._in_thread(self._write, batches).addCallbacks(self._written, self._broke)
 
-    def _written(self, _result: None) -> None:
+    def _write(self, batches: list[tuple[bytearray, int]]) -> int:
+        for buffer, count in batches:
+            self._file.write(memoryview(buffer)[:count])
+        return len(batches)
+
+    def _written(self, batches: int) -> None:
         self._busy = False
-        self._free.append(self._full.popleft()[0])
-        if self._paused and len(self._full) < MOST_FULL // 2:
+        self._free += [self._full.popleft()[0] for _ in range(batches)]
+        if self._paused and len(self._full) <= MOST_FULL // 2:
             self._paused = False
             self._flow.resumeProducing()
         self._kick()

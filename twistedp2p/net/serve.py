@@ -15,21 +15,19 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 import attrs
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
-    IConsumer,
     IHandshakeListener,
     IReactorTime,
 )
 from twisted.internet.protocol import ServerFactory
-from twisted.protocols.basic import FileSender, LineReceiver
+from twisted.protocols.basic import LineReceiver
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistedp2p.core.calls.conversation import OwnerEnd, Refusal, Session, Violation
-from twistedp2p.core.calls.frames import FRAME, SEALED, Frames
+from twistedp2p.core.calls.frames import FRAME, Frames
 from twistedp2p.core.calls.lines import (
     MAX_LINE,
     BadLine,
@@ -43,6 +41,7 @@ from twistedp2p.core.calls.lines import (
 )
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.limits import Buckets, counted_as
+from twistedp2p.net.body import BodySender, Reader, Room
 from twistedp2p.net.deadline import Deadline
 from twistedp2p.net.talk import Talk
 from twistedp2p.net.tls import (
@@ -58,16 +57,6 @@ PROOF_DEADLINE = 10.0  # seconds from accept to a right proof
 GO_DEADLINE = 10.0  # seconds from OK to GO
 STALL = 30.0  # seconds without progress of a body
 LINGER = 120.0  # seconds for the last bytes to reach a slow reader
-
-
-class Reader(Protocol):
-    """A file's range. `readinto` may raise anything: the body is then cut."""
-
-    def readinto(self, room: memoryview) -> int:
-        """Fill `room` as far as the range goes: how many bytes of it; 0 at the end."""
-
-    def close(self) -> None:
-        """Let go of it."""
 
 
 class Served(Protocol):
@@ -131,89 +120,6 @@ class Limits:
     transfers_per_peer: int = 8
     transfers_per_address: int = 16
     busy_wait: int = 5  # seconds that a client is asked to wait when all places are taken
-
-
-class _Room:
-    """Where a frame is read and sealed: at once, so that all transfers can share it."""
-
-    def __init__(self) -> None:
-        self.plain = memoryview(bytearray(FRAME))
-        self.sealed = memoryview(bytearray(SEALED))
-
-
-@attrs.frozen
-class _SealedFile:
-    """The file that FileSender sends: its reads give whole frames, good until the next read."""
-
-    _reader: Reader
-    _frames: Frames
-    _room: _Room
-
-    def read(self, _most: int) -> memoryview | bytes:
-        """The next frame, nothing at the end."""
-        size, filled = self._frames.next_size, 0
-        while filled < size:
-            count = self._reader.readinto(self._room.plain[filled:size])
-            if not count:
-                raise EOFError("the file ended early")
-            filled += count
-        return self._frames.seal(self._room.plain[:size], self._room.sealed) if size else b""
-
-
-@implementer(IConsumer)
-class _Straight:
-    """Hands frames to the system at once; what it does not take is kept by the TCP transport.
-
-    Twisted's own way copies each frame three times before the system copies it, too.
-    """
-
-    def __init__(self, tcp: Any) -> None:
-        self._tcp = tcp
-        self._send: Callable[[memoryview], int] = self._keep
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """The transport asks for a frame whenever it has nothing left to send."""
-        self._tcp.registerProducer(producer, streaming)
-
-    def unregisterProducer(self) -> None:
-        """The last frame has been written."""
-        self._tcp.unregisterProducer()
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Send `data`, which is the caller's again on return."""
-        try:
-            sent = self._send(memoryview(data))
-        except OSError:  # it would block; or it is broken, which the transport will find
-            sent = 0
-        self._send = self._tcp.getHandle().send  # from now on we are asked when all is sent
-        if sent < len(data):
-            self._tcp.write(bytes(data[sent:]))
-        else:
-            self._tcp.startWriting()  # and, having nothing to write, it asks for more
-
-    def _keep(self, _data: memoryview) -> int:
-        """The first frame: what was said before it may not have been sent yet."""
-        return 0
-
-
-class BodySender(FileSender):
-    """A FileSender of frames that tells its progress and turns an error into a failure."""
-
-    def __init__(self, server: FileServer) -> None:
-        self._server = server
-        self.sent = 0  # bytes
-
-    def resumeProducing(self) -> None:
-        """Send one more frame."""
-        try:
-            super().resumeProducing()
-        except Exception:
-            deferred, self.deferred, self.file = self.deferred, None, None
-            if deferred is not None:
-                deferred.errback(Failure())
-            return
-        if self.file is not None:
-            self._server.body_progress()
 
 
 @implementer(IHandshakeListener)
@@ -340,12 +246,11 @@ class FileServer(LineReceiver):
         self._deadline.set(STALL)
         self._tcp = self.transport.step_aside(self.rawDataReceived)
         assert self._reader is not None
-        file = _SealedFile(self._reader, self._frames, self._service.room)
-        done: Deferred[bytes] = BodySender(self).beginFileTransfer(file, _Straight(self._tcp))
+        sender = BodySender(self._body_progress)
+        done = sender.send(self._reader, self._frames, self._service.room, self._tcp)
         done.addCallbacks(self._body_sent, lambda _failure: self.cut())
 
-    def body_progress(self) -> None:
-        """One more frame has been handed to the connection."""
+    def _body_progress(self) -> None:
         self._sent = min(self._length, self._sent + FRAME)
         self._deadline.moved()
         self._service.shelf.progress(self._served, self, self._sent, self._length)
@@ -402,7 +307,7 @@ class FileService(ServerFactory):
         self._count_as = count_as
         self.connections: set[FileServer] = set()
         self.unproven: Counter[str] = Counter()
-        self.room = _Room()
+        self.room = Room()
         self._tls = tls
         self._to_keys: Counter[bytes] = Counter()
         self._to_addresses: Counter[str] = Counter()

@@ -39,11 +39,6 @@ def key_context(offer: bytes, offset: int, length: int) -> bytes:
     return offer + struct.pack(">QQ", offset, length)
 
 
-def sealed_size(length: int) -> int:
-    """Bytes on the wire of a body of `length` bytes."""
-    return length + TAG * -(-length // FRAME)
-
-
 class Frames:
     """Seals or opens the frames of one body of `length` bytes, in order. `key` has 32 bytes."""
 
@@ -81,18 +76,16 @@ class Frames:
         self._cipher.encrypt_into(nonce, data, extra, sealed)
         return sealed
 
-    def open(self, frame: memoryview) -> memoryview:
-        """Open the next frame in its place; returns the file's bytes in it.
+    def open(self, frame: memoryview, into: memoryview) -> None:
+        """Open the next frame into `into`, which has `next_size` bytes.
 
-        Raises `BadFrame`, after which all is lost.
+        Raises `BadFrame`, after which all is lost, and `into` holds nothing of any worth.
         """
         size = self.next_size
         if not size or len(frame) != size + TAG:
             raise BadFrame("a frame of another size")
         nonce, extra = self._step(size)
-        opened = frame[:size]
         try:
-            self._cipher.decrypt_into(nonce, frame, extra, opened)
+            self._cipher.decrypt_into(nonce, frame, extra, into)
         except InvalidTag as error:
             raise BadFrame("a frame that was not sealed here") from error
-        return opened

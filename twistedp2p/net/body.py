@@ -1,0 +1,199 @@
+"""The body of a file on the TCP connection: sealed frames (`calls.frames`), out and in.
+
+Twisted copies what it sends three times, and what it receives twice, into memory that is new each
+time; that costs more than the cipher. So both ends use the socket itself, with buffers that are
+used again and again, and leave to the transport what it does better: to wait, to be paused, and to
+say why a connection ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer
+from twisted.protocols.basic import FileSender
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twistedp2p.core.calls.frames import FRAME, SEALED, TAG, BadFrame, Frames
+
+
+class Reader(Protocol):
+    """A file's range. `readinto` may raise anything: the body is then cut."""
+
+    def readinto(self, room: memoryview) -> int:
+        """Fill `room` as far as the range goes: how many bytes of it; 0 at the end."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class Room:
+    """Where a frame is read and sealed: at once, so that all transfers can share it."""
+
+    def __init__(self) -> None:
+        self.plain = memoryview(bytearray(FRAME))
+        self.sealed = memoryview(bytearray(SEALED))
+
+
+@attrs.frozen
+class _SealedFile:
+    """The file that FileSender sends: its reads give whole frames, good until the next read."""
+
+    _reader: Reader
+    _frames: Frames
+    _room: Room
+
+    def read(self, _most: int) -> memoryview | bytes:
+        """The next frame, nothing at the end."""
+        size, filled = self._frames.next_size, 0
+        while filled < size:
+            count = self._reader.readinto(self._room.plain[filled:size])
+            if not count:
+                raise EOFError("the file ended early")
+            filled += count
+        return self._frames.seal(self._room.plain[:size], self._room.sealed) if size else b""
+
+
+@implementer(IConsumer)
+class _Straight:
+    """Hands frames to the system at once; what it does not take is kept by the TCP transport.
+
+    Twisted's own way copies each frame three times before the system copies it, too.
+    """
+
+    def __init__(self, tcp: Any) -> None:
+        self._tcp = tcp
+        self._send: Callable[[memoryview], int] = self._keep
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """The transport asks for a frame whenever it has nothing left to send."""
+        self._tcp.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """The last frame has been written."""
+        self._tcp.unregisterProducer()
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Send `data`, which is the caller's again on return."""
+        try:
+            sent = self._send(memoryview(data))
+        except OSError:  # it would block; or it is broken, which the transport will find
+            sent = 0
+        self._send = self._tcp.getHandle().send  # from now on we are asked when all is sent
+        if sent < len(data):
+            self._tcp.write(bytes(data[sent:]))
+        else:
+            self._tcp.startWriting()  # and, having nothing to write, it asks for more
+
+    def _keep(self, _data: memoryview) -> int:
+        """The first frame: what was said before it may not have been sent yet."""
+        return 0
+
+
+class BodySender(FileSender):
+    """A FileSender of frames that tells its progress and turns an error into a failure."""
+
+    def __init__(self, progress: Callable[[], None]) -> None:
+        """`progress` is called after each frame."""
+        self._progress = progress
+
+    def send(self, reader: Reader, frames: Frames, room: Room, tcp: Any) -> Deferred[bytes]:
+        """Send the body; fires when all has been handed over, fails when it ended early."""
+        done: Deferred[bytes] = self.beginFileTransfer(
+            _SealedFile(reader, frames, room), _Straight(tcp)
+        )
+        return done
+
+    def resumeProducing(self) -> None:
+        """Send one more frame."""
+        try:
+            super().resumeProducing()
+        except Exception:
+            deferred, self.deferred, self.file = self.deferred, None, None
+            if deferred is not None:
+                deferred.errback(Failure())
+            return
+        if self.file is not None:
+            self._progress()
+
+
+class Opened(Protocol):
+    """Who takes the frames that came. `net.fetch.FileClient` is one."""
+
+    def room(self, size: int) -> memoryview:
+        """Where the next `size` bytes of the file are to be written."""
+
+    def opened(self, size: int) -> None:
+        """They have been, and they are what the owner sent."""
+
+    def spoilt(self) -> None:
+        """What came was not what the owner sent: nothing more will be read."""
+
+
+class BodyReceiver:
+    """Opens frames as they come, straight from the socket into their place.
+
+    After the last frame what comes goes to the transport's protocol again.
+    """
+
+    def __init__(self, tcp: Any, frames: Frames, client: Opened) -> None:
+        """`tcp`: a transport of Twisted, which calls `doRead` when its socket has something."""
+        self._frames = frames
+        self._client = client
+        self._frame = memoryview(bytearray(min(SEALED, frames.next_size + TAG)))
+        self._filled = 0  # bytes of the frame
+        self._spoilt = False
+        self._tcp = tcp
+        self._recv_into: Callable[[memoryview], int] = tcp.getHandle().recv_into
+        if frames.left:
+            tcp.doRead = self._read
+
+    def _read(self) -> Any:
+        """In the place of the transport's own."""
+        try:
+            count = self._recv_into(self._missing())
+        except OSError:
+            count = 0
+        if not count:  # nothing yet, the end, or an error: the transport knows which
+            return type(self._tcp).doRead(self._tcp)
+        self._came(count)
+        return None
+
+    def stop(self) -> None:
+        """Nothing more is to be read here."""
+        vars(self._tcp).pop("doRead", None)
+
+    def received(self, data: bytes) -> memoryview:
+        """Bytes that the transport read; returns those behind the last frame."""
+        left = memoryview(data)
+        while left and self._frames.left and not self._spoilt:
+            missing = self._missing()
+            piece = left[: len(missing)]
+            missing[: len(piece)] = piece
+            left = left[len(piece) :]
+            self._came(len(piece))
+        return left
+
+    def _missing(self) -> memoryview:
+        return self._frame[self._filled : self._frames.next_size + TAG]
+
+    def _came(self, count: int) -> None:
+        size = self._frames.next_size
+        self._filled += count
+        if self._filled < size + TAG:
+            return
+        self._filled = 0
+        try:
+            self._frames.open(self._frame[: size + TAG], self._client.room(size))
+        except BadFrame:
+            self._spoilt = True
+            self.stop()
+            self._client.spoilt()
+            return
+        if not self._frames.left:
+            self.stop()
+        self._client.opened(size)
