@@ -283,7 +283,8 @@ class Node:
             feed = self._follow(message.key, message.epoch)
             gossip.heard_heads(feed, content, now, live=True)
         elif kind == "gone":
-            gossip.heard_gone(self._follow(message.key, message.epoch), *content, now)
+            log, ranges = content
+            gossip.heard_gone(self._follow(message.key, message.epoch), log, ranges, now)
         elif kind == "ask":
             gossip.heard_ask(content, sender, sender, now)
         elif kind == "vector":

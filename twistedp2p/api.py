@@ -35,7 +35,7 @@ from twistedp2p.net.pump import in_threads_of
 from twistedp2p.net.serve import FileService, Limits
 from twistedp2p.net.tls import NodeTLS
 from twistedp2p.node import Config, Node
-from twistedp2p.node.desk import default_nick
+from twistedp2p.node.config import default_nick
 from twistedp2p.node.progress import Courses
 from twistedp2p.node.shares import Shares
 from twistedp2p.node.transfers import Transfers

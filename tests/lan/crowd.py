@@ -30,7 +30,8 @@ from twisted.internet.defer import Deferred
 from twisted.protocols.basic import LineReceiver
 from twistedp2p.core.events import Joined, Said
 from twistedp2p.disk.instance import claim
-from twistedp2p.node.desk import Config, Node
+from twistedp2p.node.config import Config
+from twistedp2p.node.desk import Node
 
 def tell(**fields):
     print(json.dumps(fields), flush=True)

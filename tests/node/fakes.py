@@ -234,12 +234,19 @@ class Lan:
         return EPOCH_START + self.reactor.seconds()
 
     def node(
-        self, nick: str, *, start: bool = True, ahead: float = 0.0, host: str = "", **config: Any
+        self,
+        nick: str,
+        *,
+        start: bool = True,
+        ahead: float = 0.0,
+        host: str = "",
+        reader: bool = True,
+        **config: Any,
     ) -> Node:
         """A real node of that nick, with the identity and memory that it had before, if any.
 
         `ahead`: seconds that its clock is ahead of the right time. `host`: on 10.0.0.0/16, where
-        all are that are given none, or elsewhere, behind a router.
+        all are that are given none, or elsewhere, behind a router. `reader`: a person is there.
         """
         folder = self.folder / nick
         folder.mkdir(exist_ok=True)
@@ -264,7 +271,7 @@ class Lan:
         self.nodes.append(node)
         events: list[Event] = []
         self.heard[id(node)] = events
-        node.subscribe(events.append, reader=True)
+        node.subscribe(events.append, reader=reader)
         if start:
             node.start()
         return node

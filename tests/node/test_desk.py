@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import DIGEST, GROUP, PORT, FakePort, FakeReactor, Lan, Stranger, group_of
@@ -19,14 +19,13 @@ from tests.node.test_shares import quick_stretch
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.datagrams.longtext import MAX_TEXT
 from twistedp2p.core.errors import Exit, ShareError
-from twistedp2p.core.events import FetchFailed, Joined, OfferAdded, OfferGone, Renamed, Said
-from twistedp2p.core.names import fingerprint
+from twistedp2p.core.events import FetchFailed, Said
 from twistedp2p.core.ticket import parse_ticket
 from twistedp2p.disk.instance import claim
 from twistedp2p.net.sockets import SocketError
 from twistedp2p.node import Config, Node, desk
 from twistedp2p.node import shares as shares_module
-from twistedp2p.node.desk import STRANGERS_BURST, TIDY_EVERY
+from twistedp2p.node.desk import TIDY_EVERY
 from twistedp2p.node.doctor import Plan
 
 
@@ -66,124 +65,6 @@ class TalkTests(DeskTestCase):
             self.alice.say(empty)
         self.assertEqual(self.lan.events(self.alice, Said), own)
 
-    def test_escapes_are_taken_out_of_what_is_said_and_of_what_is_heard(self) -> None:
-        """Attack 32."""
-        mallory = Stranger(self.lan)
-        mallory.send("say", "red \x1b[31m\x9b1m\x07\n\u202eevil", 1)
-        self.lan.run_for(1)
-        self.assertEqual(self.said()[0].text, "red [31m1m evil")
-        self.alice.plain_heard("\x1b]0;title\x07hello", ("10.0.0.9", 1))
-        self.assertEqual(self.said()[1].text, "]0;titlehello")
-
-    def test_a_face_that_fails_hinders_no_other(self) -> None:
-        told: list[object] = []
-        end = self.alice.subscribe(lambda event: 1 / 0)
-        self.alice.subscribe(told.append)
-        self.alice.say("hello")
-        self.assertEqual(len(told), 1)
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        end()
-        self.alice.say("hello")
-        self.assertEqual(len(told), 2)
-
-
-class WhoIsWhoTests(DeskTestCase):
-    """Attack 35, and promise 4: a signed line comes from the key shown; plain is shown as such."""
-
-    def stays(self, peer: Stranger, seconds: int = 40) -> None:
-        """Be here for so long that the key is pinned."""
-        for _ in range(seconds // 5):
-            peer.beacon()
-            self.lan.run_for(5)
-
-    def last(self) -> Said:
-        return self.said()[-1]
-
-    def say(self, peer: Stranger, number: int) -> Said:
-        peer.send("say", f"line {number}", number)
-        self.lan.run_for(1)
-        return self.last()
-
-    def test_plain_text_never_looks_signed(self) -> None:
-        """Attack 35: plain text that imitates a signed line, or a line of the program."""
-        for text in ("bob :> hello", "* bob has left", "bob (abcd-efgh-ijkl-mnop) :> hello"):
-            self.alice.plain_heard(text, ("10.0.0.9", 40_000))
-            said = self.last()
-            self.assertEqual((said.key, said.nick, said.address), (None, "", "10.0.0.9"))
-            self.assertEqual(said.text, text)
-
-    def test_a_newcomer_goes_with_his_fingerprint_until_he_has_stayed(self) -> None:
-        bob = Stranger(self.lan, nick="bob")
-        bob.beacon()
-        self.assertFalse(self.say(bob, 1).known)
-        self.stays(bob)
-        self.assertTrue(self.say(bob, 2).known)
-
-    def test_another_key_with_a_look_alike_nick_is_told_and_both_go_with_fingerprints(self) -> None:
-        """Attack 35: a nick in other letters that look the same."""
-        bob, mallory = Stranger(self.lan, nick="bob"), Stranger(self.lan, nick="b\u043eb")
-        self.stays(bob)
-        self.assertTrue(self.say(bob, 1).known)
-        mallory.beacon()
-        self.lan.run_for(1)
-        joined = self.lan.events(self.alice, Joined)[-1]
-        self.assertEqual(joined.looks_like, bob.key)
-        self.stays(mallory)
-        self.stays(bob, 5)
-        self.assertFalse(self.say(mallory, 1).known)
-        self.assertFalse(self.say(bob, 2).known)
-        self.assertIn(fingerprint(mallory.key), self.alice.nick_of(mallory.key))
-        self.assertIn(fingerprint(bob.key), self.alice.nick_of(bob.key))
-
-    def test_a_pinned_key_that_takes_the_nick_of_another_is_told(self) -> None:
-        """Attack 35: known as somebody else first."""
-        bob, mallory = Stranger(self.lan, nick="bob"), Stranger(self.lan, nick="mallory")
-        for _ in range(8):
-            self.stays(bob, 5)
-            self.stays(mallory, 5)
-        self.assertTrue(self.say(mallory, 1).known)
-        mallory.nick = "Bob"
-        self.assertFalse(self.say(mallory, 2).known)  # before any beacon tells of it
-        self.stays(mallory)
-        renamed = self.lan.events(self.alice, Renamed)[-1]
-        self.assertEqual(renamed.looks_like, bob.key)
-        self.assertFalse(self.say(mallory, 3).known)
-
-    def test_who_bears_our_own_nick_is_told(self) -> None:
-        """Attack 35: somebody who poses as ourselves."""
-        mallory = Stranger(self.lan, nick="Al\u0456ce")
-        mallory.beacon()
-        self.lan.run_for(1)
-        joined = self.lan.events(self.alice, Joined)[-1]
-        self.assertEqual(joined.looks_like, self.alice.key)
-        self.stays(mallory)
-        self.assertFalse(self.say(mallory, 1).known)
-
-    def test_an_offer_under_another_s_nick_goes_with_a_fingerprint(self) -> None:
-        bob, mallory = Stranger(self.lan, nick="bob"), Stranger(self.lan)
-        self.stays(bob)
-        mallory.beacon()
-        mallory.nick = "bob"
-        mallory.offer(1)
-        bob.offer(1)
-        self.lan.run_for(1)
-        nicks = [added.nick for added in self.lan.events(self.alice, OfferAdded)]
-        self.assertCountEqual(nicks, [f"bob ({fingerprint(mallory.key)})", "bob"])
-
-    def test_who_has_no_nick_goes_by_his_fingerprint(self) -> None:
-        bob = Stranger(self.lan, nick="")
-        bob.beacon()
-        self.assertEqual(self.say(bob, 1).nick, fingerprint(bob.key))
-        self.assertEqual(self.alice.nick_of(bob.key), fingerprint(bob.key))
-
-    def test_clashes_are_remembered_of_a_bounded_number_of_keys(self) -> None:
-        """Attack 40: a flood of nodes that all bear one nick."""
-        for _ in range(300):
-            Stranger(self.lan, nick="alice").beacon()
-        self.lan.run_for(1)
-        self.assertLessEqual(len(self.alice._clashes), desk.MAX_PEERS)
-        self.alice.say("still here")
-
 
 class OfferTests(DeskTestCase):
     def setUp(self) -> None:
@@ -211,44 +92,6 @@ class OfferTests(DeskTestCase):
         self.assertEqual(self.lan.catalogue(bob), ["a.jpg"])
         self.assertTrue(carried)
         self.assertNotIn(b"correct horse", b"".join(carried))
-
-    def test_an_offer_is_told_once_its_owner_is_here_and_can_then_be_found(self) -> None:
-        self.lan.delay = 0.001, 0.001
-        bob = Stranger(self.lan, nick="bob")
-        for number, name in enumerate(("a.jpg", "b.jpg", "c.jpg")):
-            bob.offer(number + 1, name=name)
-        bob.send("withdraw", '{"name":"b.jpg"}', 4)
-        self.lan.run_for(1)
-        self.assertEqual(self.lan.events(self.alice, OfferAdded), [])
-        found: list[list[str]] = []
-        self.alice.subscribe(
-            lambda event: (
-                isinstance(event, OfferAdded)
-                and found.append((event.nick, *self.lan.catalogue(self.alice)))
-            )
-        )
-        for _ in range(2):
-            bob.beacon()
-            self.lan.run_for(1)
-        added = self.lan.events(self.alice, OfferAdded)
-        self.assertEqual([event.offer.name for event in added], ["a.jpg", "c.jpg"])
-        self.assertEqual(found, 2 * [("bob", "a.jpg", "c.jpg")])
-        self.assertEqual(self.lan.events(self.alice, OfferGone), [])
-
-    def test_few_offers_wait_for_their_owners(self) -> None:
-        """Attack 40: offers of keys that never come."""
-        self.patch(desk, "MAX_EARLY", 3)
-        self.lan.delay = 0.001, 0.001
-        alice = self.lan.node("another")
-        self.lan.delay = 0.001, 0.001
-        mallory = Stranger(self.lan)
-        for number in range(5):
-            mallory.offer(number + 1, name=str(number))
-        self.lan.run_for(1)
-        mallory.beacon()
-        self.lan.run_for(1)
-        names = [event.offer.name for event in self.lan.events(alice, OfferAdded)]
-        self.assertEqual(names, ["2", "3", "4"])
 
     def test_as_many_of_our_offers_as_are_asked_for_are_told(self) -> None:
         for name in "cab":
@@ -347,34 +190,6 @@ class LifeTests(DeskTestCase):
         self.alice = self.lan.node("alice")
         self.assertEqual((left.exists(), own.exists()), (False, True))
 
-    def test_a_stranger_s_datagrams_are_limited_and_who_is_known_is_not(self) -> None:
-        """Attack 40."""
-        bob = Stranger(self.lan, nick="bob")
-        bob.beacon()
-        self.lan.run_for(1)
-        for _ in range(int(STRANGERS_BURST) + 50):
-            Stranger(self.lan).send("ask", "{}")
-        for number in range(100):
-            bob.send("say", "hello", number + 1)
-        self.lan.run_for(1)
-        self.assertGreater(self.alice.dropped()["too many strangers"], 0)
-        self.assertEqual(len(self.said()), 100)
-
-    def test_every_kind_of_message_with_every_kind_of_body_is_borne(self) -> None:
-        mallory = Stranger(self.lan)
-        bodies = ["", "[]", "{}", "null", "[" * 500, '{"every":1e999}', '{"epoch":"1"}', "\ud7ff"]
-        bodies += ['{"chat":[[1]],"origin":1}', '{"log":[],"ranges":{}}', '{"name":"\\u0000"}']
-        number = 0
-        for kind in ("beacon", "hello", "bye", "ask", "gone", "say", "offer", "withdraw"):
-            for body in bodies:
-                number += 1
-                mallory.send(kind, body, number)
-        self.lan.run_for(1)
-        self.assertEqual(self.lan.catalogue(self.alice), [])
-        mallory.beacon()
-        self.lan.run_for(1)
-        self.assertEqual(self.alice.status().nodes, 2)
-
     def test_the_memory_is_tidied_now_and_then(self) -> None:
         with mock.patch.object(self.alice._store, "tidy") as tidy:
             self.lan.run_for(3 * TIDY_EVERY + 1)
@@ -390,42 +205,16 @@ class LifeTests(DeskTestCase):
         self.assertEqual(group_of(self.alice).sent[-1][1], "bye")
         self.assertEqual(self.lan.reactor.getDelayedCalls(), [])
 
-    def test_stopping_waits_for_what_runs_in_threads_but_not_for_ever(self) -> None:
+    def test_stopping_waits_for_what_runs_in_threads(self) -> None:
         hanging: Deferred[None] = Deferred()
-        self.alice._to_thread = lambda *_: hanging
-        ended: list[object] = []
-        self.alice._in_thread(print).addBoth(ended.append)
+        self.alice._threads._to_thread = lambda *_: hanging
+        self.alice._threads.run(print)
         done = Deferred.fromCoroutine(self.alice.stop())
         self.lan.nodes.remove(self.alice)
         self.lan.run_for(1)
         self.assertNoResult(done)
         hanging.callback(None)
         self.lan.run_for(0.1)
-        self.successResultOf(done)
-
-    def test_stopping_waits_for_a_thread_whose_caller_has_given_up(self) -> None:
-        hanging: Deferred[None] = Deferred()
-        self.alice._to_thread = lambda *_: hanging
-        waiting = self.alice._in_thread(print)
-        waiting.cancel()
-        self.failureResultOf(waiting, CancelledError)
-        done = Deferred.fromCoroutine(self.alice.stop())
-        self.lan.nodes.remove(self.alice)
-        self.lan.run_for(1)
-        self.assertNoResult(done)
-        hanging.errback(ZeroDivisionError())
-        self.lan.run_for(0.1)
-        self.successResultOf(done)
-
-    def test_a_thread_that_fails_fails_its_caller(self) -> None:
-        self.failureResultOf(self.alice._in_thread(lambda: 1 / 0), ZeroDivisionError)
-
-    def test_stopping_does_not_wait_for_a_thread_that_hangs(self) -> None:
-        self.alice._to_thread = lambda *_: Deferred()
-        self.alice._in_thread(print)
-        done = Deferred.fromCoroutine(self.alice.stop())
-        self.lan.nodes.remove(self.alice)
-        self.lan.run_for(6)
         self.successResultOf(done)
 
 

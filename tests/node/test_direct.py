@@ -17,23 +17,22 @@ from twistedp2p.core.calls.tell import MAX_TEXT
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import DirectMessage
 from twistedp2p.core.names import fingerprint
-from twistedp2p.core.presence.roster import Peer
 from twistedp2p.node.direct import ADDRESS_BURST, ALL_BURST, KEY_BURST, PLACES_EACH, DirectMessages
 
 
 class FakeNode:
     def __init__(self) -> None:
         self.reader = True
-        self.heard: list[tuple[bytes, str]] = []
+        self.shown: list[DirectMessage] = []
         self.clashing: set[bytes] = set()
         self.failure: ShareError | None = None
         self.called: list[tuple[Any, Callable[[bytes], bool]]] = []
 
-    def has_reader(self) -> bool:
-        return self.reader
+    def heard(self, key: bytes) -> str:
+        return {ANNA: "anna", BOB: "Bob"}.get(key, "")
 
-    def direct_heard(self, key: bytes, text: str) -> None:
-        self.heard.append((key, text))
+    def is_known(self, key: bytes, nick: str) -> bool:
+        return nick == "anna"
 
     def is_clashing(self, key: bytes) -> bool:
         return key in self.clashing
@@ -54,10 +53,13 @@ class DirectTestCase(SynchronousTestCase):
             self.roster.here[key].nick = nick
         self.direct = DirectMessages(
             self.node,
-            self.node,
             self.roster,  # type: ignore[arg-type]
+            self.node,  # type: ignore[arg-type]
+            self.node.shown.append,  # type: ignore[arg-type]
+            has_reader=lambda: self.node.reader,
             addresses_of=lambda key: [("10.0.0.1", 9393)],
             clock=self.clock,
+            wall=lambda: 1_700_000_000.5,
         )
 
     def error(self, call: Callable[..., Any], *arguments: Any) -> ShareError:
@@ -117,9 +119,9 @@ class SendTests(DirectTestCase):
         return self.direct.send(who, text)
 
     def test_it_goes_to_that_key_alone(self) -> None:
-        peer, line = self.successResultOf(self.send("anna", " \x1bcoucou "))
-        self.assertIsInstance(peer, Peer)
-        self.assertEqual((ANNA, "coucou"), (peer.key, line))
+        self.successResultOf(self.send("anna", " \x1bcoucou "))
+        message = DirectMessage("coucou", "anna", ANNA, 1_700_000_000_500, True, True)
+        self.assertEqual([message], self.node.shown)
         [(addresses, wanted)] = self.node.called
         self.assertEqual([("10.0.0.1", 9393)], addresses)
         self.assertTrue(wanted(ANNA))
@@ -196,7 +198,17 @@ class AnswerTests(DirectTestCase):
     def test_what_comes_is_told(self) -> None:
         talk = self.direct.answer(ANNA, "10.0.0.1")
         talk._show("coucou")
-        self.assertEqual([(ANNA, "coucou")], self.node.heard)
+        self.direct.answer(CARL, "10.0.0.2")._show("hello")
+        self.direct.answer(BOB, "10.0.0.3")._show("me too")
+        self.assertEqual(
+            [
+                ("anna", "coucou", True),
+                (fingerprint(CARL), "hello", True),
+                ("Bob", "me too", False),
+            ],
+            [(shown.nick, shown.text, shown.known) for shown in self.node.shown],
+        )
+        self.assertFalse(any(shown.own for shown in self.node.shown))
 
 
 class NodesTests(SynchronousTestCase):
@@ -252,15 +264,9 @@ class NodesTests(SynchronousTestCase):
         self.assertEqual(1, len(self.messages(self.bob)))
 
     def test_nobody_reads(self) -> None:
-        self.bob.has_reader = lambda: False
-        sending = self.anna.send_direct("bob", "coucou")
+        self.lan.node("deaf", reader=False)
+        self.lan.run_for(5)
+        sending = self.anna.send_direct("deaf", "coucou")
         self.lan.run_for(1)
         error = self.failureResultOf(sending, ShareError).value
         self.assertIn("nobody reads", str(error))
-
-    def test_a_reader_that_goes(self) -> None:
-        node = self.lan.node("dora")
-        self.assertTrue(node.has_reader())
-        end = node.subscribe(lambda event: None, reader=True)
-        end()
-        self.assertTrue(node.has_reader())

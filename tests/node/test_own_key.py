@@ -15,9 +15,10 @@ from twistedp2p.core.datagrams.datagram import MAX_NUMBER, Signed, Signer, group
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import Notice, OfferGone, Said
 from twistedp2p.node import shares as shares_module
-from twistedp2p.node.desk import OPEN_AGAIN, Node
+from twistedp2p.node.desk import Node
 from twistedp2p.node.feeds import BOOT_SHIFT
 from twistedp2p.node.own_key import EPOCH_WAIT, EPOCHS_MOST, TWIN_PATIENCE, TWIN_SILENCE, OwnKey
+from twistedp2p.node.renewal import OPEN_AGAIN
 
 SINCE = 1_700_000_000_000  # milliseconds since 1970: our start
 SIGNER = Signer(Ed25519PrivateKey.generate(), group_name(GROUP, PORT))

@@ -188,13 +188,13 @@ class MdnsTests(ReachTestCase):
 
     def test_it_lives_with_the_node(self) -> None:
         alice = self.lan.node("alice")
-        alice.links_changed()
+        group_of(alice).listener.links_changed()
         self.lan.stop(alice)
         self.assertEqual(self.mdns_of(alice).done, ["start", "links changed", "stop"])
 
     def test_it_can_be_switched_off(self) -> None:
         alice = self.lan.node("alice", mdns=False)
-        alice.links_changed()
+        group_of(alice).listener.links_changed()
         self.assertEqual(self.mdns_of(alice).done, [])
 
 

@@ -6,15 +6,13 @@ twistd: `tap` and `api` both open it.
 
 from __future__ import annotations
 
-import getpass
 import ipaddress
 import os
 import random
 import secrets
-import socket as socket_module
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,35 +20,24 @@ from typing import Any
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistedp2p.core.calls.lines import Sync, Tell
-from twistedp2p.core.calls.sync import LivePeer
 from twistedp2p.core.catalogue import Listing, Offer, Query
 from twistedp2p.core.clock import HybridClock
-from twistedp2p.core.datagrams.body import DAMAGED, BadBody
 from twistedp2p.core.datagrams.closed import Envelope, OpenEnvelope
-from twistedp2p.core.datagrams.datagram import Signed, Signer, group_name
+from twistedp2p.core.datagrams.datagram import Signer, group_name
 from twistedp2p.core.diagnosis import Diagnosis
 from twistedp2p.core.diagnosis.findings import Finding
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.events import (
-    DirectMessage,
     Event,
-    Joined,
-    Left,
-    Notice,
-    OfferAdded,
-    OfferGone,
-    Renamed,
     Said,
 )
-from twistedp2p.core.feeds.feed import Feed
-from twistedp2p.core.limits import CappedTable, TokenBucket, counted_as
-from twistedp2p.core.names import clean_line, clean_name, clean_nick, fingerprint, look_alike
-from twistedp2p.core.presence.roster import MAX_PEERS, Address, Arrival, Peer, Pin, Roster
+from twistedp2p.core.limits import counted_as
+from twistedp2p.core.names import clean_name, clean_nick, fingerprint
+from twistedp2p.core.presence.roster import Address, Peer, Pin, Roster
 from twistedp2p.core.ticket import Ticket
 from twistedp2p.disk.instance import Instance
 from twistedp2p.disk.parts import remove_left
@@ -62,73 +49,37 @@ from twistedp2p.net.group import Group
 from twistedp2p.net.interfaces import Interface, choose, choose_present
 from twistedp2p.net.lookup import addresses_of
 from twistedp2p.net.mdns import Mdns
-from twistedp2p.net.pump import in_threads_of
-from twistedp2p.net.serve import FileService, Limits
+from twistedp2p.net.serve import FileService
 from twistedp2p.net.sockets import SocketError, file_listeners
 from twistedp2p.net.talk import Calls, Talks
 from twistedp2p.net.tls import NodeTLS
 from twistedp2p.node.chat import Chat
+from twistedp2p.node.config import Config, Status
 from twistedp2p.node.direct import DirectMessages
+from twistedp2p.node.dispatch import Dispatch, Rooms
 from twistedp2p.node.doctor import Doctor, Plan
+from twistedp2p.node.faces import Faces
 from twistedp2p.node.feeds import Feeds
 from twistedp2p.node.membership import Membership
 from twistedp2p.node.memory import Notes
+from twistedp2p.node.nicks import Nicks
 from twistedp2p.node.own_key import OwnKey
 from twistedp2p.node.pings import Pings
 from twistedp2p.node.presence import Presence
 from twistedp2p.node.progress import Courses
 from twistedp2p.node.reach import Reach
+from twistedp2p.node.renewal import Renewal
 from twistedp2p.node.shares import Offered, Shares
 from twistedp2p.node.sync import Syncs
+from twistedp2p.node.threads import Threads
+from twistedp2p.node.tidings import Tidings
 from twistedp2p.node.timetable import Timetable
 from twistedp2p.node.transfers import Transfer, Transfers
 
-# A thousand nodes answer a newcomer at 50 a second; each new key costs a millisecond to take in.
-STRANGERS_RATE, STRANGERS_BURST = 50.0, 500.0  # datagrams of keys that we know nothing of
-MAX_EARLY = 1000  # offers heard before the first beacon of their owners
 TIDY_EVERY = 10.0  # seconds
-REST_PATIENCE, REST_LOOK = 5.0, 0.02  # seconds to wait for threads at the end; between two looks
-OPEN_AGAIN = 5.0  # seconds until ports that are taken are tried again
 CLOCK = "clock"  # counter: what the group's time was, milliseconds since 1970
 
 _log = Logger()
-
-
-def default_nick() -> str:
-    """The user's name on this host, or the host's."""
-    try:
-        return clean_nick(getpass.getuser())
-    except (KeyError, OSError):
-        return clean_nick(socket_module.gethostname())
-
-
-@attrs.frozen
-class Config:
-    """How a node is to run."""
-
-    group: str = "239.0.0.1"
-    port: int = 9392
-    interfaces: Sequence[str] = ()  # names or addresses; empty: every usable one
-    nick: str = attrs.field(factory=default_nick)
-    download_folder: Path = attrs.field(factory=Path.cwd)
-    file_port: int | None = None  # None: port + 1, or any free one
-    ttl: int = 1  # routers plus one
-    # Of a closed group: its code, or the file to read it from and to watch. None: an open group.
-    code: str | Path | None = attrs.field(default=None, repr=False)
-    peers: Sequence[tuple[str, int]] = ()  # hosts and UDP ports to greet, wherever they are
-    mdns: bool = True
-    limits: Limits = attrs.field(factory=Limits)
-
-
-@attrs.frozen
-class Status:
-    """The line at the bottom of the screen."""
-
-    nodes: int  # ourselves included
-    offers: int
-    transfers: int
-    unicast_only: int = 0  # of the nodes: multicast does not pass between them and us
-    loss: float | None = None  # of the multicast, 0 to 1; None: not known
 
 
 class Node:
@@ -148,12 +99,12 @@ class Node:
         self._reactor = reactor
         self._wall = wall
         self._instance = instance
-        self._to_thread = in_threads_of(reactor)
-        self._in_threads = 0  # calls
-        self._faces: list[Callable[[Event], None]] = []
-        self._readers = 0
-        self._is_open = self._was_open = self._quitting = False
-        self._renewal: Deferred[None] | None = None
+        self._threads = Threads(reactor)
+        self._faces = Faces()
+        self._is_open = self._was_open = False
+        self._renewal = Renewal(
+            reactor, self._change_key, self._let_go, self._open_anew, self._faces.emit
+        )
         self._open()
 
     def _open(self) -> None:
@@ -162,11 +113,7 @@ class Node:
         self._stopped = False
         self._tidying: IDelayedCall | None = None
         self._examining: Deferred[Diagnosis] | None = None
-        self._sealed_told = False
         self._notes = Notes()
-        self._clashes: CappedTable[bytes, bool] = CappedTable(MAX_PEERS)
-        self._early: CappedTable[tuple[bytes, str], tuple[Signed, Offer]] = CappedTable(MAX_EARLY)
-        self._strangers = TokenBucket.full(STRANGERS_RATE, STRANGERS_BURST, self._reactor.seconds())
         self._ports: list[Any] = []
         self._membership = self._become_member()
         self._store = Store(self._database(), self.key)
@@ -189,10 +136,10 @@ class Node:
             config.code,
             self._instance,
             self,
-            self._emit,
+            self._faces.emit,
             clock=self._reactor,
             wall=self._wall,
-            in_thread=self._in_thread,
+            in_thread=self._threads.run,
         )
         self._envelope = membership.envelope
         return membership
@@ -224,20 +171,6 @@ class Node:
         except SocketError as error:
             raise ShareError("{why}", Exit.PORT_TAKEN, why=error) from error
 
-    def _in_thread(self, call: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
-        """Run in a thread. Cancelling ends the waiting; the thread runs on, and counts as such."""
-        self._in_threads += 1
-        running = self._to_thread(call, *arguments)
-        waiting: Deferred[Any] = Deferred()
-
-        def ended(result: Any) -> None:
-            self._in_threads -= 1
-            if not waiting.called:
-                waiting.callback(result)  # a Failure makes it fail
-
-        running.addBoth(ended)
-        return waiting
-
     def _interfaces(self) -> list[Interface]:
         if self._was_open:  # each was there at the start, and may come back
             return choose_present(self.config.interfaces)
@@ -248,12 +181,13 @@ class Node:
 
     def _assemble(self) -> None:
         reactor, config = self._reactor, self.config
-        self._courses = Courses(reactor.seconds, self._emit)
+        self._courses = Courses(reactor.seconds, self._faces.emit)
         self._roster = Roster(
             self.key,
             self._pins_of_earlier_runs(),
             lambda key: self._notes.note(self._store.unpin, key),
         )
+        self._nicks = Nicks(self.key, lambda: self._feeds.nick, self._roster)
         self._agenda = Timetable(reactor)
         last = max(self._store.latest_stamp(), self._store.counter(CLOCK))
         self._group_time = group_time = HybridClock(last, self._now_ms())
@@ -271,13 +205,13 @@ class Node:
             peers=lambda: len(self._roster),
             message=lambda kind, body: self._feeds.message(kind, body),
             beacon=lambda direct, token: self._presence.beacon(direct, token),
-            lookup=lambda host, port: self._in_thread(addresses_of, host, port),
+            lookup=lambda host, port: self._threads.run(addresses_of, host, port),
             want_sync=lambda key: self._syncs.want(key),
             far=config.ttl > 1,
         )
         self._mdns = Mdns(
             reactor,
-            self._in_thread,
+            self._threads.run,
             group=self._envelope.group.decode(),
             # Outsiders are not to know who is in a closed group.
             name=secrets.token_hex(8) if self.closed else fingerprint(self.key),
@@ -285,11 +219,20 @@ class Node:
             addresses=self._real_addresses,
             found=self._reach.found,
         )
+        self._tidings = Tidings(
+            self._store,
+            self._roster,
+            self._nicks,
+            self._faces.emit,
+            said=lambda entry, feed: self._chat.said(entry, feed),
+            left=self._reach.left,
+            wall=self._wall,
+        )
         self._feeds = Feeds(
             self._store,
             Signer(self._instance.private_key, self._envelope.group),
             self._reach,
-            self,
+            self._tidings,
             agenda=self._agenda,
             clock=reactor,
             wall=self._wall,
@@ -310,13 +253,13 @@ class Node:
             self._feeds,
             self._reach,
             self,
-            self._emit,
+            self._faces.emit,
             clock=reactor,
             wall=self._wall,
         )
         self._presence = Presence(
             self._roster,
-            self,
+            self._tidings,
             self._feeds,
             agenda=self._agenda,
             clock=reactor,
@@ -337,18 +280,38 @@ class Node:
             self.key,
             self,
             self._courses,
-            self._emit,
+            self._faces.emit,
             clock=reactor,
             wall=self._wall,
-            in_thread=self._in_thread,
+            in_thread=self._threads.run,
             nick=lambda: self.nick,
             public_prs=self._envelope.public_prs,
         )
         tls = NodeTLS(self._instance.private_key)
         calls = Calls(Dialer(reactor, tls), self._envelope, reactor)
+        rooms = Rooms(
+            self._roster,
+            self._own_key,
+            self._reach,
+            self._feeds,
+            self._chat,
+            self._presence,
+            self._pings,
+            self._tidings,
+        )
+        self._dispatch = Dispatch(
+            self.key,
+            rooms,
+            self._faces.emit,
+            closed=self.closed,
+            group_time=group_time,
+            links_changed=self._links_changed,
+            clock=reactor,
+            wall=self._wall,
+        )
         self._syncs = Syncs(
             self._feeds,
-            self,
+            self._dispatch,
             calls,
             self._roster,
             addresses_of=self._file_addresses,
@@ -359,7 +322,14 @@ class Node:
             random=random.random,
         )
         self._direct = DirectMessages(
-            self, calls, self._roster, addresses_of=self._file_addresses, clock=reactor
+            calls,
+            self._roster,
+            self._nicks,
+            self._faces.emit,
+            has_reader=self._faces.has_reader,
+            addresses_of=self._file_addresses,
+            clock=reactor,
+            wall=self._wall,
         )
         talks = Talks(self._envelope, {Sync: self._syncs.answer, Tell: self._direct.answer})
         self._service = FileService(
@@ -372,11 +342,11 @@ class Node:
             count_as=lambda host: counted_as(host, self._group.on_link),
         )
         self._transfers = Transfers(
-            Fetcher(reactor, tls, self.key, self._in_thread),
+            Fetcher(reactor, tls, self.key, self._threads.run),
             self._courses,
-            self._emit,
+            self._faces.emit,
             clock=reactor,
-            in_thread=self._in_thread,
+            in_thread=self._threads.run,
             folder=config.download_folder,
             owner_changed=self._owner_changed,
             public_prs=self._envelope.public_prs,
@@ -402,7 +372,7 @@ class Node:
         for sock in self._listening:
             self._ports.append(self._reactor.adoptStreamPort(sock.fileno(), sock.family, factory))
             sock.close()
-        self._group.start(self)
+        self._group.start(self._dispatch)
         self._presence.start()
         self._chat.start()
         self._reach.start()
@@ -411,7 +381,7 @@ class Node:
         self._shares.start()
         if self._membership is not None:
             self._membership.start()
-        self._in_thread(remove_left, self.config.download_folder, self._wall())
+        self._threads.run(remove_left, self.config.download_folder, self._wall())
         self._tidy_later()
 
     def _tidy_later(self, _: object = None) -> None:
@@ -421,7 +391,7 @@ class Node:
     def _tidy(self) -> None:
         if self._group_time.read(self._now_ms()) > self._now_ms():
             self._keep_clock()
-        done = self._in_thread(self._notes.note, self._store.tidy, self._now_ms())
+        done = self._threads.run(self._notes.note, self._store.tidy, self._now_ms())
         done.addErrback(lambda failure: _log.failure("tidying the memory", failure))
         done.addCallback(self._tidy_later)
 
@@ -430,9 +400,7 @@ class Node:
 
     async def stop(self) -> None:
         """Say goodbye, stop the transfers, let go of everything."""
-        self._quitting = True
-        if self._renewal is not None:
-            await self._renewal
+        await self._renewal.stop()
         if self._is_open:
             self._presence.stop()
             await self._let_go()
@@ -459,15 +427,9 @@ class Node:
         for port in self._ports:
             await port.stopListening()
         self._service.cut()
-        await self._threads_at_rest()
+        await self._threads.at_rest()
         self._keep_clock()
         self._store.close()
-
-    async def _threads_at_rest(self) -> None:
-        """Wait for what a stopped transfer has yet to remove from the disk."""
-        until = self._reactor.seconds() + REST_PATIENCE
-        while self._in_threads and self._reactor.seconds() < until:
-            await deferLater(self._reactor, REST_LOOK)
 
     # -- what a face asks for
 
@@ -478,26 +440,12 @@ class Node:
 
         A `reader` shows direct messages to a person: they are refused where there is none.
         """
-        self._faces.append(face)
-        self._readers += reader
-
-        def end() -> None:
-            self._faces.remove(face)
-            self._readers -= reader
-
-        return end
-
-    def _emit(self, event: Event) -> None:
-        for face in list(self._faces):
-            try:
-                face(event)
-            except Exception:
-                _log.failure("a face failed")
+        return self._faces.subscribe(face, reader=reader)
 
     @property
     def nick(self) -> str:
         """Our nick, or our fingerprint where we have none."""
-        return self._feeds.nick or fingerprint(self.key)
+        return self._nicks.own()
 
     @property
     def closed(self) -> bool:
@@ -507,7 +455,7 @@ class Node:
     def set_nick(self, nick: str) -> str:
         """Bear another nick from the next beacon on; returns it as cleaned."""
         self._feeds.nick = clean_nick(nick)
-        self._note_present(self.key, True, self._feeds.nick)
+        self._tidings.note_present(self.key, True, self._feeds.nick)
         self._presence.changed()
         return self.nick
 
@@ -531,31 +479,20 @@ class Node:
 
     def nick_of(self, key: bytes) -> str:
         """What to call a node: its nick, or its fingerprint; both where others look like it."""
-        if key == self.key:
-            return self.nick
-        return self._shown(key, self._nick_heard(key))
-
-    def _nick_heard(self, key: bytes) -> str:
-        peer = self._roster.peer(key)
-        return peer.nick if peer is not None else self._pinned_nick(key) or ""
-
-    def _pinned_nick(self, key: bytes) -> str | None:
-        pin = self._roster.pins.get(key)
-        return pin.nick if pin is not None else None
-
-    def _shown(self, key: bytes, nick: str) -> str:
-        if nick and nick == self._nick_heard(key) and key not in self._clashes:
-            return nick
-        return f"{nick} ({fingerprint(key)})" if nick else fingerprint(key)
+        return self._nicks.of(key)
 
     def host_of(self, key: bytes) -> str:
         """The IP address of a node that is here, else an empty string."""
         address = self._address_of(key)
         return "" if address is None else address[0]
 
+    def is_pinned(self, key: bytes) -> bool:
+        """Whether that key is known from before."""
+        return key in self._roster.pins
+
     def is_known(self, key: bytes, nick: str) -> bool:
         """Whether that nick on a line of that key can go without its fingerprint."""
-        return key not in self._clashes and self._pinned_nick(key) == nick
+        return self._nicks.is_known(key, nick)
 
     def say(self, text: str) -> None:
         """Say `text` (at most `longtext.MAX_TEXT` characters); raises `ShareError`."""
@@ -563,11 +500,7 @@ class Node:
 
     def send_direct(self, who: str, text: str) -> Deferred[None]:
         """Say `text` to one node's person alone: see `direct.DirectMessages.send`."""
-
-        def sent(shown: tuple[Peer, str]) -> None:
-            self._emit(self._direct_message(shown[0].key, shown[1], own=True))
-
-        return self._direct.send(who, text).addCallback(sent)
+        return self._direct.send(who, text)
 
     def last_said(self, most: int) -> list[Said]:
         """The last `most` signed lines of everybody, this run's and earlier ones', oldest first."""
@@ -596,7 +529,7 @@ class Node:
 
     def search(self, text: str = "", most: int = 200) -> Deferred[list[Listing]]:
         """What is on offer, best match first; everything, latest first, for an empty text."""
-        return self._in_thread(self._store.search, Query.parse(text), self.key, most)
+        return self._threads.run(self._store.search, Query.parse(text), self.key, most)
 
     def get(self, offer: Offer, password: str = "", folder: Path | None = None) -> Transfer:
         """Fetch an offer of the catalogue."""
@@ -649,7 +582,7 @@ class Node:
             asked_for=bool(config.interfaces),
         )
         doctor = Doctor(
-            self._reactor, plan, self._interfaces(), wall=self._wall, in_thread=self._in_thread
+            self._reactor, plan, self._interfaces(), wall=self._wall, in_thread=self._threads.run
         )
         self._examining = Deferred.fromCoroutine(doctor.examine(told))
         return self._examining.addBoth(self._examined)
@@ -662,7 +595,7 @@ class Node:
 
     def dropped(self) -> dict[str, int]:
         """Datagrams that were dropped, and why."""
-        rooms = self._group, self._feeds, self._syncs, self._pings
+        rooms = self._group, self._dispatch, self._feeds, self._syncs, self._pings
         return dict(sum((room.dropped for room in rooms), Counter[str]()))
 
     def _file_addresses(self, owner: bytes) -> list[tuple[str, int]]:
@@ -690,89 +623,18 @@ class Node:
         """Tell the group that an own offer is no more."""
         self._feeds.publish_withdraw(name, body)
 
-    # -- what the group tells (net.group.Listener)
+    # -- what a membership and the links tell
 
-    def is_pinned(self, key: bytes) -> bool:
-        """Whether that key is known from before."""
-        return key in self._roster.pins
+    def codes_changed(self) -> None:
+        """Which codes open the group's datagrams has changed (membership.Told)."""
+        self._dispatch.codes_changed()
+        self._shares.renew_public()
 
-    def links_changed(self) -> None:
-        """An interface came or went, or the host has slept."""
+    def _links_changed(self) -> None:
         self._presence.hello()
         self._reach.links_changed()
         if self.config.mdns:
             self._mdns.links_changed()
-
-    def plain_heard(self, text: str, address: Address) -> None:
-        """Plain text of a script: shown as what it is."""
-        line = clean_line(text).strip()
-        if line:
-            self._emit(Said(line, "", None, address[0], self._now_ms()))
-
-    def sealed_heard(self) -> None:
-        """A closed group is here whose code we do not have: said once."""
-        if self._sealed_told:
-            return
-        self._sealed_told = True
-        if self._membership is None:
-            self._emit(Notice(N_("A closed group is here too; ask for its code."), {}))
-        else:
-            sentence = N_("Another closed group is here too, or some have another code than you.")
-            self._emit(Notice(sentence, {}))
-
-    def codes_changed(self) -> None:
-        """Which codes open the group's datagrams has changed (membership.Told)."""
-        self._sealed_told = False
-        self._shares.renew_public()
-
-    def signed_heard(self, message: Signed, address: Address, direct: bool) -> None:
-        """A datagram of another node, its signature checked."""
-        if message.key == self.key:
-            self._own_key.heard(message)
-            self._group_time.follow(message.stamp, self._now_ms())
-            return
-        if self.is_stranger(message.key) and not self._strangers.take(self._reactor.seconds()):
-            self._group.dropped[N_("too many strangers")] += 1
-            return
-        try:
-            if message.log is not None:
-                self._feeds.heard_entry(message)
-            else:
-                fresh = self._roster.fresh(message)
-                self._reach.heard(message, address, direct, fresh)
-                if fresh:
-                    self._chat.heard_clock(message)
-                    self._presence.alive(message.key, direct)
-                    self._message_heard(message, address, direct)
-        except BadBody:
-            self._group.dropped[DAMAGED] += 1
-
-    def is_stranger(self, key: bytes) -> bool:
-        """Whether nothing is known of that key yet."""
-        return not (
-            self.is_pinned(key) or self._feeds.follows(key) or self._roster.peer(key) is not None
-        )
-
-    def _message_heard(self, message: Signed, address: Address, direct: bool) -> None:
-        if message.kind in ("beacon", "hello"):
-            came = self._roster.peer(message.key) is None
-            beacon = self._presence.heard(message, address, direct)
-            self._reach.heard_beacon(message, beacon, address, direct)
-            self._feeds.heard_beacon(message, beacon, address)
-            self._note_present(message.key, True, message.nick)
-            if came:
-                self._tell_early(message.key)
-        elif message.kind == "bye":
-            self._presence.heard_bye(message)
-        elif message.kind in ("ask", "vector") and not self._reach.may_answer(address, direct):
-            self._group.dropped[N_("an ask from elsewhere")] += 1
-        elif message.kind == "ping":
-            self._pings.heard(message, address, direct)
-        elif message.kind != "pong":
-            self._feeds.heard(message, address, direct, self._reach.is_proved(address[0]))
-
-    def _note_present(self, key: bytes, present: bool, nick: str) -> None:
-        self._notes.note(self._store.set_present, key, present, nick, self._now_ms())
 
     # -- what our own key tells (own_key.Told)
 
@@ -788,131 +650,13 @@ class Node:
 
     def twin_stays(self) -> None:
         """Somebody has our key, and was here before us."""
-        if self._renewal is None and not self._quitting:
-            self._renewal = Deferred.fromCoroutine(self._renew())
-            self._renewal.addErrback(lambda failure: _log.failure("a new identity", failure))
+        self._renewal.begin()
 
-    async def _renew(self) -> None:
-        """Become another node: all rooms are made anew, for our key is in every one of them."""
-        await deferLater(self._reactor, 0)  # out of what told it
-        try:
-            self._instance.renew()
-        except ShareError as error:  # it is not tried again: a twin is told of every few seconds
-            self._emit(Notice(error.sentence, error.values))
-            return
+    def _change_key(self) -> None:
+        self._instance.renew()
         self.config = attrs.evolve(self.config, nick=self._feeds.nick)
-        await self._let_go()
-        while not (self._quitting or self._is_open):
-            try:
-                self._open()
-            except ShareError as error:
-                self._emit(Notice(error.sentence, error.values))
-                await deferLater(self._reactor, OPEN_AGAIN)
-        if self._is_open:
-            self._renewal = None
-            self.start()
-            why = N_("Another node has the identity of this one (a copy?), so it is {key} now.")
-            self._emit(Notice(why, {"key": fingerprint(self.key)}))
 
-    # -- what the roster tells (presence.Told)
-
-    def arrived(self, arrival: Arrival, address: Address) -> None:
-        """A beacon was taken in."""
-        peer = arrival.peer
-        if not arrival.joined and arrival.old_nick is None:
-            return
-        twin = self._twin(arrival)
-        nick = peer.nick or fingerprint(peer.key)
-        if arrival.joined:
-            self._emit(Joined(peer.key, nick, address[0], twin))
-        else:
-            old = arrival.old_nick or fingerprint(peer.key)
-            self._emit(Renamed(peer.key, nick, old, twin))
-
-    def _twin(self, arrival: Arrival) -> bytes | None:
-        """Whose nick that of the newcomer looks like; from now on both go with fingerprints."""
-        peer, twin = arrival.peer, arrival.looks_like
-        if peer.nick and look_alike(peer.nick) == look_alike(self._feeds.nick):
-            twin = self.key
-        if twin is None:
-            self._clashes.pop(peer.key)
-            return None
-        for key in (peer.key, twin):
-            self._clashes.put(key, True)
-        return twin
-
-    def departed(self, peer: Peer, goodbye: bool) -> None:
-        """A node went."""
-        self._reach.left(peer.key)
-        self._note_present(peer.key, False, peer.nick)
-        self._emit(Left(peer.key, peer.nick or fingerprint(peer.key), goodbye))
-
-    def pinned(self, peer: Peer) -> None:
-        """A key is to be remembered."""
-        self._notes.note(self._store.pin, peer.key, peer.nick, self._now_ms())
-
-    # -- what the feeds tell (feeds.Told)
-
-    def said(self, entry: Signed, feed: Feed) -> None:
-        """A line of chat, for the first time."""
-        self._chat.said(entry, feed)
-
-    def offered(self, entry: Signed, offer: Offer) -> None:
-        """An offer of another node, for the first time."""
-        if self._roster.peer(entry.key) is not None:
-            self._emit(OfferAdded(offer, self._shown(entry.key, entry.nick)))
-        else:  # whoever is told can search and get it: not before its owner is known to be here
-            self._early.put((entry.key, offer.name), (entry, offer))
-
-    def _tell_early(self, owner: bytes) -> None:
-        for key, early in self._early.items():
-            if key[0] == owner:
-                self._early.pop(key)
-                self.offered(*early)
-
-    def withdrawn(self, entry: Signed, name: str) -> None:
-        """An offer of another node is no more."""
-        if self._early.pop((entry.key, name)) is None:
-            self._emit(OfferGone(name, entry.key, self._shown(entry.key, entry.nick)))
-
-    # -- what those say who call (direct.Told)
-
-    def has_reader(self) -> bool:
-        """Whether a person is there to see direct messages."""
-        return self._readers > 0
-
-    def is_clashing(self, key: bytes) -> bool:
-        """Whether another node bears, or bore, a nick that looks like that node's."""
-        return key in self._clashes
-
-    def direct_heard(self, key: bytes, text: str) -> None:
-        """A message for us alone."""
-        self._emit(self._direct_message(key, text, own=False))
-
-    def _direct_message(self, key: bytes, text: str, *, own: bool) -> DirectMessage:
-        nick = self._nick_heard(key)
-        stamp = int(self._wall() * 1000)
-        known = self.is_known(key, nick)
-        return DirectMessage(text, nick or fingerprint(key), key, stamp, own, known or not nick)
-
-    # -- what partners say (sync.Told)
-
-    def synced(self, entry: Signed) -> None:
-        """An entry that a partner kept."""
-        if entry.key == self.key:
-            self._own_key.heard(entry)
-        else:
-            self._feeds.heard_entry(entry, synced=True)
-
-    def unkept(self, origins: Iterable[bytes]) -> None:
-        """The disk refused what partners told of these last."""
-        for origin in origins:
-            self._feeds.forget_unkept(origin)
-
-    def peers_learnt(self, peers: Sequence[LivePeer]) -> None:
-        """Nodes that are here, as a partner says."""
-        self._reach.learnt(
-            (peer.host, peer.port)
-            for peer in peers
-            if peer.key != self.key and self._roster.peer(peer.key) is None
-        )
+    def _open_anew(self) -> str:
+        self._open()
+        self.start()
+        return fingerprint(self.key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
@@ -11,11 +11,13 @@ from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.calls.lines import Tell
 from twistedp2p.core.calls.tell import MAX_TEXT
 from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.core.events import DirectMessage, Event
 from twistedp2p.core.limits import Buckets, TokenBucket
 from twistedp2p.core.names import clean_line, fingerprint, look_alike
 from twistedp2p.core.presence.roster import Peer, Roster
 from twistedp2p.net.talk import Places
 from twistedp2p.net.tell import HearTalk, TellTalk
+from twistedp2p.node.nicks import Nicks
 from twistedp2p.node.sync import Calling
 
 PLACES, PLACES_EACH = 16, 4  # messages that are coming, in all and from one address
@@ -26,37 +28,34 @@ LEAST_PREFIX = 4  # characters of a fingerprint that may stand for it
 CHOICES = 5  # nodes named when it is not clear who is meant
 
 
-class Told(Protocol):
-    """Who shows messages."""
-
-    def has_reader(self) -> bool:
-        """Whether a person is there to see them."""
-
-    def direct_heard(self, key: bytes, text: str) -> None:
-        """A message came for us."""
-
-    def is_clashing(self, key: bytes) -> bool:
-        """Whether another node bears, or bore, a nick that looks like that node's."""
-
-
 class DirectMessages:
-    """Those that go out and come in."""
+    """Those that go out and come in.
+
+    `has_reader` says whether a person is there to see them; `wall` is the time of day in seconds
+    since 1970.
+    """
 
     def __init__(
         self,
-        told: Told,
         calls: Calling,
         roster: Roster,
+        nicks: Nicks,
+        emit: Callable[[Event], None],
         *,
+        has_reader: Callable[[], bool],
         addresses_of: Callable[[bytes], list[tuple[str, int]]],
         clock: Any,
+        wall: Callable[[], float],
     ) -> None:
-        self._told = told
         self._calls = calls
         self._roster = roster
+        self._nicks = nicks
+        self._emit = emit
+        self._has_reader = has_reader
         self._addresses_of = addresses_of
         self._clock = clock
-        self._sending: set[Deferred[tuple[Peer, str]]] = set()
+        self._wall = wall
+        self._sending: set[Deferred[None]] = set()
         self._places = Places(PLACES, PLACES_EACH)
         self._keys: Buckets[bytes] = Buckets(KEY_RATE, KEY_BURST)
         self._addresses: Buckets[str] = Buckets(ADDRESS_RATE, ADDRESS_BURST)
@@ -69,8 +68,8 @@ class DirectMessages:
         for sending in list(self._sending):
             sending.cancel()
 
-    def send(self, who: str, text: str) -> Deferred[tuple[Peer, str]]:
-        """Have a node's person shown `text`; gives whom, and what was shown.
+    def send(self, who: str, text: str) -> Deferred[None]:
+        """Have a node's person shown `text`, and then show here that it was.
 
         `who` is a nick, a fingerprint, or the beginning of one. Fails with `ShareError` when it is
         not clear who is meant, or when the message was not seen to be shown.
@@ -84,7 +83,7 @@ class DirectMessages:
 
         return sending.addBoth(sent)
 
-    async def _send(self, who: str, text: str) -> tuple[Peer, str]:
+    async def _send(self, who: str, text: str) -> None:
         peer = self.meant(who)
         line = clean_line(text, MAX_TEXT + 1).strip()
         if not line or len(line) > MAX_TEXT:
@@ -99,7 +98,7 @@ class DirectMessages:
             raise _undelivered(peer, error) from error
         except CancelledError:
             raise _undelivered(peer, ShareError(N_("Stopped."))) from None
-        return peer, line
+        self._show(peer.key, line, own=True)
 
     def meant(self, who: str) -> Peer:
         """The node here that a person means; raises `ShareError`."""
@@ -118,7 +117,7 @@ class DirectMessages:
         meant = by_nick + by_key
         if not meant:
             raise ShareError(N_("Nobody here is called {nick}."), Exit.NOT_FOUND, nick=who)
-        if len(meant) == 1 and not (by_nick and self._told.is_clashing(meant[0].key)):
+        if len(meant) == 1 and not (by_nick and self._nicks.is_clashing(meant[0].key)):
             return meant[0]
         twins = [peer for peer in peers if by_nick and look_alike(peer.nick) == look_alike(who)]
         some = {peer.key: peer for peer in meant + twins}.values()
@@ -134,17 +133,23 @@ class DirectMessages:
     def answer(self, key: bytes, address: str) -> HearTalk:
         """Hear a message of a node that called; raises `Refusal`."""
         now = self._clock.seconds()
-        if not self._told.has_reader():
+        if not self._has_reader():
             raise Refusal(480)
         if not (
             self._addresses.take(address, now) and self._keys.take(key, now) and self._all.take(now)
         ):
             raise Refusal(429, 1)
         return HearTalk(
-            lambda text: self._told.direct_heard(key, text),
+            lambda text: self._show(key, text, own=False),
             self._places.take(address),
             self._clock,
         )
+
+    def _show(self, key: bytes, text: str, *, own: bool) -> None:
+        nick = self._nicks.heard(key)
+        known = not nick or self._nicks.is_known(key, nick)
+        stamp = int(self._wall() * 1000)
+        self._emit(DirectMessage(text, nick or fingerprint(key), key, stamp, own, known))
 
 
 def _undelivered(peer: Peer, error: ShareError) -> ShareError:
