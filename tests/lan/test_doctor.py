@@ -201,7 +201,7 @@ class SituationTests(DoctorTestCase):
         me.expect("All is well: nodes reached every way: 1.", within=30)
         found = self.doctor(lan)
         self.assertCause(found, "fine", Exit.OK)
-        self.assertIn("A node runs on this machine.", found["checks"]["listening"]["rows"])
+        self.assertIn("Nodes on this machine: 1.", found["checks"]["listening"]["rows"])
         self.assertEqual((bob.quit(), me.quit()), (0, 0))
 
     def test_hosts_of_earlier_times_are_looked_at_where_nobody_else_is_known(self) -> None:

@@ -31,7 +31,7 @@ CODES = """\
 exit codes:
   0  all well: nodes reached every way
  10  nodes find each other, but something is worth a look
- 11  nobody else was found, and nothing is wrong here
+ 11  nobody else was found on the network, and nothing is wrong here
  12  something is wrong on this machine
  13  something is wrong in the network, or at the other end
   2  bad options; 65 not a multicast group; 68 no such interface

@@ -271,6 +271,7 @@ class Node:
             self.key,
             self._group,
             clock=reactor,
+            wall=self._wall,
             message=self._feeds.message,
             files=self.file_port,
             nodes=lambda: len(self._roster) + 1,
@@ -580,6 +581,7 @@ class Node:
             remembered,
             self._envelope,
             asked_for=bool(config.interfaces),
+            own=self.key,
         )
         doctor = Doctor(
             self._reactor, plan, self._interfaces(), wall=self._wall, in_thread=self._threads.run
