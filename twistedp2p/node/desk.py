@@ -357,9 +357,9 @@ class Node:
         """Those pins as of the reactor's clock, which jumps less than the time of day."""
         now, wall = self._reactor.seconds(), self._wall()
         pins = {}
-        for key, nick, first, seen in self._store.pins():
+        for key, nick, first, seen, latest in self._store.pins():
             last = now - max(0.0, wall - seen / 1000)
-            pins[key] = Pin(nick, last - max(0, seen - first) / 1000, last, last)
+            pins[key] = Pin(nick, last - max(0, seen - first) / 1000, last, last, latest)
         return pins
 
     def _now_ms(self) -> int:
@@ -403,7 +403,7 @@ class Node:
         """Say goodbye, stop the transfers, let go of everything."""
         await self._renewal.stop()
         if self._is_open:
-            self._presence.stop()
+            self._presence.goodbye()
             await self._let_go()
         self._instance.release()
 
@@ -421,6 +421,7 @@ class Node:
         self._syncs.stop()
         self._direct.stop()
         self._chat.stop()
+        self._presence.stop()
         self._reach.stop()
         self._mdns.stop()
         self._agenda.clear()
