@@ -197,11 +197,12 @@ class ExaminationTests(DoctorTestCase):
         kinds = [(way, to, parse(data).kind) for way, to, data in self.probe.sent]
         for way, to, count in (
             ("multicast", "eth0", TRAIN_LENGTH),
+            ("multicast", "lo", TRAIN_LENGTH),
             ("broadcast", "eth0", FEW),
             ("unicast", BOB, FEW_IN_VAIN),
         ):
             self.assertEqual(kinds.count((way, to, "ping")), count)
-        self.assertEqual(len(kinds), TRAIN_LENGTH + FEW + FEW_IN_VAIN)
+        self.assertEqual(len(kinds), 2 * TRAIN_LENGTH + FEW + FEW_IN_VAIN)
         numbers = [parse(data).number for _, _, data in self.probe.sent]
         self.assertEqual(numbers, sorted(set(numbers)))
         self.assertEqual(self.probe.questions, 1)

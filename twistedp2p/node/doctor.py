@@ -200,9 +200,12 @@ class Doctor:
         return self._record.begin(train)
 
     async def _send_trains(self) -> None:
-        """To the group and by broadcast, through each interface at the same time."""
+        """To the group and by broadcast, through each interface at the same time.
+
+        Through the loopback, too: there may be nodes on this machine that have nothing else.
+        """
         self._probe.ask_mdns()
-        mouths = self._real_mouths()
+        mouths = self._probe.mouths
         groups = [(mouth, self._train("multicast", mouth)) for mouth in mouths]
         networks = [(mouth, self._train("broadcast", mouth)) for mouth in mouths if mouth.everybody]
         for number in range(TRAIN_LENGTH):
