@@ -8,6 +8,9 @@
 
 Each function takes the reactor first and gives a Deferred; nothing runs before it is called, and
 nothing is kept on disk but the files that are fetched.
+
+A reactor's timers follow the time of day, so one whose host's clock is set back stands still for as
+long. Where that may happen, call `keep_steady(reactor)` before anything is scheduled with it.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from twistedp2p.disk.store import Store
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.net.serve import FileService, Limits
+from twistedp2p.net.steady import keep_steady
 from twistedp2p.net.tls import NodeTLS
 from twistedp2p.node import Config, Node
 from twistedp2p.node.config import default_nick
@@ -263,4 +267,13 @@ def join_chat(
         return Chat(reactor, node, opened.pop_all())
 
 
-__all__ = ["Chat", "Exit", "FileServer", "ShareError", "fetch_file", "join_chat", "serve_files"]
+__all__ = [
+    "Chat",
+    "Exit",
+    "FileServer",
+    "ShareError",
+    "fetch_file",
+    "join_chat",
+    "keep_steady",
+    "serve_files",
+]

@@ -14,6 +14,18 @@ import time
 right_time = time.time
 time.time = lambda: right_time() + 3600
 """
+# A clock that is set when the test says so, by a file in the node's home.
+SET = """
+import time
+right_time = time.time
+def set_time():
+    try:
+        with open("clock") as file:
+            return right_time() + float(file.read())
+    except (OSError, ValueError):
+        return right_time()
+time.time = set_time
+"""
 
 
 class LinesTestCase(NodesMixin, TestCase):
@@ -41,6 +53,25 @@ class ClockTests(LinesTestCase):
         self.assertEqual(right.quit(), 0)
         right = self.node("right", home="right")
         self.shows_last(right, order)
+
+    def test_a_clock_that_is_set(self) -> None:
+        """Back or forward: it is still here, hears, is heard, and ends in good order."""
+        for hours in (-1, 1):
+            name = "back" if hours < 0 else "forward"
+            clock = self.home(name) / "clock"
+            node, other = self.node(name, before=SET), self.node(f"{name}_too")
+            self.meet(node, other)
+            clock.write_text(str(3600 * hours))
+            later = self.node(f"{name}_later")
+            self.meet(node, later)
+            later.type("1", "hello")
+            node.expect(":> hello")
+            node.type("1", "I am still here")
+            for each in (other, later):
+                each.expect(":> I am still here")
+            for each in (node, other, later):
+                each.expect_not("has left|is silent")
+            self.assertEqual([each.quit() for each in (node, other, later)], [0, 0, 0])
 
     def shows_last(self, node: NodeProcess, order: list[str]) -> None:
         node.type("/last")

@@ -153,7 +153,7 @@ class GroupTestCase(SynchronousTestCase):
         self.patch(links_module, "join", self.join)
         self.patch(links_module, "leave", self.leave)
         self.patch(links_module, "Port6", self.port6)
-        self.drift = 0.0  # seconds that the time of day is ahead
+        self.drift = 0.0  # seconds that the host has slept
         self.patch(group_module, "Watch", self.watch)
         self.reactor, self.listener = FakeReactor(), Listener()
         self.group = Group(self.reactor, GROUP, PORT, lambda: self.interfaces, ttl=3)

@@ -25,6 +25,7 @@ from twistedp2p.face.texts import rows_of, translations
 from twistedp2p.net.interfaces import Interface, UnknownInterface, choose, networks_of
 from twistedp2p.net.lookup import addresses_of
 from twistedp2p.net.pump import in_threads_of
+from twistedp2p.net.steady import keep_steady
 from twistedp2p.node.doctor import LISTEN, LISTEN_QUICKLY, Doctor, Plan
 
 CODES = """\
@@ -112,6 +113,7 @@ def run(options: argparse.Namespace) -> int:
     ended: list[int | ShareError] = []
 
     async def examine(reactor: Any) -> None:
+        keep_steady(reactor)
         try:
             ended.append(await _examine(reactor, options))
         except ShareError as error:

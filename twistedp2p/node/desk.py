@@ -354,7 +354,7 @@ class Node:
         )
 
     def _pins_of_earlier_runs(self) -> dict[bytes, Pin]:
-        """Those pins as of the reactor's clock, which jumps less than the time of day."""
+        """Those pins as of the reactor's clock, which may have begun with this host's start."""
         now, wall = self._reactor.seconds(), self._wall()
         pins = {}
         for key, nick, first, seen, latest in self._store.pins():
