@@ -162,7 +162,20 @@ class Times(SynchronousTestCase):
         self.beacons.hello(0.0)
         self.run_for(20)
         self.assertEqual([int(at) for at in self.times("hello")], [0, 1, 3])
-        self.assertEqual([int(at) for at in self.times("beacon")], [8, 13, 18])
+        self.assertEqual([int(at) for at in self.times("beacon")], [6, 11, 16])
+
+    def test_of_many_who_start_at_once_some_tell_soon_and_some_late(self) -> None:
+        """A whole interval of silence, and then all: that would be twice what a group may send."""
+        self.known, firsts = 1000, []
+        for step in range(20):
+            self.chance = (step + 0.5) / 20
+            self.beacons.hello(self.now)
+            self.run_for(5)
+            self.sent.clear()
+            self.run_for(160)
+            firsts.append(self.times("beacon")[0] - self.now + 160)
+        self.assertLess(firsts[1], 10)
+        self.assertGreater(firsts[-1], 100)
 
     def test_another_start_replaces_the_hellos_to_come(self) -> None:
         self.beacons.hello(0.0)

@@ -14,6 +14,7 @@ from twistedp2p.core.feeds.asking import (
     BARREN_FIRST,
     DOUBTFUL_BURST,
     DOUBTFUL_RATE,
+    LACKS_MOST,
     SYNC_BURST,
     SYNC_PATIENCE,
     SYNC_RATE,
@@ -195,6 +196,35 @@ class AskingTests(GossipTestCase):
         self.assertLessEqual(counts[-1], 3 * (TRIES + 1))
         syncs = self.group.sent["SYNC"]
         self.assertLess(syncs, self.count * (SYNC_BURST + 1200 * SYNC_RATE))
+
+    def test_who_lies_and_speaks_on_is_asked_no_more_for_that(self) -> None:
+        """Attack 40: a number that never was, and an entry beyond it now and then."""
+        gossip = self.nodes[1].gossip
+        self.group.sync = lambda *_: None  # type: ignore[method-assign]
+        feed = Feed(b"o" * 32, 1)
+        gossip.follow(feed)
+        counts = []
+        for turn in range(48):
+            number = 10**9 + turn
+            gossip.heard_entries(feed, "offers", number, number, self.group.now)
+            gossip.heard_heads(feed, Heads((1, 0), (1, number)), self.group.now, live=True)
+            self.assertLessEqual(gossip._asking.lacks, LACKS_MOST)
+            self.run_for(10)
+            counts.append(len(self.sent("ask", 1)))
+        self.assertLess(counts[-1] - counts[23], counts[11] / 2)
+        self.assertFalse(gossip._asking.much)
+
+    def test_who_fills_a_gap_is_asked_on(self) -> None:
+        gossip = self.nodes[1].gossip
+        feed = Feed(b"o" * 32, 1)
+        gossip.follow(feed)
+        for _ in range(8):  # until nobody asks about it for long
+            gossip.heard_heads(feed, Heads((1, 0), (1, 9)), self.group.now, live=True)
+            self.run_for(60)
+        before = len(self.sent("ask", 1))
+        gossip.heard_entries(feed, "offers", 3, 3, self.group.now)
+        self.run_for(3)
+        self.assertGreater(len(self.sent("ask", 1)), before)
 
     def test_many_that_lie_share_one_slow_pace(self) -> None:
         """Attack 40: throw-away keys, each with a feed of its own; live lines come first."""
@@ -384,6 +414,23 @@ class HintTests(GossipTestCase):
         self.nodes[0].stop()
         self.send("vector", Vector(feeds=(Have(self.origin, 1, 4, 0),)))
         self.run_for(2)
+        self.assertTrue(self.group.complete(self.nodes[1:]))
+
+    def test_what_its_publisher_told_of_and_only_another_has_is_asked_for(self) -> None:
+        one, two = self.nodes[1], self.nodes[2]
+        self.group.sync = lambda *_: None  # type: ignore[method-assign]
+        with self.deaf(one):
+            self.nodes[0].say()
+            self.run_for(9)
+        two.stop()
+        self.nodes[0].stop()
+        feed = one.gossip.feed(self.origin)
+        assert feed is not None
+        one.gossip.heard_heads(feed, Heads((1, 4)), self.group.now, live=True)
+        self.run_for(60)
+        self.assertIsNone(feed.asking)
+        two.start()
+        self.run_for(10)
         self.assertTrue(self.group.complete(self.nodes[1:]))
 
     def test_a_lie_about_a_feed_changes_nothing_that_is_here(self) -> None:

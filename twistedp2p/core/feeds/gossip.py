@@ -208,9 +208,11 @@ class Gossip:
 
     def heard_heads(self, feed: Feed, heads: Heads, now: float, *, live: bool) -> None:
         """The publisher of a feed that is followed told its heads; `live`: it published lately."""
-        feed.heard_heads(heads)
-        self._note_change(feed, now)
-        self._asking.told(feed, now, live=live)
+        news = feed.heard_heads(heads)
+        if news:
+            self._note_change(feed, now)
+        if news or not feed.lacks_nothing:
+            self._asking.told(feed, now, live=live)
 
     def heard_gone(self, feed: Feed, log: str, ranges: Sequence[Range], now: float) -> None:
         """The publisher of a feed that is followed says what of it was superseded."""
@@ -251,7 +253,7 @@ class Gossip:
         """A beacon told what another has; it is answered to `address` if need be."""
         self.heard_of(recent, now)
         ahead = self._vectors.heard(partner, address, summary, now)
-        if ahead and self._newcomer and not self._asking.much:
+        if ahead and self._newcomer:
             wait = NEWCOMER_WAIT * self._random()
             self._agenda.at(now + wait, lambda now: self._asking.want_sync(None, now))
         self._newcomer = False

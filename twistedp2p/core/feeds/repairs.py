@@ -23,7 +23,7 @@ MAX_JOBS = 64  # asks that wait
 MAX_JOBS_EACH = 3  # of them of one host, however many ports it asks from
 RECENT = 256  # entries that are remembered as sent again
 SPACING = 0.002  # seconds in which the others hear what was sent
-HOLD_OFF = 0.4  # seconds in which an entry is not sent again: less than between two asks
+HOLD_OFF = 0.25  # seconds in which an entry is not sent again: less than between two asks
 LASTS = 3.0  # seconds: whoever still lacks something has asked again by then
 
 

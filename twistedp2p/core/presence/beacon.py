@@ -166,7 +166,10 @@ class Beacons:
     def _say(self, now: float, kind: str = "beacon") -> None:
         # First of all: whatever fails below, the next beacon goes out.
         self._sent_at = now
-        self._plan(now + self.every * (0.5 + self._random()))
+        wait = self.every * (0.5 + self._random())
+        if kind == "hello":  # of many who start at once, each is at another point of its interval
+            wait = max(LEAST_BETWEEN, wait * self._random())
+        self._plan(now + wait)
         self._send(kind)
 
     def _plan(self, at: float) -> None:

@@ -86,6 +86,8 @@ class Peer:
 
     def heard_from(self, address: Address) -> None:
         """The latest address comes first; at most `MAX_ADDRESSES` are kept."""
+        if self.addresses and self.addresses[0] == address:
+            return
         self.addresses = [address, *(a for a in self.addresses if a != address)][:MAX_ADDRESSES]
 
 
