@@ -32,7 +32,7 @@ from twistedp2p.net.group import (
     Group,
 )
 from twistedp2p.net.interfaces import Interface
-from twistedp2p.net.links import REJOIN_EVERY, TURN
+from twistedp2p.net.links import FAILED_BURST, FAILED_RATE, REJOIN_EVERY, TURN
 from twistedp2p.net.sockets import SocketError, family_of
 from twistedp2p.net.watch import LOOK_EVERY, Watch
 
@@ -644,6 +644,16 @@ class WatchTests(GroupTestCase):
         self.group.tell(b"hello")
         self.reactor.advance(1)
         self.assertIn("10.8.0.2", self.names())
+
+    def test_what_fails_all_the_time_is_looked_at_now_and_then(self) -> None:
+        self.start()
+        self.port_of(WIRED).refusal = OSError(errno.EPERM, "not permitted")
+        looks = mock.Mock(wraps=self.group._links.look)
+        self.patch(self.group._links, "look", looks)
+        for _ in range(600):
+            self.group.tell(b"hello")
+            self.reactor.advance(0.1)
+        self.assertLess(looks.call_count, 60 / LOOK_EVERY + 60 * FAILED_RATE + FAILED_BURST)
 
     def test_two_addresses_of_a_device_are_one_membership_that_lasts_as_long_as_one(self) -> None:
         alias = Interface("eth0", WIRED.index, "192.168.1.77", WIRED.netmask, False)

@@ -459,6 +459,15 @@ class CopyTests(NodesTestCase):
         self.assertIn("one", self.texts(copy))
         self.assertEqual([said.text for said in self.lan.events(copy, Said)].count("one"), 1)
 
+    def test_message_numbers_go_on_above_those_of_before_though_the_clock_went_back(self) -> None:
+        self.alice = self.lan.node("alice")
+        self.alice._feeds.skip_to(self.alice._feeds.last.number + (5 << BOOT_SHIFT))
+        self.alice._feeds.message("head", "{}")
+        before = self.alice._feeds.last.number
+        self.lan.vanish(self.alice)
+        self.alice = self.lan.node("alice", ahead=-1000.0)
+        self.assertGreater(self.alice._feeds.last.number, before)
+
     def test_message_numbers_begin_with_the_second_of_the_start(self) -> None:
         self.alice = self.lan.node("alice")
         now = int(EPOCH_START + self.lan.reactor.seconds())

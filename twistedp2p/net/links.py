@@ -25,6 +25,7 @@ from twisted.internet.error import MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
+from twistedp2p.core.limits import TokenBucket
 from twistedp2p.core.presence.roster import Address
 from twistedp2p.net.interfaces import Interface, networks_of, senders
 from twistedp2p.net.sockets import (
@@ -44,6 +45,8 @@ TURN = 32_768  # bytes read of one socket before the others have their turn: som
 # join anew says it. That needs all of a host's sockets to leave first: with two nodes on one host
 # nothing is said, as the other is still a member.
 REJOIN_EVERY = 75.0  # seconds
+# What fails goes on failing, mostly: a rule that forbids it, a network that is gone.
+FAILED_RATE, FAILED_BURST = 0.2, 2.0  # writes that failed and are a reason to look at the links
 
 Heard = Callable[[bytes, Address, bool], None]
 _log = Logger()
@@ -88,8 +91,8 @@ class Links:
     """All sockets of one node.
 
     groups: one multicast address for each family to use. port: P. choose: gives the interfaces to
-    use, and is asked again at each look. failed: told when nothing could be sent through one. ttl:
-    as of `group_sender`.
+    use, and is asked again at each look. failed: told, now and then, that something could not be
+    sent. ttl: as of `group_sender`.
 
     Raises `SocketError` when a port of the first group's family cannot be had; another family is
     done without then.
@@ -118,6 +121,7 @@ class Links:
         self._heard: Heard = _nobody
         self._refused: set[Interface] = set()
         self._rejoined = reactor.seconds()
+        self._failures = TokenBucket.full(FAILED_RATE, FAILED_BURST, reactor.seconds())
         self._own: frozenset[Address] = frozenset()
         self._had_network = False  # there was a sender other than the loopback's
         self.senders: list[Sender] = []
@@ -332,7 +336,8 @@ class Links:
             port.write(data, address)
         except (OSError, MessageLengthError) as error:  # the latter is Twisted's EMSGSIZE
             _log.debug("to {address}: {error}", address=address, error=error)
-            self._failed()
+            if self._failures.take(self._reactor.seconds()):
+                self._failed()
             return False
         return True
 

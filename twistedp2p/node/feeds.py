@@ -27,6 +27,7 @@ from twistedp2p.disk.store import Store
 from twistedp2p.node.memory import Notes
 
 BOOT_SHIFT = 20  # bits: a run's messages are numbered from the second of its start on
+BOOT = "boot"  # counter: that second, or the one that the numbers have got to
 SLICE = 100  # entries read at once
 
 
@@ -122,9 +123,9 @@ class Feeds:
             feed = Feed(self._signer.key, max(1, now_ms // 1000))
             self._store.start_feed(feed, self.nick, now_ms)
         self._store.set_present(self._signer.key, True, self.nick, now_ms)
-        boot = max(self._store.counter("boot") + 1, now_ms // 1000)
-        self._store.set_counter("boot", boot)
-        return Own(feed, boot << BOOT_SHIFT, feed.have["chat"].head + 1)
+        self._boot = max(self._store.counter(BOOT) + 1, now_ms // 1000)
+        self._store.set_counter(BOOT, self._boot)
+        return Own(feed, self._boot << BOOT_SHIFT, feed.have["chat"].head + 1)
 
     def follows(self, key: bytes) -> bool:
         """Whether that node's feed is at hand."""
@@ -157,6 +158,9 @@ class Feeds:
     def message(self, kind: str, body: str) -> bytes:
         """Sign a message that is no entry."""
         self._own.message += 1
+        if self._own.message >> BOOT_SHIFT > self._boot:  # the next run begins above it
+            self._boot = self._own.message >> BOOT_SHIFT
+            self._notes.note(self._store.set_counter, BOOT, self._boot)
         self.last = self._signed_message(kind, body)
         return self.last.raw
 
