@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from typing import Any
+from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -21,7 +22,13 @@ from twistedp2p.core.feeds.asking import (
     TRIES,
 )
 from twistedp2p.core.feeds.feed import Feed, Have, Heads
-from twistedp2p.core.feeds.gossip import MAX_FEEDS, MAX_RUMOURS, OFFERS_BURST, REPEAT_AFTER
+from twistedp2p.core.feeds.gossip import (
+    MAX_FEEDS,
+    MAX_RUMOURS,
+    OFFERS_BURST,
+    OTHERS_BURST,
+    REPEAT_AFTER,
+)
 from twistedp2p.core.feeds.repairs import GROUP_BURST, GROUP_RATE, RESERVE_RATE
 from twistedp2p.core.feeds.requests import VECTOR_FEEDS, Ask, Vector
 from twistedp2p.core.feeds.summary import SUMMARY_SIZE
@@ -394,6 +401,41 @@ class AnsweringTests(GossipTestCase):
         told = [each for each in self.sent("vector") if each[2] is None]
         self.assertLess(len(told), 2 * (TELL_BURST + 10 * TELL_RATE))
         self.assertTrue(all(len(each[1].content.feeds) <= VECTOR_FEEDS for each in told))
+
+
+class OtherTests(GossipTestCase):
+    """A publisher says other entries under numbers that it has used: its memory is an old copy."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.shown: list[tuple[bytes, Any]] = []
+        self.gossip = self.nodes[1].gossip
+        self.gossip._sending = mock.Mock(repeat=lambda *what: self.shown.append(what))
+
+    def hear(self, key: bytes, times: int = 1) -> list[tuple[bytes, Any]]:
+        """What is shown to that publisher within some seconds."""
+        self.shown.clear()
+        for _ in range(times):
+            self.gossip.heard_other(key, b"kept", self.group.now)
+        self.run_for(2)
+        return self.shown
+
+    def test_what_it_said_before_is_shown_to_it_alone_and_once_more(self) -> None:
+        self.assertEqual(self.hear(self.nodes[0].key), 2 * [(b"kept", self.nodes[0].index)])
+
+    def test_to_one_who_is_not_here_nothing_is_shown(self) -> None:
+        self.assertEqual(self.hear(b"nobody" * 5), [])
+
+    def test_not_by_everybody(self) -> None:
+        """Attack 40: a thousand answers to one datagram."""
+        self.gossip._nodes = lambda: 1000
+        self.gossip._random = lambda: 0.009
+        self.assertEqual(self.hear(self.nodes[0].key), [])
+
+    def test_not_without_end(self) -> None:
+        """Attack 40: somebody who says two things under each number, again and again."""
+        shown = self.hear(self.nodes[0].key, 100)
+        self.assertEqual(len(shown), 2 * OTHERS_BURST)
 
 
 class HintTests(GossipTestCase):

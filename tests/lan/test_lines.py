@@ -101,6 +101,32 @@ class MemoryTests(LinesTestCase):
         other.type("/last")
         other.expect(r"(?s):> before.*:> after.*:> heard")
 
+    def test_a_memory_that_was_put_back(self) -> None:
+        """Under the numbers that it has forgotten others have other lines: none of both is lost."""
+        one, other = self.node("one"), self.node("other")
+        self.meet(one, other)
+        one.type("1", "at first")
+        other.expect(":> at first")
+        self.assertEqual(one.quit(), 0)
+        backup = self.home("backup") / "state"
+        shutil.copytree(self.home("one") / ".local", backup)
+        one = self.node("one", home="one")
+        self.meet(one)
+        for text in ("forgotten", "forgotten too"):
+            one.type("1", text)
+            other.expect(f":> {text}")
+        self.assertEqual(one.quit(), 0)
+        shutil.rmtree(self.home("one") / ".local")
+        shutil.copytree(backup, self.home("one") / ".local")
+        one = self.node("one", home="one")
+        for text in ("new", "new too"):
+            one.type("1", text)
+        other.expect_all(":> new\n", ":> new too\n")
+        for text in ("at first", "forgotten", "forgotten too", "new", "new too"):
+            self.assertEqual(other.output.count(f":> {text}\n"), 1)
+        other.type("/last")
+        other.expect(r"(?s):> at first.*:> forgotten\n.*:> forgotten too\n.*:> new\n.*:> new too\n")
+
     def test_a_state_folder_that_was_copied(self) -> None:
         """Of the two nodes one, that came later, takes a new identity, and says so."""
         one, other = self.node("one"), self.node("other")

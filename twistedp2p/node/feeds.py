@@ -293,12 +293,19 @@ class Feeds:
             return
         if not gossip.heard_entries(feed, log, number, number, now, synced=synced):
             if not synced:
-                gossip.heard_again(entry.raw, now)
+                self._heard_again(entry, log, now)
             return
         try:
             self._take(entry, feed)
         except BadBody:
             self.dropped[DAMAGED] += 1
+
+    def _heard_again(self, entry: Signed, log: str, now: float) -> None:
+        kept = self._notes.note(self.entry, entry.key, log, entry.number)
+        if kept is None or kept == entry.raw:
+            self._gossip.heard_again(entry.raw, now)
+        else:
+            self._gossip.heard_other(entry.key, kept, now)
 
     def _take(self, entry: Signed, feed: Feed) -> None:
         note = self._notes.note

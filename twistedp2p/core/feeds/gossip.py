@@ -9,10 +9,11 @@ message    content                                     when
 an entry   signed by its publisher                     at once, and once more after 0.25 s
 head       how far the publisher's own logs go         0.75, 1.75, 3.75, 7.75 s after its last
                                                        entry
-beacon     own heads, summary of all feeds, those      see `core.beacons`
+beacon     own heads, summary of all feeds, those      see `core.presence.beacon`
            that changed lately
 ask        what is missing                             see `core.feeds.asking`
 an entry   the same signed bytes, from any holder      see `core.feeds.repairs`
+an entry   as we have it, to its publisher alone       where it says another under that number
 gone       numbers that were superseded                the publisher's answer, beside entries
 vector     hashes of the feeds in buckets that differ  to one who told a summary that is ahead
 vector     the feeds that differ                       the answer: for everybody
@@ -26,7 +27,7 @@ from typing import Protocol
 
 from twistedp2p.core.agenda import Agenda, Appointment
 from twistedp2p.core.datagrams.body import Range, write
-from twistedp2p.core.feeds.asking import Asking
+from twistedp2p.core.feeds.asking import ALONE, Asking
 from twistedp2p.core.feeds.feed import LOG_NAMES, Feed, Have, Heads
 from twistedp2p.core.feeds.ranges import Ranges
 from twistedp2p.core.feeds.repairs import Repairs
@@ -45,6 +46,8 @@ HOLDER_WAIT = 0.02  # seconds that any other holder waits at least
 OFFERS_RATE, OFFERS_BURST = 4.0, 8.0  # offers told by datagram; more of them go over TCP
 BUSY = 100  # datagrams a second in the group: then offers go over TCP
 NEWCOMER_WAIT = 1.0  # seconds, at most, between the first beacon and the first SYNC
+OTHERS_RATE, OTHERS_BURST = 0.5, 4.0  # entries shown to one publisher that says others
+SHOWN_AGAIN = 1.0  # seconds
 RECENT_FOR = 30.0  # seconds
 RECENT_MOST = 8  # feeds that changed lately, in a beacon
 
@@ -95,12 +98,15 @@ class Gossip:
         self._sending = sending
         self._kept = kept
         self._random = random
+        self._nodes = nodes
+        self._address_of = address_of
         pace = TokenBucket.full(NODE_RATE, NODE_BURST, now)
         self._asking = Asking(
             agenda, sending, pace, random=random, nodes=nodes, address_of=address_of
         )
         self._repairs = Repairs(agenda, sending, pace, nodes=nodes, backoff=self._asking.backoff)
         self._vectors = Vectors(agenda, sending, pace, self._asking, random)
+        self._others: Buckets[bytes] = Buckets(OTHERS_RATE, OTHERS_BURST)
         self._askers: Buckets[Hashable] = Buckets(ASKER_RATE, ASKER_BURST)
         self._offers = TokenBucket.full(OFFERS_RATE, OFFERS_BURST, now)
         self._rate = Rate(now)
@@ -205,6 +211,21 @@ class Gossip:
     def heard_again(self, raw: bytes, now: float) -> None:
         """An entry that was here already came once more."""
         self._repairs.heard_again(raw, now)
+
+    def heard_other(self, origin: bytes, kept: bytes, now: float) -> None:
+        """A publisher says something else under the number of an entry that is `kept` here.
+
+        Its memory is an older copy, most likely: some of the group show it what it has said.
+        Everybody else goes on with what came first.
+        """
+        some = self._random() * self._nodes() < ALONE
+        if some and self._others.take(origin, now):
+            for at in (now, now + SHOWN_AGAIN):
+                self._agenda.at(at, self._show, origin, kept)
+
+    def _show(self, now: float, origin: bytes, kept: bytes) -> None:
+        if (address := self._address_of(origin)) is not None:
+            self._sending.repeat(kept, address)
 
     def heard_heads(self, feed: Feed, heads: Heads, now: float, *, live: bool) -> None:
         """The publisher of a feed that is followed told its heads; `live`: it published lately."""
