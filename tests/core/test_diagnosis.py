@@ -28,7 +28,7 @@ from twistedp2p.core.diagnosis.facts import (
 from twistedp2p.core.diagnosis.findings import NAMES_MOST, Verdict, listed
 from twistedp2p.core.diagnosis.firewalls import INWARD, OUTWARD, open_inward, open_outward
 from twistedp2p.core.diagnosis.there import cause_of
-from twistedp2p.core.errors import Exit
+from twistedp2p.core.errors import Exit, words
 
 ALL, SOME, NONE = Answers(20, 20), Answers(20, 15), Answers(20, 0)
 OK, NO, EPERM_, TIMEOUT = Sign.OK, Sign.NO, Sign.REFUSED, Sign.TIMEOUT
@@ -150,7 +150,7 @@ class CauseTests(SynchronousTestCase):
         self.assertEqual([found.check for found in diagnosis.findings], list(CHECKS))
 
     def test_what_is_wrong_here_comes_before_what_is_wrong_elsewhere(self) -> None:
-        held = Trial("UDP 9392", "UDP port 9392 is held by nc (process 7)")
+        held = Trial("UDP 9392", words("UDP port 9392 is held by nc (process 7)"))
         wrong = {
             "others": facts_of(Signs(*TABLE[Cause.PEER_FIREWALL])).others,
             "oneself": (Oneself("10.0.0.1", True, 0),),
@@ -291,14 +291,16 @@ class CheckTests(SynchronousTestCase):
 
     def test_ports(self) -> None:
         held = "UDP port 9392 is held by nc (process 7), which does not share it"
-        self.assertFinding("ports", Verdict.PROBLEM, held, trials=(Trial("UDP 9392", held),))
-        taken = Trial("TCP 9393", "TCP port 9393 is in use", needed=False)
+        self.assertFinding("ports", Verdict.PROBLEM, held, trials=(Trial("UDP 9392", words(held)),))
+        taken = Trial("TCP 9393", words("TCP port 9393 is in use"), needed=False)
         self.assertFinding("ports", Verdict.OK, "TCP port 9393 is in use", trials=(taken,))
-        join = Trial("wlan0", "cannot join 239.0.0.1 on wlan0", join=True)
+        join = Trial("wlan0", words("cannot join 239.0.0.1 on wlan0"), join=True)
         self.assertFinding(
             "ports", Verdict.WARNING, "cannot join", trials=(join, Trial("UDP 9392"))
         )
-        self.assertFinding("ports", Verdict.PROBLEM, held, trials=(join, Trial("UDP 9392", held)))
+        self.assertFinding(
+            "ports", Verdict.PROBLEM, held, trials=(join, Trial("UDP 9392", words(held)))
+        )
 
     def test_loop(self) -> None:
         for firewall, line in INWARD.items():

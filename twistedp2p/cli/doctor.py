@@ -162,7 +162,7 @@ def _interfaces(wanted: list[str]) -> list[Interface]:
     try:
         return choose(wanted)
     except UnknownInterface as error:
-        raise ShareError("{why}", Exit.NO_INTERFACE, why=error) from error
+        raise ShareError("{why}", Exit.NO_INTERFACE, why=error.words) from error
 
 
 def _remembered(options: argparse.Namespace, interfaces: list[Interface]) -> list[str]:

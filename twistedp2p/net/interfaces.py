@@ -15,6 +15,8 @@ from typing import Any
 import attrs
 import psutil
 
+from twistedp2p.core.errors import N_, Words, words
+
 # Bridges and cable ends that containers and virtual machines bring along: nobody to talk to is
 # behind them, and the host would meet itself there. The patterns are as narrow as the programs
 # that choose these names, because a bridge that a person made (br0, br-lan) is a network.
@@ -33,7 +35,11 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class UnknownInterface(ValueError):
-    """A person asked for an interface that this host does not have; says which ones there are."""
+    """A person asked for an interface that this host does not have; `words` say which there are."""
+
+    def __init__(self, words: Words) -> None:
+        super().__init__(str(words))
+        self.words = words
 
 
 @attrs.frozen
@@ -136,8 +142,11 @@ def choose(wanted: Sequence[str], available: Sequence[Interface] | None = None) 
     there = present() if available is None else available
     for word in wanted:
         if not any(word in _words(one) for one in there):
-            names = ", ".join(f"{one.name} ({one.host})" for one in there) or "none at all"
-            raise UnknownInterface(f"no usable interface is called {word!r}; there are: {names}")
+            names = ", ".join(f"{one.name} ({one.host})" for one in there)
+            sentence = N_("no usable interface is called {name}; there are: {names}")
+            raise UnknownInterface(
+                words(sentence, name=repr(word), names=names or words(N_("none at all")))
+            )
     return choose_present(wanted, there)
 
 

@@ -158,7 +158,7 @@ class Probe:
 
     def _listen_to_group(self, port: int, interfaces: Sequence[Interface]) -> None:
         def skipped(interface: Interface, error: SocketError) -> None:
-            self.trials.append(Trial(interface.name, str(error), join=True))
+            self.trials.append(Trial(interface.name, error.words, join=True))
 
         heard = self._hearing.heard_group
         group = self._groups.get(socket.AF_INET)
@@ -207,7 +207,7 @@ class Probe:
         try:
             made = call()
         except SocketError as error:
-            self.trials.append(Trial(what, str(error), needed=needed))
+            self.trials.append(Trial(what, error.words, needed=needed))
             return None
         self.trials.append(Trial(what))
         return made

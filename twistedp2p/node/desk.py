@@ -46,7 +46,7 @@ from twistedp2p.disk.store import Store
 from twistedp2p.net.dial import Dialer
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.group import Group
-from twistedp2p.net.interfaces import Interface, choose, choose_present
+from twistedp2p.net.interfaces import Interface, UnknownInterface, choose, choose_present
 from twistedp2p.net.lookup import addresses_of
 from twistedp2p.net.mdns import Mdns
 from twistedp2p.net.serve import FileService
@@ -169,15 +169,15 @@ class Node:
             )
             opened.callback(self._group.close)
         except SocketError as error:
-            raise ShareError("{why}", Exit.PORT_TAKEN, why=error) from error
+            raise ShareError("{why}", Exit.PORT_TAKEN, why=error.words) from error
 
     def _interfaces(self) -> list[Interface]:
         if self._was_open:  # each was there at the start, and may come back
             return choose_present(self.config.interfaces)
         try:
             return choose(self.config.interfaces)
-        except ValueError as error:
-            raise ShareError("{why}", Exit.NO_INTERFACE, why=error) from error
+        except UnknownInterface as error:
+            raise ShareError("{why}", Exit.NO_INTERFACE, why=error.words) from error
 
     def _assemble(self) -> None:
         reactor, config = self._reactor, self.config

@@ -18,9 +18,9 @@ import attrs
 from twistedp2p.core.diagnosis import here, there
 from twistedp2p.core.diagnosis.conditions import Cause, Sign
 from twistedp2p.core.diagnosis.facts import Facts
-from twistedp2p.core.diagnosis.findings import Finding, Verdict, Words, listed, words
+from twistedp2p.core.diagnosis.findings import Finding, Verdict, listed
 from twistedp2p.core.diagnosis.firewalls import USUAL, open_inward
-from twistedp2p.core.errors import N_, Exit
+from twistedp2p.core.errors import N_, Exit, Words, words
 
 CHECKS: dict[str, Callable[[Facts], Finding]] = {
     "interfaces": here.interfaces,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from twistedp2p.core.diagnosis.conditions import Sign, Signs
+from twistedp2p.core.errors import Words
 
 
 @attrs.frozen
@@ -28,10 +29,10 @@ class Route:
 
 @attrs.frozen
 class Trial:
-    """Something that a node needs of the system, and its refusal, "" where it was had."""
+    """Something that a node needs of the system, and its refusal, None where it was had."""
 
     what: str
-    refusal: str = ""
+    refusal: Words | None = None
     needed: bool = True  # False: a node goes on without it
     join: bool = False  # of the group, on one interface
 

@@ -6,8 +6,8 @@ import attrs
 
 from twistedp2p.core.diagnosis.conditions import Cause, Sign, causes
 from twistedp2p.core.diagnosis.facts import Facts, Other
-from twistedp2p.core.diagnosis.findings import ROWS_MOST, Finding, Verdict, Words, listed, words
-from twistedp2p.core.errors import N_
+from twistedp2p.core.diagnosis.findings import ROWS_MOST, Finding, Verdict, listed
+from twistedp2p.core.errors import N_, Words, words
 
 LOSS_SEEN = 0.1  # of the pings: Wi-Fi loses some; above this, people notice
 BEACON_COMES = 8.0  # seconds: in the smallest group, the longest between two of one node are 7.5
