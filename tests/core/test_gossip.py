@@ -25,6 +25,8 @@ from twistedp2p.core.feeds.feed import Feed, Have, Heads
 from twistedp2p.core.feeds.gossip import (
     MAX_FEEDS,
     MAX_RUMOURS,
+    NODE_BURST,
+    NODE_RATE,
     OFFERS_BURST,
     OTHERS_BURST,
     REPEAT_AFTER,
@@ -355,8 +357,22 @@ class AnsweringTests(GossipTestCase):
         self.run_for(1)
         ((_, datagram, _),) = self.sent("gone")
         self.assertEqual(datagram.sender, 0)
-        self.assertEqual(datagram.content[1], [(n, n) for n in range(2, 11, 2)])
+        self.assertEqual(datagram.content.ranges, tuple((n, n) for n in range(2, 11, 2)))
         self.assertEqual(len(self.sent("say")), 5)
+
+    def test_what_is_gone_is_told_at_the_pace_of_all_that_is_sent(self) -> None:
+        """Attack 40: asks for what was superseded, each for other numbers, of many hosts."""
+        self.group.raw_of = lambda *_: None  # type: ignore[method-assign]
+        since = self.group.now
+        for turn in range(1000):
+            low = 1 + turn % 120
+            ask = self.ask(0, low, low + turn // 120)
+            host = f"10.0.9.{turn % 100}"
+            self.nodes[0].gossip.heard_ask(ask, host, None, self.group.now)
+            self.run_for(0.005)
+        seconds = self.group.now - since
+        self.assertLessEqual(len(self.sent("gone")), NODE_BURST + NODE_RATE * seconds)
+        self.assertGreater(len(self.sent("gone")), NODE_BURST)
 
     def test_a_crowd_of_holders_sends_little_for_a_flood_of_asks(self) -> None:
         """Attack 40: signed, fresh, and for all that there is, in the name of many hosts."""
@@ -475,6 +491,16 @@ class HintTests(GossipTestCase):
         self.run_for(10)
         self.assertTrue(self.group.complete(self.nodes[1:]))
 
+    def test_what_one_was_told_alone_keeps_him_from_no_question(self) -> None:
+        """Attack 40: differences that nobody else hears of, told all the time."""
+        one = self.nodes[1]
+        for _ in range(5):
+            one.gossip.heard_summary(self.nodes[2].key, 2, b"\1" * SUMMARY_SIZE, (), self.group.now)
+            for _ in range(10):
+                one.gossip.heard_vector(Vector(), None, self.group.now, direct=True)
+                self.run_for(0.1)
+        self.assertGreaterEqual(len(self.sent("vector", 1)), 3)
+
     def test_a_lie_about_a_feed_changes_nothing_that_is_here(self) -> None:
         """Attack 40: a later epoch, and numbers that never were, told by somebody else."""
         summaries = [node.gossip.summary() for node in self.nodes]
@@ -558,6 +584,18 @@ class HintTests(GossipTestCase):
         kept = one.feed(b"o" * 32)
         assert kept is not None
         self.assertEqual(kept.epoch, 1)
+
+    def test_whoever_goes_on_speaking_is_followed_on_whoever_comes(self) -> None:
+        """Attack 37: throw-away keys push out those that were heard least lately."""
+        gossip, chance = self.nodes[1].gossip, random.Random(7)
+        for turn in range(2 * MAX_FEEDS):
+            gossip.follow(Feed(chance.randbytes(32), 1))
+            if turn % 100 == 0:
+                feed = gossip.feed(self.origin)
+                assert feed is not None
+                gossip.heard_heads(feed, Heads((1, 3)), self.group.now, live=False)
+        self.assertIsNotNone(gossip.feed(self.origin))
+        self.assertIsNone(gossip.feed(self.nodes[2].key))
 
     def test_feeds_of_throw_away_keys_are_bounded_and_never_push_out_ours(self) -> None:
         """Attack 37."""

@@ -16,7 +16,7 @@ from twistedp2p.core.feeds.asking import DOUBTFUL_BURST, DOUBTFUL_RATE
 from twistedp2p.core.feeds.feed import CHAT_BACKLOG, Have, Heads
 from twistedp2p.core.feeds.gossip import MAX_FEEDS, NODE_BURST, NODE_RATE
 from twistedp2p.core.feeds.repairs import MAX_JOBS_EACH
-from twistedp2p.core.feeds.requests import Ask, write_gone
+from twistedp2p.core.feeds.requests import Ask, Gone
 
 
 class DeliveryTests(SynchronousTestCase):
@@ -342,8 +342,8 @@ class HostileTests(SynchronousTestCase):
 
     def test_gone_messages_of_enormous_ranges_touch_their_own_feed_only(self) -> None:
         self.alice.publish_offer(offer_of(self.alice, "kept"))
-        self.mallory.send("gone", write_gone("offers", [(1, MAX_NUMBER)]))
-        self.mallory.send("gone", write_gone("chat", [(10, 11), (MAX_NUMBER - 1, MAX_NUMBER)]))
+        self.mallory.send("gone", Gone("offers", ((1, MAX_NUMBER),)).write())
+        self.mallory.send("gone", Gone("chat", ((10, 11), (MAX_NUMBER - 1, MAX_NUMBER))).write())
         self.mallory.send("gone", '{"log":"chat","ranges":[[5,4]]}')
         self.lan.run_for(1)
         self.assertEqual(self.lan.catalogue(self.bob), ["kept"])

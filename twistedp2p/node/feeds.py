@@ -20,7 +20,7 @@ from twistedp2p.core.datagrams.datagram import LOGS, MAX_NUMBER, Signed, Signer,
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.feeds.feed import CHAT_BACKLOG, LOG_NAMES, Feed, Have, Heads
 from twistedp2p.core.feeds.gossip import Gossip
-from twistedp2p.core.feeds.requests import Ask, Vector, read_gone, read_heads
+from twistedp2p.core.feeds.requests import Ask, Gone, Vector, read_heads
 from twistedp2p.core.presence.beacon import Beacon
 from twistedp2p.core.presence.roster import Address
 from twistedp2p.disk.store import Store
@@ -370,7 +370,8 @@ class Feeds:
         if message.kind == "ask":
             self._gossip.heard_ask(Ask.read(message.body), address[0], alone, now, direct=direct)
         elif message.kind == "vector":
-            self._gossip.heard_vector(Vector.read(message.body), alone, now)
+            vector = Vector.read(message.body)
+            self._gossip.heard_vector(vector, alone, now, direct=direct)
         elif (feed := self._follow(message)) is not None:
             self._heard_of_own(message, feed, now)
 
@@ -379,7 +380,7 @@ class Feeds:
         if message.kind == "head":
             self._heard_heads(message, feed, read_heads(body.read(message.body)), live=True)
         else:
-            self._gossip.heard_gone(feed, *read_gone(message.body), now)
+            self._gossip.heard_gone(feed, Gone.read(message.body), now)
             self._notes.note(self._store.save_ranges, feed)
 
     def _heard_heads(self, message: Signed, feed: Feed, heads: Heads, *, live: bool) -> None:

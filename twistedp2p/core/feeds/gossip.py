@@ -30,8 +30,8 @@ from twistedp2p.core.datagrams.body import Range, write
 from twistedp2p.core.feeds.asking import ALONE, Asking
 from twistedp2p.core.feeds.feed import LOG_NAMES, Feed, Have, Heads
 from twistedp2p.core.feeds.ranges import Ranges
-from twistedp2p.core.feeds.repairs import Repairs
-from twistedp2p.core.feeds.requests import GONE_RANGES, Ask, Vector, head_fields, write_gone
+from twistedp2p.core.feeds.repairs import Repair, Repairs
+from twistedp2p.core.feeds.requests import GONE_RANGES, Ask, Gone, Vector, head_fields
 from twistedp2p.core.feeds.vectors import Vectors
 from twistedp2p.core.limits import Buckets, CappedTable, TokenBucket
 
@@ -202,6 +202,7 @@ class Gossip:
         """
         if not feed.heard_entries(log, low, high):
             return False
+        self._feeds.get(feed.origin)  # in use
         self._note_change(feed, now)
         if synced:
             self._asking.synced(now)
@@ -229,15 +230,16 @@ class Gossip:
 
     def heard_heads(self, feed: Feed, heads: Heads, now: float, *, live: bool) -> None:
         """The publisher of a feed that is followed told its heads; `live`: it published lately."""
+        self._feeds.get(feed.origin)  # in use
         news = feed.heard_heads(heads)
         if news:
             self._note_change(feed, now)
         if news or not feed.lacks_nothing:
             self._asking.told(feed, now, live=live)
 
-    def heard_gone(self, feed: Feed, log: str, ranges: Sequence[Range], now: float) -> None:
+    def heard_gone(self, feed: Feed, gone: Gone, now: float) -> None:
         """The publisher of a feed that is followed says what of it was superseded."""
-        feed.heard_gone(log, ranges)
+        feed.heard_gone(gone.log, gone.ranges)
         self._note_change(feed, now)
         self._asking.progress(feed, now, live=False)
 
@@ -298,13 +300,16 @@ class Gossip:
             self._rumours.put(have.origin, feed)
         return feed
 
-    def heard_vector(self, vector: Vector, address: Hashable | None, now: float) -> None:
-        """Another asks which feeds differ, or tells it; `address` as of `heard_ask`."""
+    def heard_vector(
+        self, vector: Vector, address: Hashable | None, now: float, *, direct: bool = False
+    ) -> None:
+        """Another asks which feeds differ, or tells it; `address`, `direct` as of `heard_ask`."""
         if vector.buckets:
             self._vectors.answer(vector, address, now)
-        else:
+            return
+        if not direct:
             self._vectors.heard_answer(vector, now)
-            self.heard_of(vector.feeds, now)
+        self.heard_of(vector.feeds, now)
 
     # -- answering
 
@@ -337,7 +342,7 @@ class Gossip:
         to = None if ask.to is None else address
         if feed is self.own:
             wait = OWN_WAIT * self._random()
-            self._repairs.put(now + wait, host, self._own_answers(ask.gaps, to), to)
+            self._repairs.put(now + wait, host, self._own_answers(ask.gaps), to)
         elif any(True for _ in self._held(feed, ask.gaps)):
             wait = HOLDER_WAIT + self._asking.backoff()
             self._repairs.put(now + wait, host, self._answers(feed, ask.gaps), to)
@@ -357,7 +362,7 @@ class Gossip:
             if raw is not None:
                 yield raw
 
-    def _own_answers(self, gaps: dict[str, list[Range]], to: Hashable | None) -> Iterator[bytes]:
+    def _own_answers(self, gaps: dict[str, list[Range]]) -> Iterator[Repair]:
         """Our own entries; what of them is no more is told at the end."""
         for log in LOG_NAMES:
             gone = Ranges()
@@ -368,7 +373,7 @@ class Gossip:
                 else:
                     yield raw
             if runs := gone.runs()[:GONE_RANGES]:
-                self._sending.tell("gone", write_gone(log, runs), to)
+                yield Gone(log, tuple(runs))
 
     # -- SYNC
 

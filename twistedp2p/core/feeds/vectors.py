@@ -157,7 +157,8 @@ class Vectors:
             return
         start = int(self._random() * len(differ)) if len(differ) > VECTOR_FEEDS else 0
         answer = Vector(feeds=tuple(differ[start : start + VECTOR_FEEDS]))
-        self._note(answer, now)
+        if to_all:
+            self._note(answer, now)
         self._sending.tell("vector", answer.write(), None if to_all else address)
 
     def heard_answer(self, vector: Vector, now: float) -> None:
