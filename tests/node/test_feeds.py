@@ -17,6 +17,8 @@ from twistedp2p.core.feeds.feed import CHAT_BACKLOG, Have, Heads
 from twistedp2p.core.feeds.gossip import MAX_FEEDS, NODE_BURST, NODE_RATE
 from twistedp2p.core.feeds.repairs import MAX_JOBS_EACH
 from twistedp2p.core.feeds.requests import Ask, Gone
+from twistedp2p.disk import entries as entries_module
+from twistedp2p.node.feeds import FORGET_EVERY
 
 
 class DeliveryTests(SynchronousTestCase):
@@ -159,6 +161,21 @@ class LateTests(SynchronousTestCase):
         lan.run_for(10)
         self.assertEqual(lan.lines(bob), ["two"])
         self.assertEqual(lan.catalogue(bob), ["a", "b"])
+
+    def test_who_was_not_here_for_a_month_is_forgotten_without_a_restart(self) -> None:
+        lan = Lan(self)
+        alice, bob = lan.crowd(2)
+        key = bob.key
+        bob.say("hello")
+        lan.run_for(5)
+        lan.vanish(bob)
+        lan.run_for(60)
+        self.patch(entries_module, "GONE_AFTER", 3600_000)
+        lan.run_for(FORGET_EVERY)
+        self.assertTrue(alice._feeds.follows(key))
+        lan.run_for(FORGET_EVERY)
+        self.assertFalse(alice._feeds.follows(key))
+        self.assertEqual(lan.lines(alice), ["hello"])
 
     def test_who_stayed_believes_the_messages_of_one_who_was_restarted(self) -> None:
         lan = Lan(self)
@@ -456,6 +473,16 @@ class FullDiskTests(SynchronousTestCase):
         self.lan.run_for(40)
         self.assertEqual(self.bob.status().nodes, 2)
         self.assertEqual(self.alice.status().nodes, 2)  # bob's beacons went on
+
+    def test_beacons_go_on_where_nothing_can_be_read(self) -> None:
+        def lowest(*_: object) -> int:
+            raise ShareError("The memory cannot be read.")
+
+        self.alice.say("hello")
+        self.lan.run_for(10)
+        self.patch(self.alice._store, "lowest", lowest)
+        self.lan.run_for(60)
+        self.assertEqual(self.bob.status().nodes, 2)
 
     def test_nothing_is_published_that_cannot_be_kept(self) -> None:
         self.fill(True)

@@ -307,6 +307,7 @@ class Node:
             closed=self.closed,
             group_time=group_time,
             links_changed=self._links_changed,
+            count_as=self._count_as,
             clock=reactor,
             wall=self._wall,
         )
@@ -340,7 +341,7 @@ class Node:
             reactor,
             config.limits,
             talks,
-            count_as=lambda host: counted_as(host, self._group.on_link),
+            count_as=self._count_as,
         )
         self._transfers = Transfers(
             Fetcher(reactor, tls, self.key, self._threads.run),
@@ -632,6 +633,9 @@ class Node:
         """Which codes open the group's datagrams has changed (membership.Told)."""
         self._dispatch.codes_changed()
         self._shares.renew_public()
+
+    def _count_as(self, host: str) -> str:
+        return counted_as(host, self._group.on_link)
 
     def _links_changed(self) -> None:
         self._presence.hello()

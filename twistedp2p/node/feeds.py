@@ -29,6 +29,7 @@ from twistedp2p.node.memory import Notes
 BOOT_SHIFT = 20  # bits: a run's messages are numbered from the second of its start on
 BOOT = "boot"  # counter: that second, or the one that the numbers have got to
 SLICE = 100  # entries read at once
+FORGET_EVERY = 3600.0  # seconds between two looks at who was not here for long
 
 
 class Sending(Protocol):
@@ -110,7 +111,8 @@ class Feeds:
             nodes=nodes,
             address_of=address_of,
         )
-        self._notes.note(store.forget_gone, int(wall() * 1000))
+        self._agenda = agenda
+        self._forget_gone(clock.seconds())
         for feed in store.feeds():
             if feed.origin != signer.key:
                 self._gossip.follow(feed)
@@ -126,6 +128,12 @@ class Feeds:
         self._boot = max(self._store.counter(BOOT) + 1, now_ms // 1000)
         self._store.set_counter(BOOT, self._boot)
         return Own(feed, self._boot << BOOT_SHIFT, feed.have["chat"].head + 1)
+
+    def _forget_gone(self, now: float) -> None:
+        """Whose nodes were not here for long is followed no more."""
+        self._agenda.at(now + FORGET_EVERY, self._forget_gone)
+        for origin in self._notes.note(self._store.forget_gone, int(self._wall() * 1000)) or ():
+            self._gossip.forget(origin)
 
     def follows(self, key: bytes) -> bool:
         """Whether that node's feed is at hand."""
@@ -176,7 +184,8 @@ class Feeds:
     def own_heads(self) -> Heads:
         """Lowest number kept and highest there is of our own logs."""
         key, heads = self._signer.key, self._own.feed.heads
-        low = {log: self._store.lowest(key, log) for log in LOG_NAMES}
+        # What cannot be read now may be later: all of it is worth asking for.
+        low = {log: self._notes.note(self._store.lowest, key, log) or 1 for log in LOG_NAMES}
         return Heads((low["chat"], heads.chat[1]), (low["offers"], heads.offers[1]))
 
     def summary(self) -> bytes:
@@ -344,8 +353,9 @@ class Feeds:
         if feed is not None and feed.epoch > message.epoch:
             return None
         feed = Feed(message.key, message.epoch)
-        now_ms = int(self._wall() * 1000)
-        crowd = self._notes.note(self._store.start_feed, feed, message.nick, now_ms)
+        # What a SYNC brings of somebody long gone does not make him one who was just here.
+        heard = min(message.stamp, int(self._wall() * 1000))
+        crowd = self._notes.note(self._store.start_feed, feed, message.nick, heard)
         for origin in crowd or ():
             self._gossip.forget(origin)
         self._gossip.follow(feed)
