@@ -25,7 +25,8 @@ from twistedp2p.core.calls.cpace import Exchange
 from twistedp2p.core.calls.frames import FRAME, TAG
 from twistedp2p.core.calls.lines import Auth, Get, Ok, Share, parse_owner
 from twistedp2p.core.errors import Exit, ShareError
-from twistedp2p.net.fetch import CLOSE_DEADLINE, HANDSHAKE_DEADLINE, FileClient
+from twistedp2p.net.dial import HANDSHAKE_DEADLINE
+from twistedp2p.net.fetch import CLOSE_DEADLINE, FileClient
 from twistedp2p.net.fetch import STALL as CLIENT_STALL
 from twistedp2p.net.serve import GO_DEADLINE, LINGER, PROOF_DEADLINE, STALL, Limits
 from twistedp2p.net.tls import ALPN, NodeTLS, _node_key, make_certificate, peer_of

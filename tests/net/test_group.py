@@ -22,6 +22,7 @@ from twistedp2p.core.datagrams.datagram import Signed, Signer, group_name
 from twistedp2p.core.presence.families import EAGER
 from twistedp2p.net import group as group_module
 from twistedp2p.net import links as links_module
+from twistedp2p.net import udp as udp_module
 from twistedp2p.net.group import (
     ADDRESS_BURST,
     ALL_BURST,
@@ -32,8 +33,9 @@ from twistedp2p.net.group import (
     Group,
 )
 from twistedp2p.net.interfaces import Interface
-from twistedp2p.net.links import FAILED_BURST, FAILED_RATE, REJOIN_EVERY, TURN
+from twistedp2p.net.links import FAILED_BURST, FAILED_RATE, REJOIN_EVERY
 from twistedp2p.net.sockets import SocketError, family_of
+from twistedp2p.net.udp import TURN
 from twistedp2p.net.watch import LOOK_EVERY, Watch
 
 GROUP, PORT = "239.0.0.1", 9392
@@ -152,7 +154,7 @@ class GroupTestCase(SynchronousTestCase):
         self.patch(links_module, "far_sender", lambda family: self.socket("far", 0, family))
         self.patch(links_module, "join", self.join)
         self.patch(links_module, "leave", self.leave)
-        self.patch(links_module, "Port6", self.port6)
+        self.patch(udp_module, "Port6", self.port6)
         self.drift = 0.0  # seconds that the host has slept
         self.patch(group_module, "Watch", self.watch)
         self.reactor, self.listener = FakeReactor(), Listener()

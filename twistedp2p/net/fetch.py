@@ -11,20 +11,18 @@ from typing import Any, Protocol
 
 from twisted.internet import error as net_error
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IHandshakeListener, IReactorTime
-from twisted.protocols.basic import LineReceiver
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from twistedp2p.core.calls.conversation import ClientEnd, Session, Violation
 from twistedp2p.core.calls.frames import FRAME
-from twistedp2p.core.calls.lines import ERRORS, MAX_LINE, BadLine, Err, Ok, Share, parse_owner
+from twistedp2p.core.calls.lines import ERRORS, BadLine, Err, Ok, Share, parse_owner
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.net.body import BodyReceiver
 from twistedp2p.net.deadline import Deadline
-from twistedp2p.net.dial import CONNECT_TIMEOUT, HANDSHAKE_DEADLINE, Dialer, no_node, nonsense
+from twistedp2p.net.dial import CONNECT_TIMEOUT, Dialer, NodeClient, no_node, nonsense
 from twistedp2p.net.pump import BlockingFile, InThread, Pump
-from twistedp2p.net.tls import NodeTLS, NotANode, body_frames, peer_of
+from twistedp2p.net.tls import NodeTLS, Peer, body_frames
 
 ANSWER_DEADLINE = 20.0  # seconds from there to the first byte of the body
 CLOSE_DEADLINE = 5.0  # seconds from the last byte to the owner's end
@@ -68,21 +66,17 @@ class _Valve:
         self._tcp.resumeProducing()
 
 
-@implementer(IHandshakeListener)
-class FileClient(LineReceiver):
+class FileClient(NodeClient):
     """One connection that fetches one file. `done` fires with what the file's `finish` gave."""
 
-    delimiter = b"\r\n"
-    MAX_LENGTH = MAX_LINE
-    transport: Any  # a NodeTransport
     _tcp: Any = None
     _offer = b""
 
     def __init__(self, order: Order, own_key: bytes, clock: IReactorTime, in_thread: InThread):
+        super().__init__(clock, ANSWER_DEADLINE)
         self._order = order
         self._own_key = own_key
         self._in_thread = in_thread
-        self._deadline = Deadline(clock, self._timed_out)
         self._end: ClientEnd | None = None
         self._owner = b""
         self._pump: Pump | None = None
@@ -91,19 +85,9 @@ class FileClient(LineReceiver):
         self._ended = False
         self.done: Deferred[Any] = Deferred(lambda _: self.cancel())
 
-    def connectionMade(self) -> None:
-        """TCP stands; TLS has yet to be agreed."""
-        self._deadline.set(HANDSHAKE_DEADLINE)
-
-    def handshakeCompleted(self) -> None:
-        """TLS stands: see whose key it is, and make the secret for it."""
-        try:
-            peer = peer_of(self.transport.getHandle())
-        except NotANode:
-            self._fail(no_node())
-            return
+    def _met(self, peer: Peer) -> None:
+        """Make the secret for that key."""
         self._owner = peer.key
-        self._deadline.set(ANSWER_DEADLINE)
         session = Session(peer.key, self._own_key, peer.binding)
         self._order.stretched(peer.key).addCallbacks(
             lambda secret: self._begin(session, *secret), self._fail_with
@@ -119,10 +103,6 @@ class FileClient(LineReceiver):
     def reached(self) -> bool:
         """Whether an owner that may be the one that was meant has answered."""
         return self._end is not None
-
-    def lineLengthExceeded(self, line: bytes) -> None:
-        """No line of the conversation is that long."""
-        self._fail(nonsense())
 
     def lineReceived(self, line: bytes) -> None:
         """One line of the owner."""

@@ -125,11 +125,6 @@ def present(listing: Listing | None = None) -> list[Interface]:
     return sorted(found, key=lambda one: (one.loopback, one.index, one.ipv6))
 
 
-def usable(listing: Listing | None = None) -> list[Interface]:
-    """`present`, without the bridges and cable ends of containers and virtual machines."""
-    return [one for one in present(listing) if not is_container(one.name)]
-
-
 def choose(wanted: Sequence[str], available: Sequence[Interface] | None = None) -> list[Interface]:
     """The interfaces that a person asked for, or all usable ones when nobody asked.
 
@@ -184,19 +179,6 @@ def networks_of(interfaces: Sequence[Interface]) -> list[str]:
     """The networks that these are on, but the loopback and link-local ones: "192.168.1.0/24"."""
     found = [one for one in interfaces if not one.loopback and not one.link_local]
     return list(dict.fromkeys(str(one.network) for one in found))
-
-
-def changes(
-    before: Sequence[Interface], after: Sequence[Interface]
-) -> tuple[list[Interface], list[Interface]]:
-    """What `after` has and `before` had not, and what it has no more: (added, removed).
-
-    An interface that was deleted and made anew has another index, so it is in both lists: its
-    membership went with it and must be joined again.
-    """
-    added = [one for one in after if one not in before]
-    removed = [one for one in before if one not in after]
-    return added, removed
 
 
 def is_container(name: str) -> bool:

@@ -22,7 +22,6 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import MessageLengthError
-from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
 from twistedp2p.core.limits import TokenBucket
@@ -38,9 +37,8 @@ from twistedp2p.net.sockets import (
     leave,
     wide_receiver,
 )
-from twistedp2p.net.udp6 import MAX_PACKET, Port6
+from twistedp2p.net.udp import adopt
 
-TURN = 32_768  # bytes read of one socket before the others have their turn: some ms in a flood
 # A switch that snoops forgets members that say nothing, where no querier asks them (RFC 4541). To
 # join anew says it. That needs all of a host's sockets to leave first: with two nodes on one host
 # nothing is said, as the other is still a member.
@@ -50,20 +48,6 @@ FAILED_RATE, FAILED_BURST = 0.2, 2.0  # writes that failed and are a reason to l
 
 Heard = Callable[[bytes, Address, bool], None]
 _log = Logger()
-
-
-class _Ear(DatagramProtocol):
-    """One socket of IPv4."""
-
-    noisy = False
-
-    def __init__(self, heard: Heard, direct: bool) -> None:
-        self._heard = heard
-        self._direct = direct
-
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """Called by Twisted for each datagram."""
-        self._heard(datagram, (addr[0], addr[1]), self._direct)
 
 
 @attrs.frozen
@@ -159,21 +143,16 @@ class Links:
         self.look()
 
     def _adopt(self, sock: socket.socket, receiver: _Receiver | None = None) -> Any:
-        if sock.family == socket.AF_INET6:
-            return Port6(self._reactor, sock, partial(self._heard6, receiver), TURN)
-        ear = _Ear(self._heard, direct=receiver is None or not receiver.group)
-        port = self._reactor.adoptDatagramPort(sock.fileno(), sock.family, ear, MAX_PACKET)
-        port.maxThroughput = TURN
-        if receiver is None:
-            sock.close()  # the port has its own; through that of a receiver groups are joined
-        return port
+        # Through the socket of a receiver groups are joined.
+        heard = partial(self._take, receiver)
+        return adopt(self._reactor, sock, heard, keep=receiver is not None)
 
-    def _heard6(
+    def _take(
         self, receiver: _Receiver | None, data: bytes, source: Address, destination: str
     ) -> None:
-        if receiver is None:
+        if receiver is None or not receiver.group:
             self._heard(data, source, True)
-        elif destination == receiver.group:
+        elif destination in ("", receiver.group):
             self._heard(data, source, False)
         elif receiver.port != self._port and not ipaddress.ip_address(destination).is_multicast:
             self._heard(data, source, True)

@@ -26,6 +26,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from twistedp2p.core.limits import TokenBucket
+from twistedp2p.core.presence.roster import Address
 from twistedp2p.net.lookup import scoped
 
 SERVICE = "_p2pshare._udp.local."
@@ -34,7 +35,6 @@ ASK_TIMEOUT = 1000  # milliseconds for the addresses of one name
 NAMES_RATE, NAMES_BURST = 1.0, 256.0  # names that are looked at
 MAX_ADDRESSES = 4  # of one name
 
-Address = tuple[str, int]  # IP address, UDP port
 _log = Logger()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -27,7 +27,7 @@ from twistedp2p.core.feeds.feed import Have
 from twistedp2p.core.limits import Buckets, CappedTable, TokenBucket
 from twistedp2p.core.presence.roster import MAX_PEERS, Peer, Roster
 from twistedp2p.net.sync import SyncTalk
-from twistedp2p.net.talk import Places
+from twistedp2p.net.talk import Calling, Places
 
 PLACES, PLACES_EACH = 4, 2  # conversations that others began, in all and of one address
 OUT_RATE, OUT_BURST = 0.5, 5.0  # conversations that we begin
@@ -56,18 +56,6 @@ class Told(Protocol):
 
     def peers_learnt(self, peers: Sequence[LivePeer]) -> None:
         """Nodes that are here, as a partner says."""
-
-
-class Calling(Protocol):
-    """What of `net.talk.Calls` is needed."""
-
-    def call(
-        self,
-        verb: type[Any],
-        talk: Any,
-        addresses: Sequence[tuple[str, int]],
-        wanted: Callable[[bytes], bool],
-    ) -> Coroutine[Any, Any, Any]: ...
 
 
 class _Visit:
