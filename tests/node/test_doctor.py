@@ -226,6 +226,15 @@ class ExaminationTests(DoctorTestCase):
         self.knocked.callback(Sign.TIMEOUT)  # as knock() promises, after 3 s
         self.outcome()
 
+    def test_who_comes_while_it_ends_is_not_told_of_half_looked_at(self) -> None:
+        self.knocked = Deferred()
+        self.begin(peers=[("bob", BOB)])
+        self.run_for(LISTEN + 0.2)
+        self.probe.hearing.heard_group(self.signed("beacon", BEACON), ("10.0.0.3", 40_000))
+        self.knocked.callback(Sign.TIMEOUT)
+        self.outcome()
+        self.assertEqual([each.hosts for each in self.doctor._facts.others], [("10.0.0.2",)])
+
     def test_cancelling_lets_go_of_everything(self) -> None:
         self.begin(peers=[("bob", BOB)])
         self.run_for(1)
@@ -365,6 +374,7 @@ class HearingTests(DoctorTestCase):
     def test_places_of_this_very_host_are_not_pinged(self) -> None:
         """Pongs of its own nodes count for nobody, so they would seem to be deaf."""
         self.end()
+        self.interfaces = (ETH0,)
         for host in ("10.0.0.1", "127.0.0.1"):
             self.begin(peers=[("ada", (host, 40_000))])
             self.run_for(LISTEN + 1)
@@ -388,6 +398,7 @@ class HearingTests(DoctorTestCase):
         [bob] = self.doctor._facts.others
         self.assertEqual(bob.hosts, ("10.0.0.2", "10.0.0.3"))
         self.assertEqual(bob.unicast.answered, FEW)
+        self.assertEqual(self.knocks, [("10.0.0.2", 9393), ("10.0.0.3", 9393)])  # each once
 
     def test_one_address_that_lets_in_is_enough(self) -> None:
         signs = {"10.0.0.2": Sign.TIMEOUT, "10.0.0.3": Sign.OK, "10.0.0.4": Sign.REFUSED}

@@ -180,7 +180,6 @@ class Record:
         train.answered(key, pong.number)
         if train.place is not None:  # it may answer from another of its addresses
             node.at(train.place)
-            self.places.pop(train.place, None)
         node.ahead = None if pong.time is None else pong.time / 1000 - wall
         node.program = pong.program
         if train.source and pong.seen != train.source:
