@@ -21,7 +21,7 @@ from tests.lan.situations import SITUATIONS, Situation
 SOON = 10.0  # seconds within which nodes find each other where packets can pass
 BUSY = 3.0  # as many times that is waited on a busy machine
 SIZE = 100_000  # bytes of the file that is offered
-AT_ONCE = 12  # situations: most of each is waiting
+AT_ONCE = 8  # situations: most of each is waiting
 DOCTOR = (sys.executable, "-m", "twistedp2p.cli", "doctor", "--json")
 HEAD = "| the network | they find each other | the doctor says | what to do |\n"
 RULE = "| --- | --- | --- | --- |\n"
