@@ -248,13 +248,17 @@ class Doctor:
             train.note_sent(self._probe.to_host(self._ping(train), address))
             await self._wait(BETWEEN_FEW)
         await self._wait(ANSWERS_WAIT)
+        if known.key or train.in_vain:  # else it is a node's, which is looked at on its own
+            known.tcp = await self._knock(known)
+
+    async def _knock(self, known: Known) -> Sign | None:
+        """At the file port of each of its addresses: the best answer, None without such a port."""
         files = self._plan.port + 1 if known.files is None else known.files
-        if files and (
-            known.key or train.in_vain
-        ):  # else it is a node's, which has a look of its own
-            knocking = [knock(self._reactor, host, files, KNOCK_PATIENCE) for host in known.hosts]
-            signs = await gatherResults(knocking)
-            known.tcp = next(each for each in _TCP_BEST_FIRST if each in signs)
+        if not files:
+            return None
+        knocking = [knock(self._reactor, host, files, KNOCK_PATIENCE) for host in known.hosts]
+        signs = await gatherResults(knocking)
+        return next(each for each in _TCP_BEST_FIRST if each in signs)
 
     def _ways_to(self, known: Known) -> list[Address]:
         """Where pings to it alone go: of a node, to the port that all of its hosts share, too."""
