@@ -212,11 +212,8 @@ class Node:
     def repeat(self, raw: bytes, to: Hashable | None) -> None:
         self._send(self.group.by_raw[raw], to)
 
-    def want_sync(self, partner: bytes | None) -> bool:
-        if self.sync_out:
-            return False
+    def want_sync(self, partner: bytes | None) -> None:
         self.group.sync(self, partner)
-        return True
 
     def entry(self, origin: bytes, log: str, number: int) -> bytes | None:
         return self.group.raw_of(origin, log, number)
@@ -273,8 +270,8 @@ class Node:
         gossip = self.gossip
         if kind in ("beacon", "hello"):
             arrival: Arrival = self.roster.heard(message, content, (str(sender), 1), now)
-            answer = kind == "hello" or arrival.joined
-            self.beacons.heard(content.every, now, answer=answer)
+            hello, joined = kind == "hello", arrival.joined
+            self.beacons.heard(content.every, now, hello=hello, joined=joined)
             if content.heads != Heads() or gossip.feed(message.key) is not None:
                 feed = self._follow(message.key, message.epoch)
                 gossip.heard_heads(feed, content.heads, now, live=False)

@@ -151,7 +151,7 @@ class Times(SynchronousTestCase):
 
     def hear(self, count: int = 1, every: int = 5, *, answer: bool = False) -> None:
         for _ in range(count):
-            self.beacons.heard(every, self.now, answer=answer)
+            self.beacons.heard(every, self.now, hello=answer)
 
     def started(self) -> None:
         self.beacons.hello(0.0)
@@ -192,6 +192,19 @@ class Times(SynchronousTestCase):
         self.run_for(NEWCOMER)
         self.hear(16, every=600)
         self.assertEqual(self.beacons.every, 5)
+
+    def test_who_is_new_without_a_hello_is_answered_by_some_of_a_large_group(self) -> None:
+        self.started()
+        self.run_for(2)
+        self.sent.clear()
+        self.known, self.chance = 1000, 0.01
+        self.beacons.heard(100, self.now, hello=False, joined=True)
+        self.run_for(2)
+        self.assertEqual(self.times("beacon"), [])
+        self.known = 8
+        self.beacons.heard(5, self.now, hello=False, joined=True)
+        self.run_for(2)
+        self.assertEqual(len(self.times("beacon")), 1)
 
     def test_the_beacons_of_a_large_group_are_rare(self) -> None:
         """The group has a budget: ten beacons a second, whatever its size."""
@@ -235,7 +248,7 @@ class Times(SynchronousTestCase):
             beacons = Beacons(
                 agenda, lambda kind: None, now=-9.0, random=chance.random, known=lambda: 500
             )
-            beacons.heard(5, 0.0, answer=True)
+            beacons.heard(5, 0.0, hello=True)
             everybody.append((agenda.next_due(), beacons))
         for at, beacons in sorted(everybody, key=lambda each: each[0]):
             sent: list[str] = []
@@ -244,7 +257,7 @@ class Times(SynchronousTestCase):
             if sent:
                 answers += 1
                 for _, other in everybody:
-                    other.heard(50, at + 0.002, answer=False)
+                    other.heard(50, at + 0.002, hello=False)
         self.assertTrue(ANSWERS <= answers <= 3 * ANSWERS, answers)
 
     def test_a_flood_of_hellos_is_answered_once_a_second(self) -> None:

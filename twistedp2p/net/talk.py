@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet import error as net_error
@@ -212,7 +213,7 @@ class Calling(Protocol):
     def call(
         self,
         verb: type[Any],
-        talk: Any,
+        talk: Callable[[str], Any],
         addresses: Sequence[tuple[str, int]],
         wanted: Callable[[bytes], bool],
     ) -> Coroutine[Any, Any, Any]: ...
@@ -229,20 +230,22 @@ class Calls:
     async def call(
         self,
         verb: type[Sync | Tell],
-        talk: Talk,
+        talk: Callable[[str], Talk],
         addresses: Sequence[tuple[str, int]],
         wanted: Callable[[bytes], bool],
     ) -> Any:
         """Talk to the node behind the first of `addresses` (host, TCP port) that goes along.
 
-        `wanted` says whether that is a key to talk to. What fails before the talk has begun is a
-        reason to try the next address. Returns what came of it; raises `ShareError`.
+        `talk` makes what is said to a host; `wanted` says whether that is a key to talk to. What
+        fails before the talk has begun is a reason to try the next address. Returns what came of
+        it; raises `ShareError`.
         """
         failure = ShareError(N_("No address of that node is known."), Exit.NOT_FOUND)
         for host, port in addresses:
+            made = talk(host)
             try:
                 caller: Caller = await self._dialer.dial(
-                    lambda: Caller(verb, self._envelope, talk, wanted, self._clock), host, port
+                    partial(Caller, verb, self._envelope, made, wanted, self._clock), host, port
                 )
             except ShareError as error:
                 failure = error

@@ -92,7 +92,7 @@ class DirectMessages:
         talk = TellTalk(line, self._clock)
         addresses = self._addresses_of(peer.key)
         try:
-            await self._calls.call(Tell, talk, addresses, lambda key: key == peer.key)
+            await self._calls.call(Tell, lambda _: talk, addresses, lambda key: key == peer.key)
         except ShareError as error:
             raise _undelivered(peer, error) from error
         except CancelledError:

@@ -66,8 +66,7 @@ class Feeds:
 
     `wall` is the time of day in seconds since 1970, `stamp` gives stamps of the group's time.
     `nodes` counts the group, ourselves included. `sync_wanted` is told with whom to exchange, over
-    TCP, all that either lacks: with the node of that key, or None for any. It may answer False: one
-    is being made already.
+    TCP, all that either lacks: with the node of that key, or None for any.
     """
 
     def __init__(
@@ -159,9 +158,9 @@ class Feeds:
         else:
             self._sending.reply(raw, to)
 
-    def want_sync(self, partner: bytes | None) -> object:
-        """Have a SYNC made; False when one is being made already."""
-        return self._sync_wanted(partner)
+    def want_sync(self, partner: bytes | None) -> None:
+        """Have a SYNC made."""
+        self._sync_wanted(partner)
 
     def message(self, kind: str, body: str) -> bytes:
         """Sign a message that is no entry."""

@@ -158,8 +158,8 @@ class Presence:
         self._told.arrived(arrival, address)
         if self.roster.pin_due(arrival.peer, now):
             self._told.pinned(arrival.peer)
-        hello = message.kind == "hello"
-        self._beacons.heard(beacon.every, now, answer=(hello or arrival.joined) and not direct)
+        hello, joined = message.kind == "hello" and not direct, arrival.joined and not direct
+        self._beacons.heard(beacon.every, now, hello=hello, joined=joined)
         return beacon
 
     def heard_bye(self, message: Signed) -> None:

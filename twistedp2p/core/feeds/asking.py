@@ -45,10 +45,7 @@ class Sending(Protocol):
         """Send a message to everybody, or to one address."""
 
     def want_sync(self, partner: bytes | None) -> object:
-        """Exchange all that either lacks with that node, or with any, over TCP.
-
-        False when that is being done already.
-        """
+        """Exchange all that either lacks with that node, or with any, over TCP."""
 
 
 class Asking:
@@ -214,8 +211,8 @@ class Asking:
 
     def want_sync(self, partner: bytes | None, now: float) -> None:
         """Want a SYNC, unless many were wanted of which nothing came."""
-        if self._syncs.take(now) and self._sending.want_sync(partner) is False:
-            self._syncs.give_back()
+        if self._syncs.take(now):
+            self._sending.want_sync(partner)
 
     def synced(self, now: float) -> None:
         """A SYNC brings something: more of them are welcome."""

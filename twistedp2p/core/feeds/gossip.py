@@ -62,10 +62,7 @@ class Sending(Protocol):
         """Send signed bytes of old to everybody, or to one address."""
 
     def want_sync(self, partner: bytes | None) -> object:
-        """Exchange all that either lacks with that node, or with any, over TCP.
-
-        False when that is being done already.
-        """
+        """Exchange all that either lacks with that node, or with any, over TCP."""
 
 
 class Kept(Protocol):
