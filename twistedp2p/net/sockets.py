@@ -201,12 +201,7 @@ def join(sock: socket.socket, group: str, interface: Interface) -> None:
         memberships (net.ipv4.igmp_max_memberships, 20) is reached.
     """
     try:
-        if interface.ipv6:
-            member = _ipv6_mreq(group, interface)
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, member)
-        else:
-            member = _ip_mreqn(group, interface)
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+        _set_member(sock, group, interface, socket.IP_ADD_MEMBERSHIP, socket.IPV6_JOIN_GROUP)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             failed = N_("cannot join {group} on {name}: {reason}")
@@ -219,16 +214,21 @@ def leave(sock: socket.socket, group: str, interface: Interface) -> None:
     :raises SocketError: the system refuses for any other reason.
     """
     try:
-        if interface.ipv6:
-            member = _ipv6_mreq(group, interface)
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_LEAVE_GROUP, member)
-        else:
-            member = _ip_mreqn(group, interface)
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_DROP_MEMBERSHIP, member)
+        _set_member(sock, group, interface, socket.IP_DROP_MEMBERSHIP, socket.IPV6_LEAVE_GROUP)
     except OSError as error:
         if error.errno not in _NOT_A_MEMBER:
             failed = N_("cannot leave {group} on {name}: {reason}")
             raise _explained(error, failed, group=group, name=interface.name) from error
+
+
+def _set_member(
+    sock: socket.socket, group: str, interface: Interface, ipv4: int, ipv6: int
+) -> None:
+    """Set one of these options, that of the interface's family."""
+    if interface.ipv6:
+        sock.setsockopt(socket.IPPROTO_IPV6, ipv6, _ipv6_mreq(group, interface))
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, ipv4, _ip_mreqn(group, interface))
 
 
 def _share(sock: socket.socket) -> None:
