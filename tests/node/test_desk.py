@@ -23,10 +23,10 @@ from twistedp2p.core.events import FetchFailed, Said
 from twistedp2p.core.ticket import parse_ticket
 from twistedp2p.disk.instance import claim
 from twistedp2p.net.sockets import SocketError
-from twistedp2p.node import Config, Node, desk
+from twistedp2p.node import Config, Node, assembly, examination
 from twistedp2p.node import shares as shares_module
-from twistedp2p.node.desk import TIDY_EVERY
 from twistedp2p.node.doctor import Plan
+from twistedp2p.node.tidying import TIDY_EVERY
 
 
 class DeskTestCase(SynchronousTestCase):
@@ -95,7 +95,7 @@ class OfferTests(DeskTestCase):
 
     def test_as_many_of_our_offers_as_are_asked_for_are_told(self) -> None:
         for name in "cab":
-            self.alice.publish_offer(Offer(self.alice.key, name, 1, DIGEST, False))
+            self.alice._feeds.publish_offer(Offer(self.alice.key, name, 1, DIGEST, False))
         self.assertEqual([offer.name for offer in self.alice.own_offers()], ["a", "b", "c"])
         self.assertEqual([offer.name for offer in self.alice.own_offers(most=2)], ["a", "b"])
 
@@ -226,7 +226,7 @@ class BeginningTests(SynchronousTestCase):
         self.addCleanup(self.instance.release)
         self.listener = FakePort()
         self.listener.close = mock.Mock()  # type: ignore[method-assign]
-        self.patch(desk, "file_listeners", lambda *_a, **_k: [self.listener])
+        self.patch(assembly, "file_listeners", lambda *_a, **_k: [self.listener])
 
     def failing(self, **config: Any) -> ShareError:
         before = len(os.listdir("/proc/self/fd"))
@@ -244,7 +244,7 @@ class BeginningTests(SynchronousTestCase):
         def group(*_arguments: Any, **_options: Any) -> None:
             raise SocketError(98, "UDP port 9392 is held by another program")
 
-        self.patch(desk, "Group", group)
+        self.patch(assembly, "Group", group)
         self.assertEqual(self.failing().code, Exit.PORT_TAKEN)
         self.listener.close.assert_called_once_with()
 
@@ -264,7 +264,7 @@ class DoctorTests(DeskTestCase):
         super().setUp()
         self.plans: list[Plan] = []
         self.examining: Deferred[Any] = Deferred()
-        self.patch(desk, "Doctor", self.doctor)
+        self.patch(examination, "Doctor", self.doctor)
         self.bob = self.lan.node("bob")
         self.lan.run_for(5)
 

@@ -189,7 +189,7 @@ class NodesTestCase(SynchronousTestCase):
 class LostLogTests(NodesTestCase):
     def test_a_memory_that_was_deleted(self) -> None:
         self.alice.say("one")
-        self.alice.publish_offer(offer_of(self.alice, "old"))
+        self.alice._feeds.publish_offer(offer_of(self.alice, "old"))
         self.lan.run_for(3)
         self.lan.stop(self.alice)
         self.lan.database_of("alice").unlink()

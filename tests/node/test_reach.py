@@ -16,7 +16,7 @@ from twistedp2p.core.feeds.requests import Ask, Vector
 from twistedp2p.core.limits import TokenBucket
 from twistedp2p.core.presence.ladder import ALL_BURST, ALL_RATE, HOST_BURST, NAMED_FIRST
 from twistedp2p.core.presence.roster import Address, Beacon
-from twistedp2p.node import Node, desk
+from twistedp2p.node import Node, assembly, examination
 from twistedp2p.node.reach import ANSWER_BURST, ANSWER_RATE, HEARD_LASTS, MAX_NOTED, SYNC_EVERY
 
 VICTIM = "10.0.9.9"
@@ -210,7 +210,7 @@ class UnicastOnlyTests(ReachTestCase):
 
     def test_chat_and_catalogue_are_complete(self) -> None:
         for number, node in enumerate(self.nodes):
-            node.publish_offer(offer_of(node, f"file {number}"))
+            node._feeds.publish_offer(offer_of(node, f"file {number}"))
         self.say_all(*self.nodes)
         self.lan.run_for(20)
         for node in self.nodes:
@@ -422,7 +422,7 @@ class NamedTests(ReachTestCase):
                 raise OSError("no such name")
             return found
 
-        self.patch(desk, "addresses_of", addresses_of)
+        self.patch(assembly, "addresses_of", addresses_of)
         far = self.lan.node("far", host="10.7.0.1")
         alice = self.lan.node("alice", peers=[("box.example", 7000)])
         self.lan.run_for(40)
@@ -442,8 +442,8 @@ class NamedTests(ReachTestCase):
             async def examine(self, _told: object) -> None:
                 pass
 
-        self.patch(desk, "Doctor", FakeDoctor)
-        self.patch(desk, "choose_present", lambda _: [])
+        self.patch(examination, "Doctor", FakeDoctor)
+        self.patch(assembly, "choose_present", lambda _: [])
         named = [("10.7.0.1", PORT + 1), ("10.7.0.2", PORT + 1)]
         alice = self.lan.node("alice", peers=named)
         self.lan.node("far", host="10.7.0.1")

@@ -520,7 +520,7 @@ class NodesTests(SynchronousTestCase):
 
     def publish(self, node: Any, offers: int, lines: int = 0) -> None:
         for number in range(offers):
-            node.publish_offer(offer_of(node, f"{node.nick}{number}.txt"))
+            node._feeds.publish_offer(offer_of(node, f"{node.nick}{number}.txt"))
         for number in range(lines):
             node.say(f"{node.nick} {number}")
 

@@ -11,7 +11,8 @@ from twistedp2p.core.agenda import Agenda
 from twistedp2p.core.datagrams.datagram import Signed
 from twistedp2p.core.feeds.feed import Have, Heads
 from twistedp2p.core.presence.beacon import Beacon, Beacons
-from twistedp2p.core.presence.roster import Address, Arrival, Number, Peer, Roster
+from twistedp2p.core.presence.roster import Address, Arrival, Number, Peer, Pin, Roster
+from twistedp2p.disk.store import Store
 
 KEEP_EVERY = 300.0  # seconds: messages of so long may be replayed to us after a crash of ours
 
@@ -167,3 +168,15 @@ class Presence:
         peer = self.roster.left(message.key)
         if peer is not None:
             self._departed(peer, True)
+
+
+def pins_of_earlier_runs(store: Store, now: float, wall: float) -> dict[bytes, Pin]:
+    """The pins that are kept, as of the clock that shows `now` when the time of day is `wall`.
+
+    Both in seconds. That clock may have begun with the start of this host.
+    """
+    pins = {}
+    for key, nick, first, seen, latest in store.pins():
+        last = now - max(0.0, wall - seen / 1000)
+        pins[key] = Pin(nick, last - max(0, seen - first) / 1000, last, last, latest)
+    return pins
