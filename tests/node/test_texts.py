@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -10,9 +12,17 @@ from twistedp2p.core.datagrams.datagram import Signer
 from twistedp2p.node.texts import PATIENCE, Text, TextId, Texts
 
 
+class StrictClock(Clock):
+    """As a reactor, it refuses to call in the past."""
+
+    def callLater(self, when: float, *call: Any) -> Any:
+        assert when >= 0
+        return super().callLater(when, *call)
+
+
 class PatienceTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.clock = Clock()
+        self.clock = StrictClock()
         self.signer = Signer(Ed25519PrivateKey.generate(), b"group")
         self.shown: list[str] = []
         self.takes = 0.0  # seconds to show one text
