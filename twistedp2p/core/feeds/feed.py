@@ -135,13 +135,16 @@ class Feed:
         return Have(self.origin, self.epoch, *(self.have[log].told for log in LOG_NAMES))
 
     def heard_of(self, have: Have) -> bool:
-        """Somebody else has so much of this feed, or says so; False when all of that is here."""
+        """Somebody else has so much of this feed, or says so.
+
+        False when all of that is here, or is asked for.
+        """
         more = False
         for log, number in (self.have["chat"], have.chat), (self.have["offers"], have.offers):
-            if number > log.whole:
+            if number > log.head and number > log.told:
+                log.told, more = number, True
+            elif self.asking is None and number > log.whole:
                 more = True
-                if number > log.head:
-                    log.told = max(log.told, number)
         return more
 
     def _begin(self, name: str, base: int, head: int) -> bool:

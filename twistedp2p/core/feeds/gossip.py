@@ -231,7 +231,7 @@ class Gossip:
         news = feed.heard_heads(heads)
         if news:
             self._note_change(feed, now)
-        if news or not feed.lacks_nothing:
+        if news or live or (feed.asking is None and not feed.lacks_nothing):
             self._asking.told(feed, now, live=live)
 
     def heard_gone(self, feed: Feed, gone: Gone, now: float) -> None:
