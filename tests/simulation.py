@@ -30,7 +30,7 @@ TRAILER, IP_AND_UDP = 215, 28  # bytes that each signed datagram has beside its 
 DELAY = 0.0005, 0.003  # seconds on the way
 SLOTS = 4  # moments between the two at which the receivers of one datagram hear it
 SYNC_CONNECT = 0.03  # seconds for TCP, TLS and the two vectors
-SYNC_ENTRY = 1e-4  # seconds to check and keep one entry
+SYNC_ENTRY, SYNC_TWICE = 1e-4, 2e-5  # seconds to check and keep an entry; to see that it is here
 SYNC_IN = 4  # at a time
 SYNC_TRIES = 4  # partners that are busy
 BOOT = 1 << 24  # messages of one run
@@ -107,6 +107,7 @@ class Node:
         self.syncs_in = 0
         self.sync_out = False
         self.busy_until = 0.0  # seconds: it is taking in entries
+        self.coming: dict[tuple[bytes, str], int] = {}  # up to where of each log that was told
         self.connections = 0
 
     # -- life
@@ -212,8 +213,10 @@ class Node:
     def repeat(self, raw: bytes, to: Hashable | None) -> None:
         self._send(self.group.by_raw[raw], to)
 
-    def want_sync(self, partner: bytes | None) -> None:
+    def want_sync(self, partner: bytes | None) -> bool:
+        new = not self.sync_out
         self.group.sync(self, partner)
+        return new
 
     def entry(self, origin: bytes, log: str, number: int) -> bytes | None:
         return self.group.raw_of(origin, log, number)
@@ -309,6 +312,15 @@ class Node:
                         lacked = mine.have[log].missing(low, high) if mine else [(low, high)]
                         runs += [(have, log, *run) for run in lacked]
         return runs
+
+    def cost(self, runs: Sequence[tuple[Have, str, int, int]]) -> float:
+        """Seconds to take these in: what another partner brings at the same time costs little."""
+        seconds = 0.0
+        for have, log, low, high in runs:
+            twice = max(0, min(high, self.coming.get((have.origin, log), 0)) - low + 1)
+            self.coming[have.origin, log] = max(high, self.coming.get((have.origin, log), 0))
+            seconds += twice * SYNC_TWICE + (high - low + 1 - twice) * SYNC_ENTRY
+        return seconds
 
     def take(self, runs: Sequence[tuple[Have, str, int, int]]) -> None:
         """A partner has sent these."""
@@ -467,8 +479,7 @@ class Group:
         to_node, to_other = node.lacks_of(other), other.lacks_of(node)
         ends = [self.now]
         for taker, runs in ((node, to_node), (other, to_other)):
-            entries = sum(high - low + 1 for _, _, low, high in runs)
-            taker.busy_until = max(self.now, taker.busy_until) + entries * SYNC_ENTRY
+            taker.busy_until = max(self.now, taker.busy_until) + taker.cost(runs)
             ends.append(taker.busy_until)
         return self.push(max(ends), self._synced, node, other, to_node, to_other)
 

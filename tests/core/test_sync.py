@@ -41,7 +41,7 @@ from twistedp2p.core.calls.sync import (
     worth_telling,
     write_have,
 )
-from twistedp2p.core.datagrams.datagram import MAX_NUMBER, Signer
+from twistedp2p.core.datagrams.datagram import MAX_NUMBER, Signed, Signer
 from twistedp2p.core.feeds.feed import Have
 
 ANNA, BOB, CARL = b"a" * 32, b"b" * 32, b"c" * 32
@@ -67,6 +67,9 @@ class FakeReplica:
             for origin, count in self.chat.items()
             if origin not in there or there[origin].chat < count
         ]
+
+    def has(self, entry: Signed) -> bool:
+        return False
 
     def entries_above(self, have: Have) -> Iterator[bytes]:
         for number in range(have.chat + 1, self.chat[have.origin] + 1):

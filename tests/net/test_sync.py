@@ -22,6 +22,7 @@ from twistedp2p.core.datagrams.closed import OpenEnvelope
 from twistedp2p.core.datagrams.datagram import Signed, Signer
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.feeds.feed import Have
+from twistedp2p.net import sync as sync_module
 from twistedp2p.net.dial import Dialer
 from twistedp2p.net.serve import FileService, Limits
 from twistedp2p.net.sync import (
@@ -73,6 +74,9 @@ class FakeReplica:
         there = {have.origin: have for have in theirs}
         found = [there.get(have.origin, Have(have.origin, 1, 0, 0)) for have in self.vector()]
         return [have for have in found if have.chat < max(self.feeds[have.origin])]
+
+    def has(self, entry: Signed) -> bool:
+        return entry.number in self.feeds.get(entry.key, {})
 
     def entries_above(self, have: Have) -> Iterator[bytes]:
         for number in sorted(self.feeds[have.origin]):
@@ -168,6 +172,15 @@ class WholeSyncTests(SyncTestCase):
         self.assertEqual(self.here.feeds, self.there.feeds)
         self.assertEqual(count, sum(self.here.batches))
         self.assertEqual(HEAR_SLICE, max(self.here.batches))
+
+    def test_what_another_partner_has_brought_meanwhile_is_not_looked_at(self) -> None:
+        entries = lines(author(), 3)
+        script, wire = self.stranger()
+        self.says(script, wire, record(VECTOR_END))
+        self.there.take(entries)
+        self.patch(sync_module, "verify", lambda *_: self.fail("a signature was checked"))
+        self.says(script, wire, *(record(ENTRY, entry.raw) for entry in entries), record(END))
+        self.assertEqual(3, sum(self.there.batches))
 
     def test_a_thousand_feeds(self) -> None:
         for number in range(1000):

@@ -564,7 +564,7 @@ class ReplicaTests(SynchronousTestCase):
 
     def test_a_sync_is_wanted_where_much_is_missing(self) -> None:
         wanted: list[object] = []
-        self.feeds._sync_wanted = wanted.append
+        self.feeds._sync_wanted = lambda partner: not wanted.append(partner)
         Stranger(self.lan).beacon(Heads((1, 0), (1, 1000)))
         self.lan.run_for(3)
         self.assertIn(None, wanted)

@@ -84,6 +84,9 @@ class FakeNode:
     def lacking(self, theirs: Sequence[Have]) -> list[Have]:
         return []
 
+    def has(self, entry: Signed) -> bool:
+        return False
+
     def entries_above(self, have: Have) -> Iterator[bytes]:
         yield from ()
 

@@ -251,6 +251,8 @@ class SyncTalk:
             return
         if not isinstance(signed, Signed) or signed.log is None:
             raise Violation("something that is no entry")
+        if self._replica.has(signed):  # others tell us the same at the same time
+            return
         if not verify(signed, self._group):
             raise Violation("a wrong signature")
         self._taking.append(signed)

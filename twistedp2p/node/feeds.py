@@ -84,7 +84,7 @@ class Feeds:
         nick: str,
         nodes: Callable[[], int],
         address_of: Callable[[bytes], Address | None],
-        sync_wanted: Callable[[bytes | None], object],
+        sync_wanted: Callable[[bytes | None], bool],
     ) -> None:
         self._store = store
         self._signer = signer
@@ -158,9 +158,9 @@ class Feeds:
         else:
             self._sending.reply(raw, to)
 
-    def want_sync(self, partner: bytes | None) -> None:
-        """Have a SYNC made."""
-        self._sync_wanted(partner)
+    def want_sync(self, partner: bytes | None) -> bool:
+        """Have a SYNC made; False where one goes on, or was wanted before."""
+        return self._sync_wanted(partner)
 
     def message(self, kind: str, body: str) -> bytes:
         """Sign a message that is no entry."""
@@ -406,6 +406,13 @@ class Feeds:
     def lacking(self, theirs: Sequence[Have]) -> list[Have]:
         """The feeds of which we have more than a partner, as the partner has them (or 0)."""
         return self._gossip.lacking(theirs)
+
+    def has(self, entry: Signed) -> bool:
+        """Whether an entry of that number is here; never of our own: another one tells much."""
+        feed = self._gossip.feed(entry.key)
+        if feed is None or feed is self._gossip.own or entry.log is None:
+            return False
+        return feed.epoch == entry.epoch and entry.number in feed.have[entry.log]
 
     def entries_above(self, have: Have) -> Iterator[bytes]:
         """The signed bytes that we keep of a feed above those numbers, each log rising.

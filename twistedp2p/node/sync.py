@@ -31,7 +31,7 @@ from twistedp2p.net.sync import SyncTalk
 from twistedp2p.net.talk import Calling, Places
 
 PLACES, PLACES_EACH = 4, 2  # conversations that others began, in all and of one address
-OUT_RATE, OUT_BURST = 0.5, 5.0  # conversations that we begin
+OUT_RATE, OUT_BURST = 0.5, 12.0  # conversations that we begin
 RETRY_FIRST, RETRY_FACTOR, RETRY_MOST = 0.5, 2.0, 30.0  # seconds, ratio, seconds
 TRIES = 6  # failures in a row, until it is wanted again
 IDLE = 3.0  # seconds without progress, after which a conversation gives way to another caller
@@ -273,15 +273,19 @@ class Syncs:
 
     # -- those whom we call
 
-    def want(self, partner: bytes | None = None) -> None:
+    def want(self, partner: bytes | None = None) -> bool:
         """Have a conversation soon: with that node if it is here, else with any.
+
+        False where one goes on, or was wanted before: this wish costs nothing more.
 
         One that failed just now is not tried again when there are others: connecting to a host
         that drops everything takes longer than all that others could tell meanwhile.
         """
+        new = not self._wanted and self._running is None
         self._wanted = True
         self._first = partner or self._first
         self._look()
+        return new
 
     def _look(self) -> None:
         due = self._wanted and self._running is None and self._look_call is None

@@ -129,6 +129,9 @@ class Replica(Protocol):
     def entries_above(self, have: Have) -> Iterator[bytes]:
         """The signed bytes that we keep of a feed above `have`, at hand one by one."""
 
+    def has(self, entry: Signed) -> bool:
+        """Whether an entry of that number is here, so that this one need not be looked at."""
+
     def settled(self, have: Have) -> None:
         """The other end has sent all that it keeps up to these numbers."""
 

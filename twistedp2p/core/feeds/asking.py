@@ -33,7 +33,7 @@ DOUBTFUL_RATE, DOUBTFUL_BURST = 4.0, 8.0  # asks for feeds of which nothing is h
 SYNC_OVER = 64  # missing numbers
 SYNC_RATE, SYNC_BURST = 0.1, 10.0  # SYNCs of which nothing comes
 SYNC_PATIENCE = 5.0  # seconds in which nothing has come of one yet
-SYNC_LOOK = 1.0  # seconds between two looks at whether one more is needed
+SYNC_LOOK = 0.4  # seconds between two looks at whether one more is needed
 MAX_BARREN = 8192  # feeds of which nothing came
 LACKS_MOST = 1000  # numbers of one feed that count as missing, whatever its publisher claims
 
@@ -44,8 +44,11 @@ class Sending(Protocol):
     def tell(self, kind: str, body: str, to: Hashable | None) -> object:
         """Send a message to everybody, or to one address."""
 
-    def want_sync(self, partner: bytes | None) -> object:
-        """Exchange all that either lacks with that node, or with any, over TCP."""
+    def want_sync(self, partner: bytes | None) -> bool:
+        """Exchange all that either lacks with that node, or with any, over TCP.
+
+        False where that is going on, or was wanted before.
+        """
 
 
 class Asking:
@@ -211,8 +214,8 @@ class Asking:
 
     def want_sync(self, partner: bytes | None, now: float) -> None:
         """Want a SYNC, unless many were wanted of which nothing came."""
-        if self._syncs.take(now):
-            self._sending.want_sync(partner)
+        if self._syncs.take(now) and not self._sending.want_sync(partner):
+            self._syncs.give_back()
 
     def synced(self, now: float) -> None:
         """A SYNC brings something: more of them are welcome."""

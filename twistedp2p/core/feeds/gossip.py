@@ -61,8 +61,8 @@ class Sending(Protocol):
     def repeat(self, raw: bytes, to: Hashable | None) -> None:
         """Send signed bytes of old to everybody, or to one address."""
 
-    def want_sync(self, partner: bytes | None) -> object:
-        """Exchange all that either lacks with that node, or with any, over TCP."""
+    def want_sync(self, partner: bytes | None) -> bool:
+        """As `asking.Sending.want_sync`."""
 
 
 class Kept(Protocol):
