@@ -161,7 +161,7 @@ class NameTests(PartTests):
                 self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o644 & ~umask, name)
 
     def test_an_unknown_umask_keeps_the_file_private(self):
-        self.patch(parts, "_umask", lambda: 0o077)
+        self.patch(parts, "umask", lambda: 0o077)
         self.assertEqual(stat.S_IMODE(self.download().stat().st_mode), 0o600)
 
     def test_an_existing_file_is_never_overwritten(self):
@@ -466,7 +466,7 @@ class ModeTests(PartTests):
     def test_the_umask_is_read_without_being_changed(self):
         for umask in (0, 0o022, 0o077, 0o027):
             os.umask(umask)
-            self.assertEqual(parts._umask(), umask)
+            self.assertEqual(parts.umask(), umask)
             self.assertEqual(os.umask(umask), umask)
 
     def test_where_it_cannot_be_read_the_strictest_is_taken(self):
@@ -474,7 +474,7 @@ class ModeTests(PartTests):
             raise OSError(errno.ENOENT, "No such file")
 
         self.patch(parts.Path, "read_text", unreadable)
-        self.assertEqual(parts._umask(), 0o077)
+        self.assertEqual(parts.umask(), 0o077)
 
 
 class LeftTests(PartTests):

@@ -116,7 +116,7 @@ class PartFile:
                     name=self._name,
                 )
             with contextlib.suppress(PermissionError):  # a memory stick keeps no modes
-                os.fchmod(self._file, NEW_FILE & ~_umask())
+                os.fchmod(self._file, NEW_FILE & ~umask())
             if self._size <= SYNC_MOST:
                 os.fsync(self._file)
             return self._folder_path / self._link()
@@ -198,7 +198,7 @@ def _is_left(status: os.stat_result, now: float) -> bool:
     )
 
 
-def _umask() -> int:
+def umask() -> int:
     """The process's umask, read without setting it: other threads make files meanwhile."""
     try:
         for line in Path("/proc/self/status").read_text().splitlines():

@@ -29,6 +29,10 @@ HASH_SIZE = 32  # bytes
 CONTEXT = "p2pshare/1 tree"
 
 
+class BadPiece(Exception):
+    """A piece came whole, and its hash is not the one in the list."""
+
+
 def piece_size(size: int) -> int:
     """Bytes of a piece of a content of `size` bytes: 1 MiB, or what makes 65,536 pieces at most."""
     piece = PIECE_LEAST
