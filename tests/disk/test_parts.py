@@ -17,7 +17,7 @@ from tests.disk.fakes import new_folder
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.names import FILE_NAME_BYTES, clean_name
 from twistedp2p.disk import parts
-from twistedp2p.disk.parts import LEFT_AFTER, PartFile, numbered, remove_left
+from twistedp2p.disk.parts import PartFile, numbered
 
 DATA = b"the very bytes " * 700
 
@@ -475,70 +475,6 @@ class ModeTests(PartTests):
 
         self.patch(parts.Path, "read_text", unreadable)
         self.assertEqual(parts.umask(), 0o077)
-
-
-class LeftTests(PartTests):
-    """Attack 24: cleaning up never removes anything but what a killed node of ours left."""
-
-    NAME = ".0123456789abcdef.part"
-
-    def remove(self, folder=None):
-        remove_left(folder or self.folder, self.now)
-
-    def left(self, name=NAME):
-        path = self.folder / name
-        path.write_bytes(b"half")
-        self.now = path.lstat().st_mtime + LEFT_AFTER + 1
-        return path
-
-    def test_what_was_left_goes(self):
-        """Attack 24."""
-        part = self.part()
-        part.write(DATA[:9])
-        self.now = (self.folder / part._part).stat().st_mtime + LEFT_AFTER + 1
-        self.left()
-        self.remove()
-        self.assertEqual(self.listing(), [])
-
-    def test_what_is_being_written_stays(self):
-        """Attack 24: another node may download to the same folder."""
-        self.left()
-        self.now -= 2
-        self.remove()
-        self.assertEqual(self.listing(), [self.NAME])
-
-    def test_other_names_stay(self):
-        """Attack 24."""
-        names = ["a.part", ".a.part", self.NAME[1:], self.NAME.upper(), self.NAME + "x",
-                 "x" + self.NAME, ".0123456789abcde.part", self.NAME + "\n"]  # fmt: skip
-        for name in names:
-            self.left(name)
-        self.remove()
-        self.assertEqual(self.listing(), sorted(names))
-
-    def test_folders_links_and_what_has_another_name_too_stay(self):
-        """Attack 24."""
-        first, second, third = (f".{n}123456789abcdef.part" for n in "abc")
-        os.link(self.left(first), self.folder / "kept")
-        (self.folder / second).mkdir()
-        (self.folder / third).symlink_to(self.outside)
-        for name in (second, third):
-            os.utime(self.folder / name, (0, 0), follow_symlinks=False)
-        self.remove()
-        self.assertEqual(self.listing(), sorted([first, second, third, "kept"]))
-
-    def test_what_belongs_to_somebody_else_stays(self):
-        """Attack 24."""
-        self.left()
-        uid = os.geteuid()
-        self.patch(os, "geteuid", lambda: uid + 1)
-        self.remove()
-        self.assertEqual(self.listing(), [self.NAME])
-
-    def test_a_folder_that_is_not_there_is_no_failure(self):
-        self.now = 0.0
-        self.remove(self.folder / "missing")
-        self.remove(self.outside)
 
 
 class SyncTests(PartTests):

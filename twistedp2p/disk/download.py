@@ -11,17 +11,19 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
 from blake3 import blake3
 
+from twistedp2p.core.content.manifest import Manifest
 from twistedp2p.core.content.tree import BadPiece, Tree
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.names import clean_name
 from twistedp2p.disk.file_part import FilePart
+from twistedp2p.disk.folder_part import FolderPart
 
 RESERVE = 256 * 2**20  # bytes of the disk that a download leaves free
 HASH_CHUNK = 2**20  # bytes read at once to see what is there
@@ -54,6 +56,9 @@ class Download:
 
     `progress(done, size)` is called, and `stopped()` asked, about once a MiB while what was left
     by an earlier run is read, which takes as long as that is large.
+
+    `wanted`: which files and folders of a folder are to be fetched, as paths of its manifest; all
+    where it is None. Raises LookupError when one is not there, and `BadManifest`.
     """
 
     def __init__(
@@ -63,9 +68,11 @@ class Download:
         tree: Tree,
         progress: Callable[[int, int], None] = lambda _done, _size: None,
         stopped: Callable[[], bool] = lambda: False,
+        wanted: Sequence[str] | None = None,
     ) -> None:
         self.tree = tree
         self.have = bytearray(tree.count)  # 1 for each piece that is here and right
+        self.needed = bytearray(b"\1" * tree.count)  # 1 for each that holds something wanted
         self._name = clean_name(name)
         self._path = folder
         self._begun: dict[int, _Begun] = {}
@@ -74,7 +81,7 @@ class Download:
         with self._sentences():
             self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                self._part = FilePart(self._folder, tree.digest, tree.size)
+                self._part = self._make_part(wanted)
             except BaseException:
                 os.close(self._folder)
                 raise
@@ -87,11 +94,23 @@ class Download:
             self.keep()
             raise
 
+    def _make_part(self, wanted: Sequence[str] | None) -> FilePart | FolderPart:
+        tree = self.tree
+        if not tree.manifest:
+            return FilePart(self._folder, tree.digest, tree.size)
+        manifest = Manifest.read(tree.manifest)
+        if wanted is not None:
+            self.needed = bytearray(tree.count)
+            for offset, length in manifest.part(wanted):
+                first, last = offset // tree.piece, (offset + length - 1) // tree.piece
+                self.needed[first : last + 1] = b"\1" * (last + 1 - first)
+        return FolderPart(self._folder, tree.digest, manifest, wanted)
+
     def _take_over(self, progress: Callable[[int, int], None], stopped: Callable[[], bool]) -> None:
         buffer = memoryview(bytearray(min(HASH_CHUNK, self.tree.size)))
         for index in range(self.tree.count):
             offset, length = self.tree.span(index)
-            if not self._part.has_data(offset):
+            if not self.needed[index] or not self._part.has_data(offset):
                 continue
             found, done = blake3(), 0
             while done < length and (
@@ -104,9 +123,14 @@ class Download:
                     raise ShareError(N_("Stopped."))
             self.have[index] = found.digest() == self.tree.piece_hash(index)
 
+    def missing(self) -> list[int]:
+        """The pieces that are needed and not here."""
+        both = zip(self.needed, self.have, strict=True)
+        return [index for index, (needed, have) in enumerate(both) if needed and not have]
+
     def _check_room(self) -> None:
         disk = os.fstatvfs(self._folder)
-        missing = max(0, self.tree.size - self._part.written())
+        missing = self._part.overhead + sum(self.tree.span(index)[1] for index in self.missing())
         if disk.f_bavail * disk.f_frsize - RESERVE < missing:
             raise ShareError(
                 N_("There is not enough room in {folder} for {name} ({size} bytes)."),
@@ -237,7 +261,7 @@ class Download:
 
         Raises ValueError when one is missing. Where the disk says no the part is kept.
         """
-        if not all(self.have):
+        if self.missing():
             raise ValueError("pieces are missing")
         try:
             with self._using():
@@ -260,6 +284,6 @@ class Download:
         with self._lock:
             if self._ending:
                 return
-            useless = not self._part.again or not self._part.written()
+            useless = not self._part.again or self._part.is_empty()
             self._ending, self._remove = True, remove or useless
             self._close_when_unused()

@@ -23,15 +23,17 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 class FilePart:
     """A hidden file of `size` bytes in the open `folder`. Raises OSError where the disk says no."""
 
+    overhead = 0  # bytes that it takes of the disk beside its content
+
     def __init__(self, folder: int, digest: str, size: int) -> None:
         self._folder = folder
         self._size = size
         taken = take_file(folder, digest)
         self._file, self._name, self.again = taken.descriptor, taken.name, taken.again
 
-    def written(self) -> int:
-        """How many bytes of the disk it has already, about."""
-        return os.fstat(self._file).st_blocks * 512
+    def is_empty(self) -> bool:
+        """Whether nothing was written yet."""
+        return os.fstat(self._file).st_blocks == 0
 
     def has_data(self, offset: int) -> bool:
         """Whether something was ever written there: what was not need not be read."""

@@ -10,9 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import secrets
-import stat
 from pathlib import Path
 
 from blake3 import blake3
@@ -27,8 +25,6 @@ MAX_TWINS = 1000  # files of one name in a folder
 WRITE = 16_384  # bytes
 NEW_FILE = 0o644  # never executable; the user's umask applies
 SYNC_MOST = 16 * 2**20  # bytes: a larger file is not waited for until it is on the disk
-LEFT_AFTER = 86_400.0  # seconds without a write after which a part file is nobody's
-_PART = re.compile(r"\.[0-9a-f]{16}\.part")
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -170,32 +166,6 @@ class PartFile:
         if self._folder >= 0:
             os.close(self._folder)
             self._folder = -1
-
-
-def remove_left(folder: Path, now: float) -> None:
-    """Remove the part files that a killed node left in `folder`, and nothing else. Blocks.
-
-    `now` is the time of day. Removed is what bears our kind of name, is an ordinary file of ours
-    with no other name, and was last written long ago.
-    """
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            for name in filter(_PART.fullmatch, os.listdir(descriptor)):
-                with contextlib.suppress(OSError):
-                    if _is_left(os.stat(name, dir_fd=descriptor, follow_symlinks=False), now):
-                        os.unlink(name, dir_fd=descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _is_left(status: os.stat_result, now: float) -> bool:
-    return (
-        stat.S_ISREG(status.st_mode)
-        and status.st_uid == os.geteuid()
-        and status.st_nlink == 1
-        and now - status.st_mtime > LEFT_AFTER
-    )
 
 
 def umask() -> int:

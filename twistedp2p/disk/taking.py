@@ -16,11 +16,13 @@ import re
 import secrets
 import stat
 from collections.abc import Callable
+from pathlib import Path
 
 import attrs
 
 NAME_DIGITS = 32  # hexadecimal, of a digest or random
 PART = re.compile(r"\.(?:[0-9a-f]{16}|[0-9a-f]{32})\.part")  # 16 digits: earlier versions
+LEFT_AFTER = 7 * 86_400.0  # seconds without use after which a part is nobody's
 _TRIES = 10  # a part that goes while we take it has been finished or thrown away
 _NOT_OURS = (errno.ELOOP, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENXIO)
 
@@ -71,6 +73,52 @@ def is_ours(status: os.stat_result) -> bool:
     """Whether it is our user's, and an ordinary file without another name, or a folder."""
     ordinary = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
     return status.st_uid == os.geteuid() and (ordinary or stat.S_ISDIR(status.st_mode))
+
+
+def remove_folder(folder: int, name: str) -> None:
+    """Remove the folder `name` in `folder` with all that is in it; no link is followed.
+
+    Raises OSError where something cannot be removed.
+    """
+    for _, folders, files, here in os.fwalk(name, topdown=False, dir_fd=folder):
+        for inside in files:
+            os.unlink(inside, dir_fd=here)
+        for inside in folders:
+            try:
+                os.rmdir(inside, dir_fd=here)
+            except NotADirectoryError:  # a link to one
+                os.unlink(inside, dir_fd=here)
+    os.rmdir(name, dir_fd=folder)
+
+
+def remove_left(folder: Path, now: float) -> None:
+    """Remove the parts that nobody has taken over for long in `folder`, and nothing else. Blocks.
+
+    `now` is the time of day. Removed is what bears our kind of name, is ours, an ordinary file
+    without another name or a folder, in use by nobody, and was used last long ago.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for name in filter(PART.fullmatch, os.listdir(descriptor)):
+                with contextlib.suppress(OSError):
+                    _remove_if_left(descriptor, name, now)
+        finally:
+            os.close(descriptor)
+
+
+def _remove_if_left(folder: int, name: str, now: float) -> None:
+    part = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
+    try:
+        status = os.fstat(part)
+        if not is_ours(status) or now - status.st_mtime <= LEFT_AFTER or not locked(part):
+            return
+        if stat.S_ISDIR(status.st_mode):
+            remove_folder(folder, name)
+        else:
+            os.unlink(name, dir_fd=folder)
+    finally:
+        os.close(part)
 
 
 _Open = Callable[[int, str], int]

@@ -40,9 +40,9 @@ from twistedp2p.core.names import clean_name, clean_nick, fingerprint
 from twistedp2p.core.presence.roster import Address, Peer, Pin, Roster
 from twistedp2p.core.ticket import Ticket
 from twistedp2p.disk.instance import Instance
-from twistedp2p.disk.parts import remove_left
 from twistedp2p.disk.shelf import open_file
 from twistedp2p.disk.store import Store
+from twistedp2p.disk.taking import remove_left
 from twistedp2p.net.dial import Dialer
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.group import Group
