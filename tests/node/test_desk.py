@@ -184,7 +184,8 @@ class LifeTests(DeskTestCase):
         left, own = folder / f".{'0' * 16}.part", folder / "precious.part"
         for path in (left, own):
             path.write_bytes(b"")
-            os.utime(path, (self.lan.wall(), self.lan.wall()))
+            six_days_ago = self.lan.wall() - 6 * 86_400
+            os.utime(path, (six_days_ago, six_days_ago))
         self.lan.run_for(2 * 86_400)
         self.lan.stop(self.alice)
         self.alice = self.lan.node("alice")
