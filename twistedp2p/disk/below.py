@@ -32,6 +32,10 @@ class Below:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of all but the top; may be called twice."""
         self._close(0)
 
     def folder(self, path: str) -> int:

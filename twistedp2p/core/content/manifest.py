@@ -103,6 +103,10 @@ class Manifest:
 
         Raises ValueError where the range goes beyond the stream.
         """
+        return (found[1:] for found in self.numbered_slices(offset, length))
+
+    def numbered_slices(self, offset: int, length: int) -> Iterator[tuple[int, Entry, int, int]]:
+        """The same, each with the number of its entry before it."""
         if offset < 0 or length < 0 or offset + length > self.size:
             raise ValueError("beyond the end")
         # Of those that begin there, the last one is the one that has bytes.
@@ -111,7 +115,7 @@ class Manifest:
             entry, at = self.entries[index], offset - self._starts[index]
             count = min(length, entry.size - at)
             if count:
-                yield entry, at, count
+                yield index, entry, at, count
             offset, length, index = offset + count, length - count, index + 1
 
     def within(self, wanted: Sequence[str]) -> list[int]:
