@@ -73,7 +73,7 @@ def fetch_file(
     )
     password, name = file
     required = unb64(owner, KEY_SIZE) if owner else b""
-    done = transfers.get(name, password, [server], None, owner=required).done
+    done = transfers.get(name, password, lambda: [server], None, owner=required).done
     return done.addCallback(lambda fetched: Path(fetched.path))
 
 

@@ -65,6 +65,7 @@ class Options(usage.Options):
         ["ttl", None, "1", "Routers that datagrams may pass, plus one (0: stay on this host)."],
     ]
     optFlags = [  # noqa: RUF012
+        ["no-swarm", None, "Fetch from owners alone, and do not give on what you fetch."],
         ["no-mdns", None, "Do not tell of this node, nor look for others, by mDNS."],
         ["verbose", "v", "Log in more detail."],
     ]

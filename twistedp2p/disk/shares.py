@@ -25,6 +25,7 @@ class Share:
     device: int
     inode: int
     digest: str
+    manifest: int = 0  # bytes
 
 
 class OwnShares(Tables):

@@ -36,6 +36,7 @@ class Config:
     code: str | Path | None = attrs.field(default=None, repr=False)
     peers: Sequence[tuple[str, int]] = ()  # hosts and UDP ports to greet, wherever they are
     mdns: bool = True
+    swarm: bool = True  # downloads are given on to others who know their passwords
     limits: Limits = attrs.field(factory=Limits)
 
 

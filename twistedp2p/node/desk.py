@@ -60,6 +60,8 @@ from twistedp2p.node.dispatch import Dispatch, Rooms
 from twistedp2p.node.doctor import Doctor, Plan
 from twistedp2p.node.faces import Faces
 from twistedp2p.node.feeds import Feeds
+from twistedp2p.node.getting import Sharing
+from twistedp2p.node.holdings import Holdings
 from twistedp2p.node.membership import Membership
 from twistedp2p.node.memory import Notes
 from twistedp2p.node.nicks import Nicks
@@ -70,6 +72,7 @@ from twistedp2p.node.progress import Courses
 from twistedp2p.node.reach import Reach
 from twistedp2p.node.renewal import Renewal
 from twistedp2p.node.shares import Offered, Shares
+from twistedp2p.node.shelves import Shelves
 from twistedp2p.node.sync import Syncs
 from twistedp2p.node.threads import Threads
 from twistedp2p.node.tidings import Tidings
@@ -287,6 +290,7 @@ class Node:
             nick=lambda: self.nick,
             public_prs=self._envelope.public_prs,
         )
+        self._holdings = Holdings(self._wall)
         tls = NodeTLS(self._instance.private_key)
         calls = Calls(Dialer(reactor, tls), self._envelope, reactor)
         rooms = Rooms(
@@ -335,7 +339,7 @@ class Node:
         self._service = FileService(
             tls,
             self.key,
-            self._shares,
+            Shelves(self._shares, self._holdings),
             reactor,
             config.limits,
             talks,
@@ -349,6 +353,7 @@ class Node:
             in_thread=self._threads.run,
             folder=config.download_folder,
             owner_changed=self._owner_changed,
+            sharing=Sharing(self._holdings, self.file_port) if config.swarm else None,
             public_prs=self._envelope.public_prs,
         )
 
@@ -534,7 +539,7 @@ class Node:
     def get(self, offer: Offer, password: str = "", folder: Path | None = None) -> Transfer:
         """Fetch an offer of the catalogue."""
         return self._transfers.get(
-            offer.name, password, self._file_addresses(offer.owner), offer, folder
+            offer.name, password, lambda: self._file_addresses(offer.owner), offer, folder
         )
 
     def get_ticket(self, ticket: Ticket, folder: Path | None = None) -> Transfer:
@@ -548,7 +553,10 @@ class Node:
         ]
         if len(offers) == 1:
             return self.get(offers[0], ticket.password, folder)
-        addresses = [(host, ticket.port) for host in self._group.ways_to(ticket.host)]
+
+        def addresses() -> list[tuple[str, int]]:
+            return [(host, ticket.port) for host in self._group.ways_to(ticket.host)]
+
         return self._transfers.get(name, ticket.password, addresses, None, folder)
 
     def _owner_changed(self, host: str, port: int, key: bytes) -> bool:

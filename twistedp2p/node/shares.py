@@ -17,10 +17,13 @@ from twisted.python.failure import Failure
 
 from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.calls.cpace import PUBLIC_PASSWORD, stretch
+from twistedp2p.core.calls.pieces import HAVE, TREE, Ask, to_bitmap, write_peers
 from twistedp2p.core.catalogue import MAX_OFFERS_PER_NODE, Offer, write_withdraw
+from twistedp2p.core.content.audience import Audience
+from twistedp2p.core.content.tree import Tree, piece_count, piece_size
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.events import Event, Notice, OfferAdded, OfferGone, WrongPassword
-from twistedp2p.core.limits import GuessLimiter
+from twistedp2p.core.limits import CappedTable, GuessLimiter
 from twistedp2p.core.names import clean_name, offer_id
 from twistedp2p.core.words import looks_generated, three_words
 from twistedp2p.disk.parts import numbered
@@ -43,6 +46,7 @@ LOOK_AT_ONCE, LOOK_PAUSE = 200, 0.02  # files looked at in one go: a few ms; sec
 READING_AT_ONCE = 2  # files whose digest is being computed
 SAVE_AFTER = 1.0  # seconds from a guess until its count is written
 GONE_AT_ONCE, GONE_EVERY = 10, 0.2  # files withdrawn in one go; seconds: 50 datagrams a second
+MAX_AUDIENCES = 1000  # offers of which it is known who fetches them
 NAMES_TOLD = 5  # of offers that need their passwords again
 TOLD_AT_ONCE, TOLD_PAUSE = 50, 0.02  # offers published anew in one go; seconds in between
 
@@ -105,6 +109,8 @@ class Shares:
         self._reading: dict[str, str] = {}  # name -> path
         self._reading_places = DeferredSemaphore(READING_AT_ONCE)
         self._notes = Notes()
+        self._trees: dict[str, Tree] = {}
+        self._audiences: CappedTable[str, Audience] = CappedTable(MAX_AUDIENCES)
         self._watch: IDelayedCall | None = None
         self._stopped = False
 
@@ -190,7 +196,7 @@ class Shares:
         self._reading[name] = whole
         try:
             async with self._reading_places:
-                identity, digest = await self._read(whole, name)
+                identity, tree = await self._read(whole, name)
                 prs = await self._stretched(secret, name)
         finally:
             del self._reading[name]
@@ -198,7 +204,8 @@ class Shares:
             raise _stopped(whole)
         guessable = not looks_generated(secret)
         known = attrs.asdict(identity)
-        share = Share(name, whole, prs, not guessable, public, digest=digest, **known)
+        share = Share(name, whole, prs, not guessable, public, digest=tree.digest, **known)
+        self._trees[name] = tree
         offer = self._make_known(self._for_members(share))
         return Offered(offer, "" if public else secret, generated)
 
@@ -225,7 +232,7 @@ class Shares:
                 return name
         raise ShareError(N_("Too many files are called {name}."), name=plain)
 
-    async def _read(self, path: str, name: str) -> tuple[Identity, str]:
+    async def _read(self, path: str, name: str) -> tuple[Identity, Tree]:
         number = self._courses.number()
         self._courses.begin(number, "read", name, 0)
         done = [0, 0]  # written by the thread, read by the loop
@@ -384,6 +391,38 @@ class Shares:
             self._notes.note(self._store.save_guesses, name, state)
         self._unsaved.clear()
 
+    def check(self, served: Share) -> None:
+        """Raise `Refusal` where the file is not what was offered."""
+        self.open(served, 0, 0).close()
+
+    def next(self, served: Share, have: bytes) -> int | None:
+        """The piece for a client who has these (a bitmap)."""
+        try:
+            return self._audience(served).next(have)
+        except ValueError:
+            raise Refusal(400) from None
+
+    def _audience(self, served: Share) -> Audience:
+        audience = self._audiences.get(served.name)
+        if audience is None:
+            audience = Audience(piece_count(served.size), secrets.randbelow)
+            self._audiences.put(served.name, audience)
+        return audience
+
+    def text(self, served: Share, ask: Ask, key: bytes, host: str) -> bytes:
+        """What to answer to TREE, HAVE and PEERS."""
+        if ask.kind == TREE:
+            tree = self._trees[served.name]
+            return tree.manifest + tree.hashes
+        if ask.kind == HAVE:
+            return to_bitmap(b"\1" * piece_count(served.size))
+        now = self._clock.seconds()
+        return write_peers(self._audience(served).seen(key, host, ask.a, now))
+
+    def chosen(self, served: Share, offset: int, length: int) -> None:
+        """A client chose these bytes itself."""
+        self._audience(served).handed(offset, length, piece_size(served.size))
+
     def open(self, served: Share, offset: int, length: int) -> BoundedReader:
         """The bytes to send; raises `Refusal` where the file is not what was offered."""
         identity = _identity(served)
@@ -397,16 +436,16 @@ class Shares:
             raise Refusal(500) from None
         return BoundedReader(descriptor, identity, offset, length)
 
-    def progress(self, served: Share, connection: object, sent: int, length: int) -> None:
-        """A body has come so far."""
+    def progress(self, served: Share, connection: object, sent: int) -> None:
+        """A connection has been sent so much."""
         number = self._serving.get(connection)
         if number is None:
             number = self._serving[connection] = self._courses.number()
-            self._courses.begin(number, "serve", served.name, length)
+            self._courses.begin(number, "serve", served.name, served.size)
         self._courses.moved(number, sent)
 
     def ended(self, served: Share, connection: object) -> None:
-        """A body is over."""
+        """A connection is over."""
         number = self._serving.pop(connection, None)
         if number is not None:
             self._courses.end(number)

@@ -41,6 +41,19 @@ def piece_size(size: int) -> int:
     return piece
 
 
+def piece_count(size: int) -> int:
+    """How many pieces a content of `size` bytes has; none where there are no bytes."""
+    return -(-size // piece_size(size))
+
+
+def span(size: int, index: int) -> tuple[int, int]:
+    """Where a piece begins, and its length, in bytes; raises IndexError beyond the last."""
+    if not 0 <= index < piece_count(size):
+        raise IndexError(index)
+    piece = piece_size(size)
+    return index * piece, min(piece, size - index * piece)
+
+
 @attrs.frozen
 class Tree:
     """The hashes of a content of `size` bytes.
@@ -74,7 +87,7 @@ class Tree:
 
         A plain file of one piece needs no list: `hashes` may be empty then.
         """
-        count = -(-size // piece_size(size))
+        count = piece_count(size)
         if count == 1 and not hashes and not manifest:
             hashes = bytes.fromhex(digest.removeprefix("blake3:"))
         if size < 0 or len(hashes) != count * HASH_SIZE:
@@ -86,15 +99,12 @@ class Tree:
 
     @property
     def count(self) -> int:
-        """How many pieces there are; none where there are no bytes."""
-        return -(-self.size // self.piece)
+        """How many pieces there are."""
+        return piece_count(self.size)
 
     def span(self, index: int) -> tuple[int, int]:
-        """Where a piece begins, and its length, in bytes; raises IndexError beyond the last."""
-        if not 0 <= index < self.count:
-            raise IndexError(index)
-        offset = index * self.piece
-        return offset, min(self.piece, self.size - offset)
+        """As `span`."""
+        return span(self.size, index)
 
     def piece_hash(self, index: int) -> bytes:
         """What BLAKE3 makes of a piece: 32 bytes; raises IndexError beyond the last."""

@@ -1,0 +1,294 @@
+"""One get, from the first connection to the file in its place.
+
+A connection that is cut costs what was under way of at most a piece: we connect again for a while,
+and what is verified stays on the disk for a later get. What is wrong for good (a refused password,
+another file, a full disk) ends it at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from twistedp2p.core.calls.cpace import stretch
+from twistedp2p.core.calls.lines import Ok
+from twistedp2p.core.calls.pieces import TREE, Ask
+from twistedp2p.core.catalogue import Offer
+from twistedp2p.core.content.choice import Choice
+from twistedp2p.core.content.tree import Tree, piece_count
+from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.core.names import offer_id
+from twistedp2p.disk.download import Download
+from twistedp2p.net.pump import InThread
+from twistedp2p.node.gather import Gather, Source, damaged
+from twistedp2p.node.holdings import Holdings
+from twistedp2p.node.swarm import PeerOrder, Swarm
+
+AGAIN_FIRST, AGAIN_MOST = 1.0, 8.0  # seconds until we connect again; doubled each time
+PATIENCE = 60.0  # seconds without a source after which a get ends
+FOR_GOOD = (Exit.DENIED, Exit.DAMAGED, Exit.NO_FOLDER)  # not tried again
+
+Address = tuple[str, int]
+PublicPrs = Callable[[bytes, bytes], bytes | None]  # as of `closed.Envelope.public_prs`
+
+
+class Fetching(Protocol):
+    """What of `net.fetch.Fetcher` is needed."""
+
+    async def connect(self, order: Any, addresses: Sequence[Address]) -> Any: ...
+
+
+@attrs.define
+class Order:
+    """What is wanted: implements `net.fetch.Order`.
+
+    `offer` is the catalogue's or None; `required` is the key that the owner must have, or empty
+    where a ticket is all that is known.
+    """
+
+    offer: Offer | None
+    name: str
+    password: str = attrs.field(repr=False)
+    folder: Path
+    in_thread: InThread
+    required: bytes
+    members_prs: PublicPrs | None = None  # for a public offer of a closed group
+    owner: bytes = b""
+    ok: Ok | None = None  # what the first owner that proved the password said
+    _secret: bytes = attrs.field(default=b"", repr=False)
+
+    async def prepare(self) -> None:
+        """Stretch the password before any connection is made, where the owner is known."""
+        if self.required:
+            self._secret = await self._stretch(self.required)
+
+    def _stretch(self, owner: bytes) -> Deferred[bytes]:
+        prs = self.members_prs and self.members_prs(owner, offer_id(owner, self.name))
+        if prs:
+            return succeed(prs)
+        secret: Deferred[bytes] = self.in_thread(
+            stretch, self.password, owner, offer_id(owner, self.name)
+        )
+        return secret.addErrback(_no_password)
+
+    def stretched(self, owner_key: bytes) -> Deferred[tuple[bytes, bytes]]:
+        """The offer's id and the stretched password; fails when it is another owner."""
+        required = self.required or (self.owner if self.ok is not None else b"")
+        if required and owner_key != required:
+            return fail(
+                ShareError(
+                    N_("Another node answers at the owner's address: {name} was not taken."),
+                    Exit.DENIED,
+                    name=self.name,
+                )
+            )
+        self.owner = owner_key
+        secret = succeed(self._secret) if self._secret else self._stretch(owner_key)
+        return secret.addCallback(self._keep_secret)
+
+    def _keep_secret(self, prs: bytes) -> tuple[bytes, bytes]:
+        self._secret = prs
+        return self.secret
+
+    @property
+    def secret(self) -> tuple[bytes, bytes]:
+        """The offer's id and the stretched password, once an owner is known."""
+        return offer_id(self.owner, self.name), self._secret
+
+    def agreed(self, ok: Ok, owner_key: bytes) -> None:
+        """What is to come must be what was offered, and the same from everybody."""
+        meant = self.offer or self.ok
+        if meant is not None and (ok.digest, ok.size) != (meant.digest, meant.size):
+            raise ShareError(
+                N_("What was to come is not the {name} that was offered."),
+                Exit.DAMAGED,
+                name=self.name,
+            )
+        self.ok = self.ok or ok
+
+
+def _no_password(failure: Failure) -> Any:
+    failure.trap(ValueError)
+    raise ShareError(N_("A password has 1 to 256 characters."), Exit.USAGE)
+
+
+@attrs.frozen
+class Sharing:
+    """Where downloads are given on while they come, and after."""
+
+    holdings: Holdings
+    port: int  # TCP
+
+
+class Getting:
+    """One get under way."""
+
+    def __init__(
+        self,
+        order: Order,
+        addresses: Callable[[], Sequence[Address]],
+        fetching: Fetching,
+        *,
+        clock: Any,
+        moved: Callable[[int, int], None],
+        draw: Callable[[int], int],
+        sharing: Sharing | None,
+    ) -> None:
+        """`addresses`: where the owner is by now; `moved(done, size)`: how far it has come.
+
+        `sharing`: where it is given on meanwhile; None: nowhere, and the owner alone is asked.
+        """
+        self.order = order
+        self._addresses = addresses
+        self._fetching = fetching
+        self._clock = clock
+        self._moved = moved
+        self._draw = draw
+        self._stopped = self._unwanted = self._held = False
+        self._done_bytes = self._verified = 0
+        self._sharing = sharing
+        self._swarm: Swarm | None = None
+        self.gather: Gather | None = None
+        self._kept: Download | None = None
+        self._broken: Deferred[None] = Deferred()
+        self._again: Deferred[None] | None = None
+
+    async def run(self) -> Path:
+        """Get it: the path at which it stands. Raises `ShareError`; what is verified is kept.
+
+        Cancelling stops it.
+        """
+        try:
+            client = await self._fetching.connect(self.order, self._addresses())
+            try:
+                tree = await self._tree(client)
+                kept = await self.order.in_thread(self._open, tree)
+            except BaseException:
+                client.close()
+                raise
+            self._verified = sum(
+                tree.span(index)[1] for index in range(tree.count) if kept.have[index]
+            )
+            self._moved(self._verified, tree.size)
+            choice = Choice(tree.count, kept.have, self._draw)
+            self.gather = gather = Gather(
+                tree,
+                kept,
+                choice,
+                self._came,
+                self._lost,
+                crowd=None if self._sharing else False,
+            )
+            gather.done.chainDeferred(self._broken)
+            gather.add(client, client.ended, owner=True)
+            gather.begin()
+            self._share(gather, kept)
+            await self._broken
+            path: Path = await self.order.in_thread(kept.finish)
+            self._shared_to_the_end(path)
+            return path
+        finally:
+            self._end()
+
+    def _share(self, gather: Gather, kept: Download) -> None:
+        if self._sharing is None or gather.complete:
+            return
+        order, sharing = self.order, self._sharing
+        offer, prs = order.secret
+        sharing.holdings.hold(offer, order.name, prs, gather, kept)
+        self._held = True
+        peers = PeerOrder(order.secret, order.agreed)
+        self._swarm = Swarm(gather, peers, self._fetching.connect, sharing.port, self._clock)
+
+    def _shared_to_the_end(self, path: Path) -> None:
+        if self._held and self._sharing is not None:
+            self._sharing.holdings.finished(self.order.secret[0], path)
+            self._held = False
+
+    async def _tree(self, client: Any) -> Tree:
+        ok = client.ok
+        if piece_count(ok.size) <= 1 and not ok.manifest:
+            text = b""
+        else:
+            text = await client.ask(Ask(TREE))
+        try:
+            return Tree.read(ok.size, text[: ok.manifest], text[ok.manifest :], ok.digest)
+        except ValueError:
+            raise damaged() from None
+
+    def _open(self, tree: Tree) -> Download:
+        """What was there before is hashed here, which may take long. Blocks."""
+        order = self.order
+        kept = Download(order.folder, order.name, tree, stopped=lambda: self._stopped)
+        self._kept = kept
+        if self._stopped:
+            self._let_go()
+        return kept
+
+    def _let_go(self) -> None:
+        if self._kept is not None:
+            (self._kept.discard if self._unwanted else self._kept.keep)()
+
+    def _came(self, size: int) -> None:
+        assert self.gather is not None
+        self._done_bytes += size
+        done = min(self._verified + self._done_bytes, self.gather.tree.size)
+        self._moved(done, self.gather.tree.size)
+
+    # -- when a source is lost
+
+    def _lost(self, _source: Source, error: BaseException | None) -> None:
+        assert self.gather is not None
+        if self._stopped or any(source.owner for source in self.gather.sources):
+            return
+        if isinstance(error, ShareError) and error.code in FOR_GOOD and not self.gather.sources:
+            self._fail(Failure(error))
+        elif self._again is None:
+            self._again = Deferred.fromCoroutine(self._connect_again())
+            self._again.addErrback(self._fail)
+
+    async def _connect_again(self) -> None:
+        """Connect to the owner as soon as that is possible; raises `ShareError`."""
+        assert self.gather is not None
+        wait, since = AGAIN_FIRST, self._clock.seconds()
+        while True:
+            await deferLater(self._clock, wait)
+            wait = min(2 * wait, AGAIN_MOST)
+            try:
+                client = await self._fetching.connect(self.order, self._addresses())
+            except ShareError as again:
+                now = self._clock.seconds()
+                if self.gather.sources:
+                    since = now
+                elif again.code in FOR_GOOD or now - since > PATIENCE:
+                    raise
+            else:
+                self._again = None
+                self.gather.add(client, client.ended, owner=True)
+                return
+
+    def _fail(self, failure: Failure) -> None:
+        if not self._broken.called:
+            self._broken.errback(failure)
+
+    def _end(self) -> None:
+        self._stopped = True
+        if self._again is not None:
+            self._again.cancel()
+        if self._swarm is not None:
+            self._swarm.stop()
+        if self._held and self._sharing is not None:
+            self._sharing.holdings.drop(self.order.secret[0])
+        if self.gather is not None:
+            self.gather.stop()
+        self.order.in_thread(self._let_go)
+
+    def discard(self) -> None:
+        """When it is stopped, nothing is to be left on the disk."""
+        self._unwanted = True
