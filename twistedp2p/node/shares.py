@@ -34,7 +34,7 @@ from twistedp2p.disk.shelf import (
     Identity,
     check,
     open_unchanged,
-    read_whole,
+    read_tree,
 )
 from twistedp2p.disk.store import Store
 from twistedp2p.net.pump import InThread
@@ -247,7 +247,7 @@ class Shares:
 
         ticking = [self._clock.callLater(0.25, report)]
         try:
-            return await self._in_thread(read_whole, path, note, lambda: self._stopped)  # type: ignore[no-any-return]
+            return await self._in_thread(read_tree, path, note, lambda: self._stopped)  # type: ignore[no-any-return]
         finally:
             ticking[0].cancel()
             self._courses.end(number)
