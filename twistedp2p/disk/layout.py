@@ -7,13 +7,16 @@ from collections.abc import Callable
 
 from twistedp2p.disk.index import indexed
 
-LAYOUT = 7  # of the tables; kept in the file as `user_version`
+LAYOUT = 8  # of the tables; kept in the file as `user_version`
 
 _NAMES = """
 CREATE VIRTUAL TABLE names USING fts5(
     folded, content = 'offers', content_rowid = 'id', columnsize = 0, tokenize = 'trigram')
 """
 _HOSTS = "CREATE TABLE hosts(network TEXT, host TEXT, seen INTEGER, PRIMARY KEY(network, host))"
+_CONTENTS = """
+CREATE TABLE contents(name TEXT PRIMARY KEY, manifest BLOB, hashes BLOB, identity BLOB)
+"""
 _GRAMS = "CREATE VIRTUAL TABLE grams USING fts5vocab(names, row)"
 
 # A feed without origin has been dropped: what it held is not seen, and goes by and by. One that
@@ -43,6 +46,7 @@ CREATE TABLE shares(
     name TEXT PRIMARY KEY, path BLOB, prs BLOB, generated INTEGER, public INTEGER,
     identity TEXT, guesses TEXT);
 {_HOSTS};
+{_CONTENTS};
 """
 
 
@@ -76,8 +80,13 @@ def _remember_hosts(db: sqlite3.Connection) -> None:
     db.execute(_HOSTS)
 
 
+def _keep_contents(db: sqlite3.Connection) -> None:
+    db.execute(_CONTENTS)
+
+
 STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
     4: _index_letters_and_owners,
     5: _keep_when_it_was_said,
     6: _remember_hosts,
+    7: _keep_contents,
 }
