@@ -22,7 +22,7 @@ from twistedp2p.core.datagrams import body as bodies
 from twistedp2p.core.datagrams.datagram import Signed
 from twistedp2p.core.feeds.feed import CHAT_BACKLOG, LOG_NAMES, Feed, Have, Heads
 from twistedp2p.core.feeds.gossip import Gossip
-from twistedp2p.core.feeds.requests import Ask, Vector, read_gone, read_heads
+from twistedp2p.core.feeds.requests import Ask, Gone, Vector, read_heads
 from twistedp2p.core.presence.beacon import Beacon, Beacons
 from twistedp2p.core.presence.roster import Arrival, Roster
 
@@ -39,7 +39,7 @@ READERS: dict[str, Callable[[str], Any]] = {
     "hello": Beacon.read,
     "head": lambda text: read_heads(bodies.read(text)),
     "ask": Ask.read,
-    "gone": read_gone,
+    "gone": Gone.read,
     "vector": Vector.read,
     "bye": bodies.read,
 }
@@ -212,11 +212,8 @@ class Node:
     def repeat(self, raw: bytes, to: Hashable | None) -> None:
         self._send(self.group.by_raw[raw], to)
 
-    def want_sync(self, partner: bytes | None) -> bool:
-        if self.sync_out:
-            return False
+    def want_sync(self, partner: bytes | None) -> None:
         self.group.sync(self, partner)
-        return True
 
     def entry(self, origin: bytes, log: str, number: int) -> bytes | None:
         return self.group.raw_of(origin, log, number)
@@ -273,8 +270,8 @@ class Node:
         gossip = self.gossip
         if kind in ("beacon", "hello"):
             arrival: Arrival = self.roster.heard(message, content, (str(sender), 1), now)
-            answer = kind == "hello" or arrival.joined
-            self.beacons.heard(content.every, now, answer=answer)
+            hello, joined = kind == "hello", arrival.joined
+            self.beacons.heard(content.every, now, hello=hello, joined=joined)
             if content.heads != Heads() or gossip.feed(message.key) is not None:
                 feed = self._follow(message.key, message.epoch)
                 gossip.heard_heads(feed, content.heads, now, live=False)
@@ -283,8 +280,7 @@ class Node:
             feed = self._follow(message.key, message.epoch)
             gossip.heard_heads(feed, content, now, live=True)
         elif kind == "gone":
-            log, ranges = content
-            gossip.heard_gone(self._follow(message.key, message.epoch), log, ranges, now)
+            gossip.heard_gone(self._follow(message.key, message.epoch), content, now)
         elif kind == "ask":
             gossip.heard_ask(content, sender, sender, now)
         elif kind == "vector":

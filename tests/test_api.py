@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -37,6 +38,16 @@ def free_port() -> int:
                 continue
         return port
     raise AssertionError("no two ports are free")
+
+
+def has_ipv6() -> bool:
+    """Whether the loopback has an address of IPv6."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
 
 
 def open_files() -> list[str]:
@@ -157,6 +168,18 @@ class FileTests(ApiTestCase):
         )
         self.assertEqual(len(list(self.temporary.iterdir())), 1)
 
+    async def test_by_default_it_is_served_at_every_address_of_either_family(self) -> None:
+        before = open_files()
+        server = await serve_files(reactor, 0, "secret", [self.file()])
+        self.addCleanup(server.stop)
+        for host in (HOST, "::1") if has_ipv6() else (HOST,):
+            at = host, server.port
+            path = await fetch_file(reactor, at, ("secret", "a.jpg"), self.here)
+            self.assertEqual(path.read_bytes(), CONTENT)
+        await self.assertFailure(serve_files(reactor, server.port, "secret"), CannotListenError)
+        await server.stop()
+        self.assertEqual(open_files(), before)
+
     async def test_stopping_twice_is_stopping_and_closes_every_file(self) -> None:
         before = open_files()
         server = await self.serve(self.file())
@@ -228,6 +251,24 @@ class ChatTests(ApiTestCase):
             alice.say("bonjour")
             await deferLater(reactor, 0.1)
             self.assertEqual(script.recv(2000).split(b"\n")[0], b"bonjour")
+
+    async def test_peers_that_are_named_are_greeted(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.bind((HOST, 0))
+            peer.setblocking(False)
+            named = [f"{HOST}:{peer.getsockname()[1]}"]
+            chat = join_chat(reactor, GROUP, free_port(), print, "a", [HOST], peers=named)
+            self.addCleanup(chat.leave)
+            got: list[bytes] = []
+
+            def comes() -> bool:
+                with contextlib.suppress(BlockingIOError):
+                    got.append(peer.recv(2000))
+                return bool(got)
+
+            await self.until(comes)
+            self.assertIn(b"~p2pshare/1 hello ", got[0])
+        self.assertRaises(ValueError, join_chat, reactor, GROUP, 9392, print, peers=["a b"])
 
     async def test_leaving_twice_is_leaving_and_closes_every_file(self) -> None:
         before = open_files()

@@ -8,6 +8,9 @@
 
 Each function takes the reactor first and gives a Deferred; nothing runs before it is called, and
 nothing is kept on disk but the files that are fetched.
+
+A reactor's timers follow the time of day, so one whose host's clock is set back stands still for as
+long. Where that may happen, call `keep_steady(reactor)` before anything is scheduled with it.
 """
 
 from __future__ import annotations
@@ -15,24 +18,28 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import attrs
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, gatherResults, maybeDeferred
+from twisted.internet.error import CannotListenError
 
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import Event, Said
 from twistedp2p.core.names import KEY_SIZE, b64, clean_nick, unb64
+from twistedp2p.core.presence.ladder import parse_peer
 from twistedp2p.disk.instance import Instance, claim
 from twistedp2p.disk.store import Store
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.net.serve import FileService, Limits
+from twistedp2p.net.sockets import SocketError, file_listeners
+from twistedp2p.net.steady import keep_steady
 from twistedp2p.net.tls import NodeTLS
 from twistedp2p.node import Config, Node
 from twistedp2p.node.config import default_nick
@@ -118,15 +125,15 @@ class FileServer(_Running):
         reactor: Any,
         service: FileService,
         shares: Shares,
-        listening: Any,
+        ports: Sequence[Any],
         opened: ExitStack,
     ) -> None:
         super().__init__(reactor, self._close)
         self.key = b64(service.own_key)
         self._service = service
-        self.port: int = listening.getHost().port
+        self.port: int = ports[0].getHost().port
         self._shares = shares
-        self._listening = listening
+        self._ports = ports
         self._opened = opened
 
     def offer(self, path: str | Path, password: str) -> Deferred[str]:
@@ -144,7 +151,7 @@ class FileServer(_Running):
 
     async def _close(self) -> None:
         self._shares.stop()
-        await maybeDeferred(self._listening.stopListening)
+        await gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
         self._service.cut()
         self._opened.close()
 
@@ -154,6 +161,20 @@ def _place(opened: ExitStack) -> Instance:
     folder = Path(tempfile.mkdtemp(prefix="p2pshare-"))
     opened.callback(shutil.rmtree, folder, ignore_errors=True)
     return claim(folder)
+
+
+def _listen(reactor: Any, port: int, host: str, factory: Any) -> list[Any]:
+    """Listen at that address, or at all of IPv4 and IPv6; raises `CannotListenError`."""
+    if host:
+        return [reactor.listenTCP(port, factory, interface=host)]
+    ports = []
+    try:
+        for sock in file_listeners(port, fallback=False):
+            with closing(sock):  # the reactor has its own
+                ports.append(reactor.adoptStreamPort(sock.fileno(), sock.family, factory))
+    except SocketError as error:
+        raise CannotListenError(host, port, error) from error
+    return ports
 
 
 async def _serve(
@@ -178,8 +199,8 @@ async def _serve(
             nick=str,
         )
         service = FileService(NodeTLS(key), own_key, shares, reactor, Limits())
-        listening = reactor.listenTCP(port, service.listening_factory(), interface=host)
-        server = FileServer(reactor, service, shares, listening, opened.pop_all())
+        ports = _listen(reactor, port, host, service.listening_factory())
+        server = FileServer(reactor, service, shares, ports, opened.pop_all())
     try:
         for path in paths:
             await server.offer(path, password)
@@ -196,7 +217,8 @@ def serve_files(
     paths: Iterable[str | Path] = (),
     host: str = "",
 ) -> Deferred[FileServer]:
-    """Serve `paths` under one password on TCP `port` (0: any free one) of `host` (empty: all).
+    """Serve `paths` under one password on TCP `port` (0: any free one) of the IP address `host`
+    (empty: all of them, IPv4 and IPv6).
 
     Fires with the `FileServer` when all of them can be fetched; its `offer` takes more, each with
     a password of its own. Fails with `ShareError`, or Twisted's `CannotListenError`.
@@ -233,11 +255,14 @@ def join_chat(
     nick: str | None = None,
     interfaces: Iterable[str] = (),
     code: str | None = None,
+    peers: Iterable[str] = (),
 ) -> Chat:
     """Join the chat of a group; `heard(who, text)` is called for each line of the others.
 
     `who` is a nick, or the address of a script that only sends plain text. With a `code`, as
-    `p2pshare code` makes it, the group is the closed one of those who have it. Raises `ShareError`.
+    `p2pshare code` makes it, the group is the closed one of those who have it. `peers` are hosts to
+    look for where multicast does not reach them, each "HOST" or "HOST:PORT" (UDP, by default the
+    port after the group's). Raises `ShareError`, and ValueError where one of `peers` is none.
     """
 
     def tell(event: Event) -> None:
@@ -250,6 +275,7 @@ def join_chat(
         interfaces=list(interfaces),
         nick=default_nick() if nick is None else clean_nick(nick),
         code=code,
+        peers=[(host, at or port + 1) for host, at in map(parse_peer, peers)],
     )
     with ExitStack() as opened:
         instance = _place(opened)
@@ -263,4 +289,13 @@ def join_chat(
         return Chat(reactor, node, opened.pop_all())
 
 
-__all__ = ["Chat", "Exit", "FileServer", "ShareError", "fetch_file", "join_chat", "serve_files"]
+__all__ = [
+    "Chat",
+    "Exit",
+    "FileServer",
+    "ShareError",
+    "fetch_file",
+    "join_chat",
+    "keep_steady",
+    "serve_files",
+]

@@ -25,6 +25,7 @@ from twistedp2p.disk.instance import Instance, claim, default_state_folder
 from twistedp2p.disk.shelf import open_file
 from twistedp2p.face.terminal import choose_mode
 from twistedp2p.face.texts import translations
+from twistedp2p.net.steady import keep_steady
 from twistedp2p.service import P2PShare, fail, make_node, pid_file, say_error
 
 MENUS = ("auto", "always", "never", "plain")
@@ -211,10 +212,12 @@ class Options(usage.Options):
 
 
 def the_reactor() -> Any:
-    """The one that twistd has chosen. Asked for only after it has gone to the background, as not
+    """The one that twistd has chosen, before any call is scheduled with it; timers do not follow
+    the time of day from then on. Asked for only after twistd has gone to the background, as not
     every reactor survives that."""
     from twisted.internet import reactor
 
+    keep_steady(reactor)
     return reactor
 
 

@@ -151,7 +151,7 @@ class Times(SynchronousTestCase):
 
     def hear(self, count: int = 1, every: int = 5, *, answer: bool = False) -> None:
         for _ in range(count):
-            self.beacons.heard(every, self.now, answer=answer)
+            self.beacons.heard(every, self.now, hello=answer)
 
     def started(self) -> None:
         self.beacons.hello(0.0)
@@ -162,7 +162,20 @@ class Times(SynchronousTestCase):
         self.beacons.hello(0.0)
         self.run_for(20)
         self.assertEqual([int(at) for at in self.times("hello")], [0, 1, 3])
-        self.assertEqual([int(at) for at in self.times("beacon")], [8, 13, 18])
+        self.assertEqual([int(at) for at in self.times("beacon")], [6, 11, 16])
+
+    def test_of_many_who_start_at_once_some_tell_soon_and_some_late(self) -> None:
+        """A whole interval of silence, and then all: that would be twice what a group may send."""
+        self.known, firsts = 1000, []
+        for step in range(20):
+            self.chance = (step + 0.5) / 20
+            self.beacons.hello(self.now)
+            self.run_for(5)
+            self.sent.clear()
+            self.run_for(160)
+            firsts.append(self.times("beacon")[0] - self.now + 160)
+        self.assertLess(firsts[1], 10)
+        self.assertGreater(firsts[-1], 100)
 
     def test_another_start_replaces_the_hellos_to_come(self) -> None:
         self.beacons.hello(0.0)
@@ -179,6 +192,19 @@ class Times(SynchronousTestCase):
         self.run_for(NEWCOMER)
         self.hear(16, every=600)
         self.assertEqual(self.beacons.every, 5)
+
+    def test_who_is_new_without_a_hello_is_answered_by_some_of_a_large_group(self) -> None:
+        self.started()
+        self.run_for(2)
+        self.sent.clear()
+        self.known, self.chance = 1000, 0.01
+        self.beacons.heard(100, self.now, hello=False, joined=True)
+        self.run_for(2)
+        self.assertEqual(self.times("beacon"), [])
+        self.known = 8
+        self.beacons.heard(5, self.now, hello=False, joined=True)
+        self.run_for(2)
+        self.assertEqual(len(self.times("beacon")), 1)
 
     def test_the_beacons_of_a_large_group_are_rare(self) -> None:
         """The group has a budget: ten beacons a second, whatever its size."""
@@ -222,7 +248,7 @@ class Times(SynchronousTestCase):
             beacons = Beacons(
                 agenda, lambda kind: None, now=-9.0, random=chance.random, known=lambda: 500
             )
-            beacons.heard(5, 0.0, answer=True)
+            beacons.heard(5, 0.0, hello=True)
             everybody.append((agenda.next_due(), beacons))
         for at, beacons in sorted(everybody, key=lambda each: each[0]):
             sent: list[str] = []
@@ -231,7 +257,7 @@ class Times(SynchronousTestCase):
             if sent:
                 answers += 1
                 for _, other in everybody:
-                    other.heard(50, at + 0.002, answer=False)
+                    other.heard(50, at + 0.002, hello=False)
         self.assertTrue(ANSWERS <= answers <= 3 * ANSWERS, answers)
 
     def test_a_flood_of_hellos_is_answered_once_a_second(self) -> None:

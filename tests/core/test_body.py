@@ -13,13 +13,13 @@ from twistedp2p.core.catalogue import Offer, read_withdraw
 from twistedp2p.core.datagrams import body
 from twistedp2p.core.datagrams.body import BadBody
 from twistedp2p.core.datagrams.datagram import MAX_NUMBER
-from twistedp2p.core.feeds.requests import Ask, read_gone
+from twistedp2p.core.feeds.requests import Ask, Gone
 from twistedp2p.core.presence.beacon import Beacon
 
 READERS = (
     Beacon.read,
     Ask.read,
-    read_gone,
+    Gone.read,
     read_withdraw,
     lambda text: Offer.read(b"k" * 32, text),
 )

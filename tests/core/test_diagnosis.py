@@ -28,7 +28,7 @@ from twistedp2p.core.diagnosis.facts import (
 from twistedp2p.core.diagnosis.findings import NAMES_MOST, Verdict, listed
 from twistedp2p.core.diagnosis.firewalls import INWARD, OUTWARD, open_inward, open_outward
 from twistedp2p.core.diagnosis.there import cause_of
-from twistedp2p.core.errors import Exit
+from twistedp2p.core.errors import Exit, words
 
 ALL, SOME, NONE = Answers(20, 20), Answers(20, 15), Answers(20, 0)
 OK, NO, EPERM_, TIMEOUT = Sign.OK, Sign.NO, Sign.REFUSED, Sign.TIMEOUT
@@ -37,7 +37,7 @@ ETH0 = Device("eth0", ("10.0.0.1/24", "fe80::1/64"), 1500)
 LO = Device("lo", ("127.0.0.1/8",), 65536, loopback=True)
 BOB = Other(
     "bob",
-    "10.0.0.2",
+    ("10.0.0.2",),
     True,
     ALL,
     Answers(5, 5),
@@ -55,7 +55,7 @@ FINE = Facts(
     trials=(Trial("UDP 9392"), Trial("UDP 9393")),
     loops=(Loop("eth0", 20, 20),),
     oneself=(Oneself("10.0.0.1", True, True),),
-    listened=Listened(10.0, 1, 0, False),
+    listened=Listened(10.0, 1, 0, 0),
     others=(BOB,),
     buffers=Buffers(4_194_304, 212_992, 0),
 )
@@ -76,7 +76,7 @@ def facts_of(signs: Signs) -> Facts:
     """Facts with one other host of these signs."""
     other = Other(
         "bob",
-        "10.0.0.2",
+        ("10.0.0.2",),
         multicast=ANSWERS[signs.multicast],
         broadcast=ANSWERS[signs.broadcast],
         unicast=ANSWERS[signs.unicast],
@@ -150,10 +150,10 @@ class CauseTests(SynchronousTestCase):
         self.assertEqual([found.check for found in diagnosis.findings], list(CHECKS))
 
     def test_what_is_wrong_here_comes_before_what_is_wrong_elsewhere(self) -> None:
-        held = Trial("UDP 9392", "UDP port 9392 is held by nc (process 7)")
+        held = Trial("UDP 9392", words("UDP port 9392 is held by nc (process 7)"))
         wrong = {
             "others": facts_of(Signs(*TABLE[Cause.PEER_FIREWALL])).others,
-            "oneself": (Oneself("10.0.0.1", True, False),),
+            "oneself": (Oneself("10.0.0.1", True, 0),),
             "loops": (LOOPS[NO],),
             "trials": (held,),
             "devices": (attrs.evolve(ETH0, why="it is down"), LO),
@@ -172,12 +172,33 @@ class CauseTests(SynchronousTestCase):
             self.assertEqual(diagnose(facts).verdict, Verdict.PROBLEM)
 
     def test_nobody_there(self) -> None:
-        self.assertIs(self.cause(others=(), listened=Listened(10, 0, 0, False)), Cause.ALONE)
-        heard = Listened(10, 0, 3, False)
+        self.assertIs(self.cause(others=(), listened=Listened(10, 0, 0, 0)), Cause.ALONE)
+        heard = Listened(10, 0, 3, 0)
         self.assertIs(self.cause(others=(), listened=heard), Cause.FILTERED_OR_ALONE)
         self.assertIs(self.cause(others=(), listened=heard, closed=1), Cause.CLOSED_GROUP)
         diagnosis = diagnose(attrs.evolve(FINE, others=()))
         self.assertEqual((diagnosis.exit, diagnosis.verdict), (Exit.ALONE, Verdict.UNKNOWN))
+
+    def test_nobody_but_on_this_machine(self) -> None:
+        diagnosis = diagnose(attrs.evolve(FINE, others=(), listened=Listened(10, 0, 3, 2)))
+        self.assertEqual((diagnosis.cause, diagnosis.exit), (Cause.THIS_MACHINE, Exit.ALONE))
+        self.assertIn("(2)", str(diagnosis.what))
+
+    def test_another_network_is_nothing_to_mend(self) -> None:
+        [far] = facts_of(Signs(*TABLE[Cause.MULTICAST_FILTERED])).others
+        far = attrs.evolve(far, name="carol", far=True, broadcast=NONE, arp=None)
+        diagnosis = diagnose(attrs.evolve(FINE, others=(far,)))
+        self.assertEqual((diagnosis.cause, diagnosis.exit), (Cause.OTHER_NETWORK, Exit.OK))
+        self.assertEqual(diagnosis.verdict, Verdict.OK)
+        self.assertIn("carol is on another network", str(diagnosis.what))
+        both = diagnose(attrs.evolve(FINE, others=(BOB, far)))
+        self.assertEqual((both.cause, both.exit), (Cause.FINE, Exit.OK))
+        self.assertEqual(str(both.what), "All is well: nodes reached every way: 1.")
+        [hosts] = [each for each in both.findings if each.check == "hosts"]
+        self.assertEqual((hosts.verdict, hosts.what.values["far"]), (Verdict.OK, 1))
+        silent = facts_of(Signs(*TABLE[Cause.PEER_FIREWALL])).others
+        worse = diagnose(attrs.evolve(FINE, others=(far, *silent)))
+        self.assertEqual((worse.cause, worse.exit), (Cause.PEER_FIREWALL, Exit.WARNED))
 
     def test_where_some_are_reached_every_way_the_rest_is_a_warning(self) -> None:
         [bad] = facts_of(Signs(*TABLE[Cause.MULTICAST_FILTERED])).others
@@ -270,14 +291,16 @@ class CheckTests(SynchronousTestCase):
 
     def test_ports(self) -> None:
         held = "UDP port 9392 is held by nc (process 7), which does not share it"
-        self.assertFinding("ports", Verdict.PROBLEM, held, trials=(Trial("UDP 9392", held),))
-        taken = Trial("TCP 9393", "TCP port 9393 is in use", needed=False)
+        self.assertFinding("ports", Verdict.PROBLEM, held, trials=(Trial("UDP 9392", words(held)),))
+        taken = Trial("TCP 9393", words("TCP port 9393 is in use"), needed=False)
         self.assertFinding("ports", Verdict.OK, "TCP port 9393 is in use", trials=(taken,))
-        join = Trial("wlan0", "cannot join 239.0.0.1 on wlan0", join=True)
+        join = Trial("wlan0", words("cannot join 239.0.0.1 on wlan0"), join=True)
         self.assertFinding(
             "ports", Verdict.WARNING, "cannot join", trials=(join, Trial("UDP 9392"))
         )
-        self.assertFinding("ports", Verdict.PROBLEM, held, trials=(join, Trial("UDP 9392", held)))
+        self.assertFinding(
+            "ports", Verdict.PROBLEM, held, trials=(join, Trial("UDP 9392", words(held)))
+        )
 
     def test_loop(self) -> None:
         for firewall, line in INWARD.items():
@@ -305,33 +328,35 @@ class CheckTests(SynchronousTestCase):
         self.assertNotIn("eth0", str(found.what))
 
     def test_oneself(self) -> None:
-        for bad in (Oneself("10.0.0.1", False, True), Oneself("10.0.0.1", True, False)):
+        for bad in (Oneself("10.0.0.1", False, True), Oneself("10.0.0.1", True, 0)):
             self.assertFinding("oneself", Verdict.PROBLEM, "10.0.0.1", oneself=(bad,))
 
     def test_listening(self) -> None:
         self.assertFinding("listening", Verdict.OK, "within 10 s: 1")
         self.assertFinding(
-            "listening", Verdict.OK, "node runs on this", listened=Listened(3, 1, 0, True)
+            "listening", Verdict.OK, "Nodes on this machine: 2", listened=Listened(3, 1, 0, 2)
         )
         for seconds, verdict, told in (
             (3, Verdict.OK, "none spoke of itself within 3 s"),
             (10, Verdict.WARNING, "in one direction only"),
         ):
-            listened = Listened(seconds, 0, 2, False)
+            listened = Listened(seconds, 0, 2, 0)
             self.assertFinding("listening", verdict, told, listened=listened)
+        alone = {"listened": Listened(3, 0, 0, 1), "others": ()}
+        self.assertFinding("listening", Verdict.UNKNOWN, "but nodes of this", **alone)
         lossy = attrs.evolve(BOB, multicast=Answers(20, 9))
         for machines, others, verdict, told in (
             (2, (), Verdict.WARNING, "mDNS: 2"),
             (2, (lossy,), Verdict.WARNING, "mDNS: 2"),
             (0, (), Verdict.UNKNOWN, "kept apart"),
         ):
-            listened = Listened(10, 0, machines, False)
+            listened = Listened(10, 0, machines, 0)
             self.assertFinding("listening", verdict, told, listened=listened, others=others)
         self.assertFinding(
             "listening",
             Verdict.UNKNOWN,
             "--group-code-file",
-            listened=Listened(3, 0, 2, False),
+            listened=Listened(3, 0, 2, 0),
             closed=1,
         )
 
@@ -345,6 +370,8 @@ class CheckTests(SynchronousTestCase):
             others=(deaf,),
         )
         self.assertFinding("hosts", Verdict.WARNING, "1 of 2", others=(BOB, deaf))
+        two = attrs.evolve(BOB, hosts=("10.0.0.2", "10.0.0.3"))
+        self.assertFinding("hosts", Verdict.OK, "bob (10.0.0.2, 10.0.0.3): mul", others=(two,))
         self.assertFinding("hosts", Verdict.UNKNOWN, "--peer", others=())
 
     def test_pings(self) -> None:

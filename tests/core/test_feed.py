@@ -63,6 +63,14 @@ class Following(SynchronousTestCase):
             self.feed.heard_heads(heads)
             self.assertEqual(self.feed.wanted(), {})
 
+    def test_a_head_that_was_overtaken_takes_nothing_back(self) -> None:
+        self.assertTrue(self.feed.heard_heads(Heads((1, 9), (1, 3))))
+        self.assertFalse(self.feed.heard_heads(Heads((1, 4), (1, 3))))
+        self.assertEqual(self.feed.missing(), 12)
+        self.assertTrue(self.feed.heard_heads(Heads((1, 9), (3, 3))))
+        self.assertFalse(self.feed.heard_heads(Heads((1, 9), (2, 3))))
+        self.assertEqual(self.feed.missing(), 10)
+
     def test_what_is_not_worth_asking_for_counts_as_here(self) -> None:
         self.feed.heard_heads(Heads((901, 1000), (40, 50)))
         self.assertEqual(self.hear("offers", 39, 40), [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from typing import Any
+from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,13 +15,22 @@ from twistedp2p.core.feeds.asking import (
     BARREN_FIRST,
     DOUBTFUL_BURST,
     DOUBTFUL_RATE,
+    LACKS_MOST,
     SYNC_BURST,
     SYNC_PATIENCE,
     SYNC_RATE,
     TRIES,
 )
 from twistedp2p.core.feeds.feed import Feed, Have, Heads
-from twistedp2p.core.feeds.gossip import MAX_FEEDS, MAX_RUMOURS, OFFERS_BURST, REPEAT_AFTER
+from twistedp2p.core.feeds.gossip import (
+    MAX_FEEDS,
+    MAX_RUMOURS,
+    NODE_BURST,
+    NODE_RATE,
+    OFFERS_BURST,
+    OTHERS_BURST,
+    REPEAT_AFTER,
+)
 from twistedp2p.core.feeds.repairs import GROUP_BURST, GROUP_RATE, RESERVE_RATE
 from twistedp2p.core.feeds.requests import VECTOR_FEEDS, Ask, Vector
 from twistedp2p.core.feeds.summary import SUMMARY_SIZE
@@ -196,6 +206,35 @@ class AskingTests(GossipTestCase):
         syncs = self.group.sent["SYNC"]
         self.assertLess(syncs, self.count * (SYNC_BURST + 1200 * SYNC_RATE))
 
+    def test_who_lies_and_speaks_on_is_asked_no_more_for_that(self) -> None:
+        """Attack 40: a number that never was, and an entry beyond it now and then."""
+        gossip = self.nodes[1].gossip
+        self.group.sync = lambda *_: None  # type: ignore[method-assign]
+        feed = Feed(b"o" * 32, 1)
+        gossip.follow(feed)
+        counts = []
+        for turn in range(48):
+            number = 10**9 + turn
+            gossip.heard_entries(feed, "offers", number, number, self.group.now)
+            gossip.heard_heads(feed, Heads((1, 0), (1, number)), self.group.now, live=True)
+            self.assertLessEqual(gossip._asking.lacks, LACKS_MOST)
+            self.run_for(10)
+            counts.append(len(self.sent("ask", 1)))
+        self.assertLess(counts[-1] - counts[23], counts[11] / 2)
+        self.assertFalse(gossip._asking.much)
+
+    def test_who_fills_a_gap_is_asked_on(self) -> None:
+        gossip = self.nodes[1].gossip
+        feed = Feed(b"o" * 32, 1)
+        gossip.follow(feed)
+        for _ in range(8):  # until nobody asks about it for long
+            gossip.heard_heads(feed, Heads((1, 0), (1, 9)), self.group.now, live=True)
+            self.run_for(60)
+        before = len(self.sent("ask", 1))
+        gossip.heard_entries(feed, "offers", 3, 3, self.group.now)
+        self.run_for(3)
+        self.assertGreater(len(self.sent("ask", 1)), before)
+
     def test_many_that_lie_share_one_slow_pace(self) -> None:
         """Attack 40: throw-away keys, each with a feed of its own; live lines come first."""
         chance = random.Random(7)
@@ -318,8 +357,22 @@ class AnsweringTests(GossipTestCase):
         self.run_for(1)
         ((_, datagram, _),) = self.sent("gone")
         self.assertEqual(datagram.sender, 0)
-        self.assertEqual(datagram.content[1], [(n, n) for n in range(2, 11, 2)])
+        self.assertEqual(datagram.content.ranges, tuple((n, n) for n in range(2, 11, 2)))
         self.assertEqual(len(self.sent("say")), 5)
+
+    def test_what_is_gone_is_told_at_the_pace_of_all_that_is_sent(self) -> None:
+        """Attack 40: asks for what was superseded, each for other numbers, of many hosts."""
+        self.group.raw_of = lambda *_: None  # type: ignore[method-assign]
+        since = self.group.now
+        for turn in range(1000):
+            low = 1 + turn % 120
+            ask = self.ask(0, low, low + turn // 120)
+            host = f"10.0.9.{turn % 100}"
+            self.nodes[0].gossip.heard_ask(ask, host, None, self.group.now)
+            self.run_for(0.005)
+        seconds = self.group.now - since
+        self.assertLessEqual(len(self.sent("gone")), NODE_BURST + NODE_RATE * seconds)
+        self.assertGreater(len(self.sent("gone")), NODE_BURST)
 
     def test_a_crowd_of_holders_sends_little_for_a_flood_of_asks(self) -> None:
         """Attack 40: signed, fresh, and for all that there is, in the name of many hosts."""
@@ -366,6 +419,41 @@ class AnsweringTests(GossipTestCase):
         self.assertTrue(all(len(each[1].content.feeds) <= VECTOR_FEEDS for each in told))
 
 
+class OtherTests(GossipTestCase):
+    """A publisher says other entries under numbers that it has used: its memory is an old copy."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.shown: list[tuple[bytes, Any]] = []
+        self.gossip = self.nodes[1].gossip
+        self.gossip._sending = mock.Mock(repeat=lambda *what: self.shown.append(what))
+
+    def hear(self, key: bytes, times: int = 1) -> list[tuple[bytes, Any]]:
+        """What is shown to that publisher within some seconds."""
+        self.shown.clear()
+        for _ in range(times):
+            self.gossip.heard_other(key, b"kept", self.group.now)
+        self.run_for(2)
+        return self.shown
+
+    def test_what_it_said_before_is_shown_to_it_alone_and_once_more(self) -> None:
+        self.assertEqual(self.hear(self.nodes[0].key), 2 * [(b"kept", self.nodes[0].index)])
+
+    def test_to_one_who_is_not_here_nothing_is_shown(self) -> None:
+        self.assertEqual(self.hear(b"nobody" * 5), [])
+
+    def test_not_by_everybody(self) -> None:
+        """Attack 40: a thousand answers to one datagram."""
+        self.gossip._nodes = lambda: 1000
+        self.gossip._random = lambda: 0.009
+        self.assertEqual(self.hear(self.nodes[0].key), [])
+
+    def test_not_without_end(self) -> None:
+        """Attack 40: somebody who says two things under each number, again and again."""
+        shown = self.hear(self.nodes[0].key, 100)
+        self.assertEqual(len(shown), 2 * OTHERS_BURST)
+
+
 class HintTests(GossipTestCase):
     """What others tell of somebody's feed proves nothing."""
 
@@ -385,6 +473,33 @@ class HintTests(GossipTestCase):
         self.send("vector", Vector(feeds=(Have(self.origin, 1, 4, 0),)))
         self.run_for(2)
         self.assertTrue(self.group.complete(self.nodes[1:]))
+
+    def test_what_its_publisher_told_of_and_only_another_has_is_asked_for(self) -> None:
+        one, two = self.nodes[1], self.nodes[2]
+        self.group.sync = lambda *_: None  # type: ignore[method-assign]
+        with self.deaf(one):
+            self.nodes[0].say()
+            self.run_for(9)
+        two.stop()
+        self.nodes[0].stop()
+        feed = one.gossip.feed(self.origin)
+        assert feed is not None
+        one.gossip.heard_heads(feed, Heads((1, 4)), self.group.now, live=True)
+        self.run_for(60)
+        self.assertIsNone(feed.asking)
+        two.start()
+        self.run_for(10)
+        self.assertTrue(self.group.complete(self.nodes[1:]))
+
+    def test_what_one_was_told_alone_keeps_him_from_no_question(self) -> None:
+        """Attack 40: differences that nobody else hears of, told all the time."""
+        one = self.nodes[1]
+        for _ in range(5):
+            one.gossip.heard_summary(self.nodes[2].key, 2, b"\1" * SUMMARY_SIZE, (), self.group.now)
+            for _ in range(10):
+                one.gossip.heard_vector(Vector(), None, self.group.now, direct=True)
+                self.run_for(0.1)
+        self.assertGreaterEqual(len(self.sent("vector", 1)), 3)
 
     def test_a_lie_about_a_feed_changes_nothing_that_is_here(self) -> None:
         """Attack 40: a later epoch, and numbers that never were, told by somebody else."""
@@ -469,6 +584,18 @@ class HintTests(GossipTestCase):
         kept = one.feed(b"o" * 32)
         assert kept is not None
         self.assertEqual(kept.epoch, 1)
+
+    def test_whoever_goes_on_speaking_is_followed_on_whoever_comes(self) -> None:
+        """Attack 37: throw-away keys push out those that were heard least lately."""
+        gossip, chance = self.nodes[1].gossip, random.Random(7)
+        for turn in range(2 * MAX_FEEDS):
+            gossip.follow(Feed(chance.randbytes(32), 1))
+            if turn % 100 == 0:
+                feed = gossip.feed(self.origin)
+                assert feed is not None
+                gossip.heard_heads(feed, Heads((1, 3)), self.group.now, live=False)
+        self.assertIsNotNone(gossip.feed(self.origin))
+        self.assertIsNone(gossip.feed(self.nodes[2].key))
 
     def test_feeds_of_throw_away_keys_are_bounded_and_never_push_out_ours(self) -> None:
         """Attack 37."""

@@ -167,6 +167,13 @@ class LearntTests(SynchronousTestCase):
         count = len(self.greeted(59))
         self.assertTrue(ALL_BURST <= count <= ALL_BURST + 2 * 60, count)
 
+    def test_who_waits_for_the_others_is_not_forgotten(self) -> None:
+        self.learnt._all.tokens, self.learnt._all.rate = 0.0, 0.0  # the others use them up
+        self.learnt.add(("10.0.0.1", 1), 61)
+        self.assertEqual(self.greeted(200, 61), [])
+        self.learnt._all.tokens = 1.0
+        self.assertEqual(self.learnt.due(201), [("10.0.0.1", 1)])
+
     def test_a_list_is_worked_off_in_little_time(self) -> None:
         addresses = [(f"10.0.0.{number}", 1) for number in range(200)]
         for address in addresses:

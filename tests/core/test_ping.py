@@ -22,7 +22,7 @@ class PingTests(SynchronousTestCase):
     def test_what_is_written_is_read_back(self, train: int, number: int) -> None:
         ping = Ping(f"{train:016x}", number)
         self.assertEqual(Ping.read(ping.write()), ping)
-        pong = Pong(f"{train:016x}", number, "[fe80::1]:40000", 65_535, "0.1.0")
+        pong = Pong(f"{train:016x}", number, "[fe80::1]:40000", 65_535, "0.1.0", number)
         self.assertEqual(Pong.read(pong.write()), pong)
 
     def test_what_is_not_so_is_refused(self) -> None:
@@ -36,10 +36,23 @@ class PingTests(SynchronousTestCase):
         ):
             self.assertRaises(BadBody, Ping.read, write({**PONG, **bad}))
             self.assertRaises(BadBody, Pong.read, write({**PONG, **bad}))
-        for bad in ({"seen": "x" * 81}, {"files": 65_536}, {"files": -1}, {"program": "x" * 21}):
+        for bad in (
+            {"seen": "x" * 81},
+            {"files": 65_536},
+            {"files": -1},
+            {"program": "x" * 21},
+            {"time": -1},
+            {"time": "now"},
+            {"time": 2**53 + 1},
+            {"time": None},
+        ):
             self.assertRaises(BadBody, Pong.read, write({**PONG, **bad}))
         self.assertRaises(BadBody, Ping.read, "[]")
         self.assertRaises(BadBody, Pong.read, "")
+
+    def test_a_pong_of_a_version_that_does_not_tell_the_time(self) -> None:
+        self.assertIsNone(Pong.read(write(PONG)).time)
+        self.assertEqual(Pong.read(Pong.read(write(PONG)).write()), Pong.read(write(PONG)))
 
     @given(st.text(max_size=200))
     def test_no_text_does_any_harm(self, text: str) -> None:
@@ -51,7 +64,7 @@ class PingTests(SynchronousTestCase):
         signer = Signer(Ed25519PrivateKey.generate(), group_name("239.255.255.250", 65_000))
         ping = signer.sign("ping", 1, 1, 0, "", Ping(TRAIN, 1).write())
         seen = where("fe80:1111:2222:3333:4444:5555:6666:7777%wlp0s20f3", 65_535)
-        pong = Pong(TRAIN, 20, seen, 65_535, "9" * PROGRAM_MOST)
+        pong = Pong(TRAIN, 20, seen, 65_535, "9" * PROGRAM_MOST, 2**53)
         raw = signer.sign("pong", *[MAX_NUMBER] * 3, "\U0001f600" * 20, pong.write()).raw
         self.assertTrue(len(raw) <= len(ping.raw) < MAX_DATAGRAM - 200, (len(raw), len(ping.raw)))
 

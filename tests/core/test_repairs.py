@@ -20,6 +20,7 @@ from twistedp2p.core.feeds.repairs import (
     RESERVE_RATE,
     Repairs,
 )
+from twistedp2p.core.feeds.requests import Gone
 from twistedp2p.core.limits import TokenBucket
 
 RATE, BURST = 50.0, 100.0
@@ -35,6 +36,9 @@ class RepairsTestCase(SynchronousTestCase):
         self.repairs = Repairs(
             self.agenda, self, pace, nodes=lambda: self.nodes, backoff=lambda: 0.01
         )
+
+    def tell(self, kind: str, body: str, to: Hashable | None) -> None:
+        self.sent.append((self.now, f"{kind} {body}".encode(), to))
 
     def repeat(self, raw: bytes, to: Hashable | None) -> None:
         self.sent.append((self.now, raw, to))
@@ -78,6 +82,16 @@ class OneNodeTests(RepairsTestCase):
             self.run_for(0.05)
         self.assertLessEqual(len(self.sent), 2 / HOLD_OFF + 1)
         self.assertGreaterEqual(len(self.sent), 4)
+
+    def test_what_is_gone_is_told_in_its_turn(self) -> None:
+        gone = Gone("offers", ((1, 7),))
+        self.repairs.put(0.1, "a", iter((b"8", gone)), "address")
+        self.repairs.put(0.1, "b", iter((gone,)), "address")
+        self.run_for(0.05)
+        self.assertEqual(self.sent, [])
+        self.run_for(1)
+        self.assertEqual(self.raws(), [b"8", b"gone " + gone.write().encode()])
+        self.assertEqual(self.sent[1][2], "address")
 
     def test_who_asked_alone_is_answered_alone(self) -> None:
         self.put("a", 2, to=("10.0.0.1", 1))

@@ -19,13 +19,12 @@ from twistedp2p.core.feeds.requests import (
     VECTOR_FEEDS,
     VECTOR_HASHES,
     Ask,
+    Gone,
     Vector,
     head_fields,
     pack_haves,
     read_feeds,
-    read_gone,
     read_heads,
-    write_gone,
 )
 from twistedp2p.core.feeds.summary import BUCKETS, HASH_SIZE
 from twistedp2p.core.names import b64
@@ -113,21 +112,22 @@ class GonesAndHeads(SynchronousTestCase):
     def test_a_gone_is_read_as_written(self) -> None:
         for log in LOG_NAMES:
             ranges = [(1, 7), (9, 9), (11, MAX_NUMBER)]
-            self.assertEqual(read_gone(write_gone(log, ranges)), (log, ranges))
+            gone = Gone(log, tuple(ranges))
+            self.assertEqual(Gone.read(gone.write()), gone)
 
     def test_a_malformed_gone_is_refused(self) -> None:
         """Attack 38."""
         for fields in ({}, {"log": "say", "ranges": []}, {"log": ["chat"], "ranges": []},
                        {"log": "chat", "ranges": [[2, 1]]}, {"log": "chat", "ranges": 5},
                        {"log": "chat", "ranges": [[n, n] for n in range(1, 99, 2)]}):  # fmt: skip
-            self.assertRaises(BadBody, read_gone, json.dumps(fields))
+            self.assertRaises(BadBody, Gone.read, json.dumps(fields))
 
     def test_the_largest_gone_fits_a_datagram_and_is_read(self) -> None:
         low = MAX_NUMBER - 2 * GONE_RANGES
         runs = [(low + 2 * n, low + 2 * n) for n in range(GONE_RANGES)]
-        text = write_gone("offers", runs)
+        text = Gone("offers", tuple(runs)).write()
         self.assertLessEqual(sent_size("gone", text), MAX_DATAGRAM)
-        self.assertEqual(read_gone(text), ("offers", runs))
+        self.assertEqual(Gone.read(text), Gone("offers", tuple(runs)))
 
     def test_heads_are_read_as_written(self) -> None:
         for heads in (Heads(), Heads((3, MAX_NUMBER), (1, 1))):

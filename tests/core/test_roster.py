@@ -153,6 +153,23 @@ class Freshness(SynchronousTestCase):
             self.assertFalse(roster.fresh(message(number=number)), number)
         self.assertTrue(roster.fresh(message(number=501)))
 
+    def test_what_an_earlier_run_heard_of_a_pinned_key_is_refused(self) -> None:
+        """Attack 36: a beacon of our last run, replayed before anything else comes."""
+        before = Roster(OWN, pins(A="ann"))
+        before.fresh(message(number=500))
+        before.fresh(message(number=499))
+        self.assertEqual(before.unkept([ANN, stranger(1)]), [(ANN, (1, 500))])
+        self.assertEqual(before.unkept([ANN]), [])
+        roster = Roster(OWN, before.pins)
+        for number in (500, 499, 436, 1):
+            self.assertFalse(roster.fresh(message(number=number)), number)
+        self.assertTrue(roster.fresh(message(number=501)))
+
+    def test_who_lost_his_memory_begins_low_in_a_later_epoch(self) -> None:
+        window = ReplayWindow((3, 500))
+        self.assertFalse(window.fresh(2, 900))
+        self.assertTrue(window.fresh(4, 1))
+
     def test_numbers_at_their_ends(self) -> None:
         """Attack 18."""
         window = ReplayWindow()

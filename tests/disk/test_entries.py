@@ -179,7 +179,8 @@ class FeedCapTests(StoreTests):
         self.patch(entries_module, "MAX_FEEDS", 4096)
         self.store._db.run(
             "WITH n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 4096)"
-            " INSERT INTO pins SELECT CAST(i AS BLOB), '', 0, 4000000 + i FROM n"
+            " INSERT INTO pins(key, nick, first, seen)"
+            " SELECT CAST(i AS BLOB), '', 0, 4000000 + i FROM n"
         )
         self.store._db.run(
             "INSERT INTO feeds(origin, epoch, present, heard, kept, live, chat, offers)"

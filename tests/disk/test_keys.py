@@ -1,6 +1,7 @@
 """Keys seen before."""
 
 from tests.disk.fakes import StoreTests
+from twistedp2p.core.datagrams.datagram import MAX_NUMBER
 from twistedp2p.disk import keys as keys_module
 
 
@@ -9,10 +10,17 @@ class KeyTests(StoreTests):
         self.store.pin(b"a" * 32, "anna", 1)
         self.store.pin(b"b" * 32, "bob", 2)
         self.store.pin(b"a" * 32, "Anna", 3)
-        expected = [(b"a" * 32, "Anna", 1, 3), (b"b" * 32, "bob", 2, 2)]
+        expected = [(b"a" * 32, "Anna", 1, 3, (0, 0)), (b"b" * 32, "bob", 2, 2, (0, 0))]
         self.assertEqual(self.reopen().pins(), expected)
         self.store.unpin(b"a" * 32)
         self.assertEqual(self.store.pins(), expected[1:])
+
+    def test_the_latest_message_of_a_pinned_key_is_kept_with_it(self):
+        """Attack 36."""
+        self.store.pin(b"a" * 32, "anna", 1)
+        self.store.keep_latest([(b"a" * 32, (3, MAX_NUMBER)), (b"b" * 32, (1, 1))])
+        self.store.pin(b"a" * 32, "Anna", 3)
+        self.assertEqual(self.reopen().pins(), [(b"a" * 32, "Anna", 1, 3, (3, MAX_NUMBER))])
 
     def test_no_more_pins_are_read_than_are_used(self):
         """Attack 40: the table in memory is capped."""

@@ -91,7 +91,7 @@ class EarlierLayouts(SynchronousTestCase):
         self.assertEqual(len(store.entries(key, "offers", 1, 9)), 3)
         self.assertEqual(store.shares(), [SHARE])
         self.assertEqual(store.guesses("Été.jpg"), {"tokens": 2.5})
-        self.assertEqual(store.pins(), [(key, "Anna", 1, 2)])
+        self.assertEqual(store.pins(), [(key, "Anna", 1, 2, (0, 0))])
         self.assertFalse(store.owner_changed("10.0.0.9", 1, key, 4))
         self.assertEqual(store.counter("boot"), 9)
 

@@ -19,16 +19,9 @@ from twistedp2p.core.events import (
     Said,
 )
 from twistedp2p.core.ticket import Ticket
-from twistedp2p.face.menu import (
-    COMPLETIONS,
-    LIST_ROWS,
-    LOSS_SHOWN,
-    REASONS,
-    TICKET_PROMPT,
-    WHO_ROWS,
-    Menu,
-    looks_like_ticket,
-)
+from twistedp2p.face.getting import TICKET_PROMPT, looks_like_ticket
+from twistedp2p.face.listings import LIST_ROWS, LOSS_SHOWN, REASONS, WHO_ROWS
+from twistedp2p.face.menu import COMPLETIONS, Menu
 from twistedp2p.face.texts import translations
 
 TICKET = '("192.168.1.7",9000),("monpass","monImage.jpg")'
@@ -207,13 +200,6 @@ class TicketTests(MenuCase):
     def test_the_password_of_a_ticket_is_not_shown_again(self):
         self.type("2 " + TICKET)
         self.assertNotIn("monpass", "".join(self.screen.shown))
-
-    def test_a_flood_of_tickets_leaves_offers_their_numbers(self):
-        self.menu.event(OfferAdded(offer("a.txt", public=True), "anna"))
-        for port in range(1, 12_000):
-            self.menu._number(Ticket("10.0.0.9", port, "x", "f"))
-        self.type("2 1")
-        self.assertEqual(self.desk.done, [("get", "a.txt", "")])
 
 
 class GetTests(MenuCase):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from typing import Any
 
 import attrs
@@ -10,9 +12,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.core.test_diagnosis import FINE, LOOPS, NO
 from twistedp2p.core.diagnosis import CHECKS, WHOLE, diagnose
-from twistedp2p.core.diagnosis.findings import Finding, Verdict, words
+from twistedp2p.core.diagnosis.facts import Trial
+from twistedp2p.core.diagnosis.findings import Finding, Verdict
+from twistedp2p.core.errors import words
 from twistedp2p.face.report import ROWS, diagnosis_rows, document, finding_rows
-from twistedp2p.face.texts import translations
+from twistedp2p.face.texts import in_words, translations
+from twistedp2p.net.interfaces import UnknownInterface, choose
+from twistedp2p.net.sockets import SocketError, file_listeners
 
 ENGLISH, FRENCH = str, translations({"LANG": "fr"})
 
@@ -61,6 +67,23 @@ class RowTests(SynchronousTestCase):
             self.assertNotEqual(FRENCH(what.sentence), what.sentence)
             if advice is not None:
                 self.assertNotEqual(FRENCH(advice.sentence), advice.sentence)
+
+    def test_what_the_system_refuses_is_french_too(self) -> None:
+        taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.addCleanup(taken.close)
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        error = self.assertRaises(SocketError, file_listeners, port, fallback=False)
+        found = CHECKS["ports"](attrs.evolve(FINE, trials=(Trial("TCP", error.words),)))
+        (text, _), *_ = finding_rows(FRENCH, found)
+        self.assertIn(f"le port TCP {port} est pris par", text)
+        self.assertIn(f"(processus {os.getpid()})", text)
+
+    def test_an_unknown_interface_is_french_too(self) -> None:
+        error = self.assertRaises(UnknownInterface, choose, ["eth0"], [])
+        text = in_words(FRENCH, "{why}", {"why": error.words})
+        self.assertEqual(text, "aucune interface utilisable ne s'appelle 'eth0' ; il y a : aucune")
 
 
 class DocumentTests(SynchronousTestCase):

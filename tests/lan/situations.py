@@ -268,7 +268,7 @@ SITUATIONS = (
     Situation(
         key="routed",
         what="two networks with a router between them; `--peer` is given",
-        cause="multicast_filtered",
+        cause="other_network",
         advice="`--peer` on one node of one of the networks",
         build=routed,
         options=("--peer", "10.78.0.2"),

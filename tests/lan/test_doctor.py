@@ -198,11 +198,43 @@ class SituationTests(DoctorTestCase):
         me.expect("bob is here")
         me.type("/doctor", "1 meanwhile")
         bob.expect(r"me (\(.*\) )?:> meanwhile")
-        me.expect("All is well: nodes reached every way: 1.", within=30)
         found = self.doctor(lan)
+        me.expect("All is well: nodes reached every way: 1.", within=30)
         self.assertCause(found, "fine", Exit.OK)
-        self.assertIn("A node runs on this machine.", found["checks"]["listening"]["rows"])
+        self.assertIn("Nodes on this machine: 1.", found["checks"]["listening"]["rows"])
         self.assertEqual((bob.quit(), me.quit()), (0, 0))
+
+    def test_two_nodes_on_this_machine(self) -> None:
+        lan = self.lan(1)
+        ada, bob = self.node("ada", lan=lan), self.node("bob", lan=lan)
+        bob.expect("ada is here")
+        bob.type("/doctor")
+        self.assertLocal(self.doctor(lan))
+        bob.expect("Nodes on this machine: 1.", within=30)
+        bob.expect(r"were found on this machine only \(1\); nothing is wrong", within=30)
+        self.assertEqual((ada.quit(), bob.quit()), (0, 0))
+
+    def test_two_nodes_on_the_loopback_of_this_machine(self) -> None:
+        lan = self.lan(1)
+        ada, _ = (self.node(name, "--interface", "lo", lan=lan) for name in ("ada", "bob"))
+        ada.expect("bob is here")
+        self.assertLocal(self.doctor(lan))
+
+    def assertLocal(self, found: dict[str, Any]) -> None:
+        """Two nodes were found, both here."""
+        self.assertCause(found, "this_machine", Exit.ALONE)
+        self.assertEqual(found["checks"]["listening"]["rows"], ["Nodes on this machine: 2."])
+        self.assertEqual(found["checks"]["hosts"]["rows"], [])
+
+    def test_two_nodes_on_another_machine(self) -> None:
+        lan = self.lan(2)
+        bob, _ = (self.node(name, lan=lan, ns=1) for name in ("bob", "carol"))
+        bob.expect("carol is here")
+        found = self.doctor(lan, *self.peer(lan))
+        self.assertCause(found, "fine", Exit.OK)
+        self.assertEqual(found["what"], "All is well: nodes reached every way: 2.")
+        rows = found["checks"]["pings"]["rows"]
+        self.assertEqual([row.rpartition(", ")[2] for row in rows], ["0 twice"] * 2)
 
     def test_hosts_of_earlier_times_are_looked_at_where_nobody_else_is_known(self) -> None:
         lan = self.lan(2, ipv6=False)

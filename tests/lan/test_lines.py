@@ -14,6 +14,18 @@ import time
 right_time = time.time
 time.time = lambda: right_time() + 3600
 """
+# A clock that is set when the test says so, by a file in the node's home.
+SET = """
+import time
+right_time = time.time
+def set_time():
+    try:
+        with open("clock") as file:
+            return right_time() + float(file.read())
+    except (OSError, ValueError):
+        return right_time()
+time.time = set_time
+"""
 
 
 class LinesTestCase(NodesMixin, TestCase):
@@ -42,6 +54,25 @@ class ClockTests(LinesTestCase):
         right = self.node("right", home="right")
         self.shows_last(right, order)
 
+    def test_a_clock_that_is_set(self) -> None:
+        """Back or forward: it is still here, hears, is heard, and ends in good order."""
+        for hours in (-1, 1):
+            name = "back" if hours < 0 else "forward"
+            clock = self.home(name) / "clock"
+            node, other = self.node(name, before=SET), self.node(f"{name}_too")
+            self.meet(node, other)
+            clock.write_text(str(3600 * hours))
+            later = self.node(f"{name}_later")
+            self.meet(node, later)
+            later.type("1", "hello")
+            node.expect(":> hello")
+            node.type("1", "I am still here")
+            for each in (other, later):
+                each.expect(":> I am still here")
+            for each in (node, other, later):
+                each.expect_not("has left|is silent")
+            self.assertEqual([each.quit() for each in (node, other, later)], [0, 0, 0])
+
     def shows_last(self, node: NodeProcess, order: list[str]) -> None:
         node.type("/last")
         for text in order:
@@ -69,6 +100,32 @@ class MemoryTests(LinesTestCase):
             self.assertEqual(other.output.count(f":> {text}"), 1)
         other.type("/last")
         other.expect(r"(?s):> before.*:> after.*:> heard")
+
+    def test_a_memory_that_was_put_back(self) -> None:
+        """Under the numbers that it has forgotten others have other lines: none of both is lost."""
+        one, other = self.node("one"), self.node("other")
+        self.meet(one, other)
+        one.type("1", "at first")
+        other.expect(":> at first")
+        self.assertEqual(one.quit(), 0)
+        backup = self.home("backup") / "state"
+        shutil.copytree(self.home("one") / ".local", backup)
+        one = self.node("one", home="one")
+        self.meet(one)
+        for text in ("forgotten", "forgotten too"):
+            one.type("1", text)
+            other.expect(f":> {text}")
+        self.assertEqual(one.quit(), 0)
+        shutil.rmtree(self.home("one") / ".local")
+        shutil.copytree(backup, self.home("one") / ".local")
+        one = self.node("one", home="one")
+        for text in ("new", "new too"):
+            one.type("1", text)
+        other.expect_all(":> new\n", ":> new too\n")
+        for text in ("at first", "forgotten", "forgotten too", "new", "new too"):
+            self.assertEqual(other.output.count(f":> {text}\n"), 1)
+        other.type("/last")
+        other.expect(r"(?s):> at first.*:> forgotten\n.*:> forgotten too\n.*:> new\n.*:> new too\n")
 
     def test_a_state_folder_that_was_copied(self) -> None:
         """Of the two nodes one, that came later, takes a new identity, and says so."""

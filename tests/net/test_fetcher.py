@@ -15,7 +15,6 @@ from twisted.trial.unittest import TestCase
 from tests.net.wire import OFFER, SECRET, FakeOrder, FakeServed, FakeShelf, public
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.net import dial as dial_module
-from twistedp2p.net import fetch as fetch_module
 from twistedp2p.net.dial import endpoint_to
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.serve import FileService, Limits
@@ -109,7 +108,7 @@ class FetcherTests(TestCase):
         self.assertEqual(b"hello", await self.fetch(self.greeter(), self.service()))
 
     async def test_the_next_address_is_tried_where_nobody_speaks(self) -> None:
-        self.patch(fetch_module, "HANDSHAKE_DEADLINE", 0.2)
+        self.patch(dial_module, "HANDSHAKE_DEADLINE", 0.2)
         mute = self.listen(Factory.forProtocol(Protocol))
         self.assertEqual(b"hello", await self.fetch(mute, self.service()))
 

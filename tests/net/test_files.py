@@ -26,7 +26,7 @@ from twistedp2p.core.calls.frames import FRAME, TAG
 from twistedp2p.core.calls.lines import Auth, Get, Ok, Share, parse_owner
 from twistedp2p.core.calls.pieces import BYTES, HAVE, MAX_WAITING, TREE, Ask
 from twistedp2p.core.errors import Exit, ShareError
-from twistedp2p.net.fetch import HANDSHAKE_DEADLINE
+from twistedp2p.net.dial import HANDSHAKE_DEADLINE
 from twistedp2p.net.fetch import STALL as CLIENT_STALL
 from twistedp2p.net.serve import GO_DEADLINE, IDLE, PROOF_DEADLINE, STALL, Limits
 from twistedp2p.net.tls import ALPN, NodeTLS, _node_key, make_certificate, peer_of

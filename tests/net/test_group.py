@@ -22,6 +22,7 @@ from twistedp2p.core.datagrams.datagram import Signed, Signer, group_name
 from twistedp2p.core.presence.families import EAGER
 from twistedp2p.net import group as group_module
 from twistedp2p.net import links as links_module
+from twistedp2p.net import udp as udp_module
 from twistedp2p.net.group import (
     ADDRESS_BURST,
     ALL_BURST,
@@ -32,8 +33,9 @@ from twistedp2p.net.group import (
     Group,
 )
 from twistedp2p.net.interfaces import Interface
-from twistedp2p.net.links import REJOIN_EVERY, TURN
+from twistedp2p.net.links import FAILED_BURST, FAILED_RATE, REJOIN_EVERY
 from twistedp2p.net.sockets import SocketError, family_of
+from twistedp2p.net.udp import TURN
 from twistedp2p.net.watch import LOOK_EVERY, Watch
 
 GROUP, PORT = "239.0.0.1", 9392
@@ -152,8 +154,8 @@ class GroupTestCase(SynchronousTestCase):
         self.patch(links_module, "far_sender", lambda family: self.socket("far", 0, family))
         self.patch(links_module, "join", self.join)
         self.patch(links_module, "leave", self.leave)
-        self.patch(links_module, "Port6", self.port6)
-        self.drift = 0.0  # seconds that the time of day is ahead
+        self.patch(udp_module, "Port6", self.port6)
+        self.drift = 0.0  # seconds that the host has slept
         self.patch(group_module, "Watch", self.watch)
         self.reactor, self.listener = FakeReactor(), Listener()
         self.group = Group(self.reactor, GROUP, PORT, lambda: self.interfaces, ttl=3)
@@ -644,6 +646,16 @@ class WatchTests(GroupTestCase):
         self.group.tell(b"hello")
         self.reactor.advance(1)
         self.assertIn("10.8.0.2", self.names())
+
+    def test_what_fails_all_the_time_is_looked_at_now_and_then(self) -> None:
+        self.start()
+        self.port_of(WIRED).refusal = OSError(errno.EPERM, "not permitted")
+        looks = mock.Mock(wraps=self.group._links.look)
+        self.patch(self.group._links, "look", looks)
+        for _ in range(600):
+            self.group.tell(b"hello")
+            self.reactor.advance(0.1)
+        self.assertLess(looks.call_count, 60 / LOOK_EVERY + 60 * FAILED_RATE + FAILED_BURST)
 
     def test_two_addresses_of_a_device_are_one_membership_that_lasts_as_long_as_one(self) -> None:
         alias = Interface("eth0", WIRED.index, "192.168.1.77", WIRED.netmask, False)

@@ -6,21 +6,17 @@ import ipaddress
 import socket
 from types import SimpleNamespace
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p.net.interfaces import (
     Interface,
     Listing,
     UnknownInterface,
-    changes,
     choose,
     choose_present,
     is_container,
     present,
     senders,
-    usable,
 )
 
 LAN = "up,broadcast,running,multicast"
@@ -70,54 +66,54 @@ LAPTOP = listing(
 class UsableTests(SynchronousTestCase):
     def test_every_field_comes_from_the_listing(self) -> None:
         self.assertEqual(
-            usable(listing(eth0=(LAN, ["192.168.1.7"]))),
+            present(listing(eth0=(LAN, ["192.168.1.7"]))),
             [Interface("eth0", 1, "192.168.1.7", "255.255.255.0", False, socket.AF_INET)],
         )
 
     def test_running_multicast_interfaces_come_first_and_the_loopback_last(self) -> None:
-        found = usable(LAPTOP)
+        found = choose([], present(LAPTOP))
         self.assertEqual(names(found), ["wlan0", "tun0", "lo"])
         self.assertEqual([one.loopback for one in found], [False, False, True])
 
     def test_an_interface_that_is_down_is_left_out(self) -> None:
-        self.assertEqual(usable(listing(lo=("loopback", ["127.0.0.1"]))), [])
-        self.assertEqual(usable(listing(eth0=("broadcast,running,multicast", ["10.0.0.5"]))), [])
+        self.assertEqual(present(listing(lo=("loopback", ["127.0.0.1"]))), [])
+        self.assertEqual(present(listing(eth0=("broadcast,running,multicast", ["10.0.0.5"]))), [])
 
     def test_an_interface_without_a_cable_is_left_out(self) -> None:
-        self.assertEqual(usable(listing(eth0=("up,broadcast,multicast", ["10.0.0.5"]))), [])
+        self.assertEqual(present(listing(eth0=("up,broadcast,multicast", ["10.0.0.5"]))), [])
 
     def test_an_interface_that_takes_no_multicast_is_left_out(self) -> None:
-        self.assertEqual(usable(listing(wg0=("up,pointopoint,running", ["10.9.0.1"]))), [])
+        self.assertEqual(present(listing(wg0=("up,pointopoint,running", ["10.9.0.1"]))), [])
 
     def test_each_address_is_an_interface_of_its_own(self) -> None:
-        found = usable(listing(eth0=(LAN, ["10.0.0.5", "192.168.1.7"])))
+        found = present(listing(eth0=(LAN, ["10.0.0.5", "192.168.1.7"])))
         self.assertEqual([one.address for one in found], ["10.0.0.5", "192.168.1.7"])
         self.assertEqual({one.index for one in found}, {1})
 
     def test_a_labelled_alias_belongs_to_its_device(self) -> None:
         host = listing(eth0=(LAN, ["10.0.0.5"]))
         aliased = Listing({**host.addresses, "eth0:1": [v4("10.0.0.6")]}, host.stats, host.index)
-        found = usable(aliased)
+        found = present(aliased)
         self.assertEqual(names(found), ["eth0", "eth0"])
         self.assertEqual([one.address for one in found], ["10.0.0.5", "10.0.0.6"])
 
     def test_an_interface_without_an_address_is_left_out(self) -> None:
-        self.assertEqual(usable(listing(eth0=(LAN, []))), [])
+        self.assertEqual(present(listing(eth0=(LAN, []))), [])
 
     def test_an_interface_that_goes_while_we_look_is_left_out(self) -> None:
         def gone(name: str) -> int:
             raise OSError(f"no interface with this name: {name}")
 
         host = listing(eth0=(LAN, ["10.0.0.5"]))
-        self.assertEqual(usable(Listing(host.addresses, host.stats, gone)), [])
-        self.assertEqual(usable(Listing(host.addresses, {}, host.index)), [])
+        self.assertEqual(present(Listing(host.addresses, host.stats, gone)), [])
+        self.assertEqual(present(Listing(host.addresses, {}, host.index)), [])
 
-    def test_container_bridges_are_present_but_not_usable(self) -> None:
+    def test_container_bridges_are_present_but_not_present(self) -> None:
         self.assertIn("docker0", names(present(LAPTOP)))
-        self.assertNotIn("docker0", names(usable(LAPTOP)))
+        self.assertNotIn("docker0", names(choose([], present(LAPTOP))))
 
     def test_this_host_has_its_loopback(self) -> None:
-        loopbacks = [one for one in usable() if one.loopback]
+        loopbacks = [one for one in present() if one.loopback]
         self.assertIn("127.0.0.1", [one.address for one in loopbacks])
         self.assertEqual(loopbacks[0].index, socket.if_nametoindex(loopbacks[0].name))
 
@@ -181,7 +177,7 @@ class TwoFamiliesTests(SynchronousTestCase):
     def test_of_what_is_wanted_what_is_there_is_taken(self) -> None:
         there = present(self.HOST)
         self.assertEqual(names(choose_present(["wg0", "eth9"], there)), ["wg0"])
-        self.assertEqual(choose_present([], there), usable(self.HOST))
+        self.assertEqual(choose_present([], there), choose([], there))
         self.assertEqual(choose_present(["eth9"], there), [])
 
 
@@ -206,7 +202,7 @@ class ContainerTests(SynchronousTestCase):
 
 class ChooseTests(SynchronousTestCase):
     def test_nothing_wanted_is_every_usable_one(self) -> None:
-        self.assertEqual(choose([], present(LAPTOP)), usable(LAPTOP))
+        self.assertEqual(names(choose([], present(LAPTOP))), ["wlan0", "tun0", "lo"])
 
     def test_by_name_or_by_address_once_each(self) -> None:
         chosen = choose(["lo", "192.168.1.7", "wlan0"], present(LAPTOP))
@@ -235,32 +231,4 @@ class ChooseTests(SynchronousTestCase):
 
     def test_without_a_list_the_host_is_looked_at(self) -> None:
         self.assertEqual([one.address for one in choose(["127.0.0.1"])], ["127.0.0.1"])
-        self.assertEqual(choose([]), usable())
-
-
-class ChangesTests(SynchronousTestCase):
-    interfaces = st.lists(
-        st.builds(
-            Interface,
-            st.sampled_from(["eth0", "wlan0"]),
-            st.integers(1, 3),
-            st.sampled_from(["10.0.0.1", "10.0.0.2"]),
-            st.none(),
-            st.just(False),
-        ),
-        unique=True,
-    )
-
-    @settings(deadline=None)
-    @given(before=interfaces, after=interfaces)
-    def test_applying_the_changes_to_before_gives_after(
-        self, before: list[Interface], after: list[Interface]
-    ) -> None:
-        added, removed = changes(before, after)
-        self.assertEqual(set(before) - set(removed) | set(added), set(after))
-        self.assertEqual(set(added) & set(before) | set(removed) & set(after), set())
-
-    def test_one_that_was_made_anew_is_removed_and_added(self) -> None:
-        old = Interface("eth0", 4, "10.0.0.1", None, False)
-        new = Interface("eth0", 5, "10.0.0.1", None, False)
-        self.assertEqual(changes([old], [new]), ([new], [old]))
+        self.assertEqual(choose([]), choose_present([]))

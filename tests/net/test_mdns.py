@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -122,9 +123,15 @@ class MdnsTests(SynchronousTestCase):
         self.hear(zeroconf, "other", group=b"239.0.0.2:9392")
         self.hear(zeroconf, "other", group=None)
         self.changed(zeroconf=zeroconf, service_type=SERVICE, name="?", state_change=ADDED)
-        self.assertEqual(self.found, [])
         self.hear(zeroconf, "other", port=0)
-        self.assertEqual(self.found, [[]])
+        self.hear(zeroconf, "other", hosts=[])
+        self.assertEqual(self.found, [])
+
+    def test_a_link_local_address_names_its_interface(self) -> None:
+        """python-zeroconf tells the interface by its number."""
+        hosts = [f"fe80::9%{socket.if_nametoindex('lo')}", "fe80::9%999999", "2001:db8::9"]
+        self.hear(self.start(), "other", hosts=hosts)
+        self.assertEqual(self.found, [[("fe80::9%lo", 9393), ("2001:db8::9", 9393)]])
 
     def test_a_flood_of_names_is_not_looked_at(self) -> None:
         """Attack 40."""

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.lan.nodes import free_port
 from twistedp2p.core.diagnosis.conditions import Sign
 from twistedp2p.core.diagnosis.facts import Oneself, Trial
+from twistedp2p.core.errors import words
 from twistedp2p.net import probe as probe_module
 from twistedp2p.net.interfaces import Interface
 from twistedp2p.net.probe import MDNS_QUESTION, Mouth, Probe, knock
@@ -99,7 +100,7 @@ class LoopbackTests(TestCase):
         self.probe.open([LO])
         [refused] = [trial for trial in self.probe.trials if trial.refusal]
         self.assertEqual(refused.what, f"UDP {self.port}")
-        self.assertIn("does not share it", refused.refusal)
+        self.assertIn("does not share it", str(refused.refusal))
         self.assertEqual(len(self.probe.mouths), 1)
 
     async def test_a_tcp_port_lets_in_or_refuses(self) -> None:
@@ -227,7 +228,7 @@ class SendingTests(SynchronousTestCase):
         with mock.patch.multiple(probe_module, **fakes):
             self.probe.open([WIRED])
         self.assertEqual(self.probe.mouths, [])
-        self.assertIn(Trial("eth0", "cannot join", join=True), self.probe.trials)
-        self.assertIn(Trial("UDP 9392", "UDP port 9392 is held"), self.probe.trials)
+        self.assertIn(Trial("eth0", words("cannot join"), join=True), self.probe.trials)
+        self.assertIn(Trial("UDP 9392", words("UDP port 9392 is held")), self.probe.trials)
         mdns = next(trial for trial in self.probe.trials if trial.what == "UDP 5353")
         self.assertFalse(mdns.needed)

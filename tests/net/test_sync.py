@@ -406,7 +406,7 @@ class OnSocketsTests(TestCase):
         dialer = Dialer(reactor, NodeTLS(Ed25519PrivateKey.generate()))
         calls = Calls(dialer, OpenEnvelope(GROUP), reactor)
         try:
-            await calls.call(Sync, self.talk(here), addresses, lambda key: True)
+            await calls.call(Sync, lambda _: self.talk(here), addresses, lambda key: True)
         finally:
             while any(service.connections for service in self.services):
                 await deferLater(reactor, 0.001)

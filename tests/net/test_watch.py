@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
@@ -139,3 +140,8 @@ class SystemTests(SynchronousTestCase):
 
     def test_the_clocks_of_this_system_keep_their_distance(self) -> None:
         self.assertApproximates(drift(), drift(), SLEPT)
+
+    def test_a_time_of_day_that_is_set_is_no_sleep(self) -> None:
+        before = drift()
+        self.patch(time, "time", lambda: 0.0)
+        self.assertApproximates(drift(), before, SLEPT)

@@ -32,7 +32,7 @@ from twistedp2p.core.presence.beacon import Beacon
 from twistedp2p.core.presence.roster import Address
 from twistedp2p.disk.instance import claim
 from twistedp2p.net.tls import NodeTLS, NodeTLSFactory
-from twistedp2p.node import Config, Node, desk
+from twistedp2p.node import Config, Node, assembly
 
 GROUP, PORT = "239.0.0.1", 9392
 DIGEST = "blake3:" + "0" * 64
@@ -260,7 +260,7 @@ class Lan:
             "random": self.random,
             "Mdns": FakeMdns,
         }
-        with mock.patch.multiple(desk, **fakes):
+        with mock.patch.multiple(assembly, **fakes):
             node = Node(
                 self.reactor,
                 Config(GROUP, PORT, nick=nick, download_folder=folder, **config),
@@ -281,7 +281,7 @@ class Lan:
         open_, start = node._open, node.start
 
         def open_again() -> None:
-            with mock.patch.multiple(desk, **fakes):
+            with mock.patch.multiple(assembly, **fakes):
                 open_()
 
         def start_again() -> None:

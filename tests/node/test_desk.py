@@ -23,10 +23,8 @@ from twistedp2p.core.events import FetchFailed, Said
 from twistedp2p.core.ticket import parse_ticket
 from twistedp2p.disk.instance import claim
 from twistedp2p.net.sockets import SocketError
-from twistedp2p.node import Config, Node, desk
+from twistedp2p.node import Config, Node, assembly
 from twistedp2p.node import shares as shares_module
-from twistedp2p.node.desk import TIDY_EVERY
-from twistedp2p.node.doctor import Plan
 
 
 class DeskTestCase(SynchronousTestCase):
@@ -95,7 +93,7 @@ class OfferTests(DeskTestCase):
 
     def test_as_many_of_our_offers_as_are_asked_for_are_told(self) -> None:
         for name in "cab":
-            self.alice.publish_offer(Offer(self.alice.key, name, 1, DIGEST, False))
+            self.alice._feeds.publish_offer(Offer(self.alice.key, name, 1, DIGEST, False))
         self.assertEqual([offer.name for offer in self.alice.own_offers()], ["a", "b", "c"])
         self.assertEqual([offer.name for offer in self.alice.own_offers(most=2)], ["a", "b"])
 
@@ -191,16 +189,6 @@ class LifeTests(DeskTestCase):
         self.alice = self.lan.node("alice")
         self.assertEqual((left.exists(), own.exists()), (False, True))
 
-    def test_the_memory_is_tidied_now_and_then(self) -> None:
-        with mock.patch.object(self.alice._store, "tidy") as tidy:
-            self.lan.run_for(3 * TIDY_EVERY + 1)
-            tidy.side_effect = ShareError("the disk is full")
-            self.lan.run_for(TIDY_EVERY)
-            tidy.side_effect = ZeroDivisionError
-            self.lan.run_for(TIDY_EVERY)
-        self.assertIn(tidy.call_count, (4, 5))
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-
     def test_stopping_says_goodbye_and_leaves_no_timer(self) -> None:
         self.lan.stop(self.alice)
         self.assertEqual(group_of(self.alice).sent[-1][1], "bye")
@@ -227,7 +215,7 @@ class BeginningTests(SynchronousTestCase):
         self.addCleanup(self.instance.release)
         self.listener = FakePort()
         self.listener.close = mock.Mock()  # type: ignore[method-assign]
-        self.patch(desk, "file_listeners", lambda *_a, **_k: [self.listener])
+        self.patch(assembly, "file_listeners", lambda *_a, **_k: [self.listener])
 
     def failing(self, **config: Any) -> ShareError:
         before = len(os.listdir("/proc/self/fd"))
@@ -245,7 +233,7 @@ class BeginningTests(SynchronousTestCase):
         def group(*_arguments: Any, **_options: Any) -> None:
             raise SocketError(98, "UDP port 9392 is held by another program")
 
-        self.patch(desk, "Group", group)
+        self.patch(assembly, "Group", group)
         self.assertEqual(self.failing().code, Exit.PORT_TAKEN)
         self.listener.close.assert_called_once_with()
 
@@ -256,46 +244,3 @@ class BeginningTests(SynchronousTestCase):
     def test_a_memory_that_cannot_be_used_leaves_nothing_open(self) -> None:
         self.instance.database_of(f"{GROUP}:{PORT}").write_bytes(b"this is no database" * 100)
         self.assertEqual(self.failing().code, Exit.NO_FOLDER)
-
-
-class DoctorTests(DeskTestCase):
-    """What the doctor is asked to look at; what it does is tests.node.test_doctor's."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.plans: list[Plan] = []
-        self.examining: Deferred[Any] = Deferred()
-        self.patch(desk, "Doctor", self.doctor)
-        self.bob = self.lan.node("bob")
-        self.lan.run_for(5)
-
-    def doctor(self, _reactor: Any, plan: Plan, _interfaces: Any, **_more: Any) -> Any:
-        self.plans.append(plan)
-
-        async def examine(told: Callable[[Any], object]) -> Any:
-            told("a finding")
-            return await self.examining
-
-        return mock.Mock(examine=examine)
-
-    def test_it_looks_at_those_who_are_here_and_tells_what_it_finds(self) -> None:
-        told: list[Any] = []
-        looking = self.alice.examine(told.append)
-        [plan] = self.plans
-        self.assertEqual((plan.group, plan.port, plan.asked_for), (GROUP, PORT, False))
-        self.assertEqual([(name, host) for name, (host, _) in plan.peers], [("bob", "10.0.0.2")])
-        self.assertEqual(told, ["a finding"])
-        self.examining.callback("the diagnosis")
-        self.assertEqual(self.successResultOf(looking), "the diagnosis")
-
-    def test_one_at_a_time(self) -> None:
-        looking = self.alice.examine(lambda _: None)
-        self.assertRaises(ShareError, self.alice.examine, lambda _: None)
-        self.examining.callback(None)
-        self.successResultOf(looking)
-        self.successResultOf(self.alice.examine(lambda _: None))
-
-    def test_a_node_that_stops_ends_it(self) -> None:
-        looking = self.alice.examine(lambda _: None)
-        self.lan.stop(self.alice)
-        self.assertEqual(str(self.failureResultOf(looking, ShareError).value), "Stopped.")

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import Lan, Stranger, group_of
 from twistedp2p.core.events import Notice, Said
-from twistedp2p.node.dispatch import STRANGERS_BURST
+from twistedp2p.node.dispatch import STRANGERS_BURST, STRANGERS_PART, STRANGERS_RATE
 
 
 class DispatchTests(SynchronousTestCase):
@@ -23,13 +23,26 @@ class DispatchTests(SynchronousTestCase):
         bob = Stranger(self.lan, nick="bob")
         bob.beacon()
         self.lan.run_for(1)
-        for _ in range(int(STRANGERS_BURST) + 50):
-            Stranger(self.lan).send("ask", "{}")
+        for number in range(int(STRANGERS_BURST) + 50):
+            Stranger(self.lan, f"10.0.8.{number % 50}").send("ask", "{}")
         for number in range(100):
             bob.send("say", "hello", number + 1)
         self.lan.run_for(1)
         self.assertGreater(self.alice.dropped()["too many strangers"], 0)
         self.assertEqual(len(self.said()), 100)
+
+    def test_one_host_s_throw_away_keys_leave_newcomers_their_part(self) -> None:
+        """Attack 40."""
+        for _ in range(10):
+            for _ in range(100):
+                Stranger(self.lan, "10.0.8.1").beacon()
+            self.lan.run_for(0.1)
+        strangers = self.alice.status().nodes - 1
+        self.assertLessEqual(strangers, STRANGERS_PART * (STRANGERS_BURST + 2 * STRANGERS_RATE))
+        for number in range(50):
+            Stranger(self.lan, f"10.0.7.{number}").beacon()
+        self.lan.run_for(0.1)
+        self.assertEqual(self.alice.status().nodes - 1, strangers + 50)
 
     def test_every_kind_of_message_with_every_kind_of_body_is_borne(self) -> None:
         mallory = Stranger(self.lan)

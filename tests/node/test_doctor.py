@@ -19,7 +19,7 @@ from twistedp2p.core.diagnosis import CHECKS, Diagnosis
 from twistedp2p.core.diagnosis.conditions import Cause, Sign
 from twistedp2p.core.diagnosis.facts import Device, Oneself, Route, Trial
 from twistedp2p.core.diagnosis.findings import Verdict
-from twistedp2p.core.diagnosis.record import MAX_HOSTS, MAX_MACHINES
+from twistedp2p.core.diagnosis.record import MAX_LOOKED_AT, MAX_MACHINES
 from twistedp2p.core.presence.ping import TRAIN_LENGTH, Ping, Pong, where
 from twistedp2p.net.host import Host
 from twistedp2p.net.interfaces import Interface
@@ -154,7 +154,7 @@ class DoctorTestCase(SynchronousTestCase):
 
     def signed(self, kind: str, body: str, signer: Signer | None = None) -> bytes:
         self.number += 1
-        stamp = int((WALL + self.ahead) * 1000)
+        stamp = int((WALL + 7200) * 1000)  # the group's time, which is nobody's clock
         return (signer or self.node).sign(kind, 1, self.number, stamp, "bob", body).raw
 
     def pong(self, data: bytes, source: Any, address: Any = BOB, **more: Any) -> None:
@@ -162,7 +162,8 @@ class DoctorTestCase(SynchronousTestCase):
         message = parse(data)
         assert isinstance(message, Signed)
         ping = Ping.read(message.body)
-        fields = {"seen": where(*source), "files": 9393, "program": "0.1.0", **more}
+        time = int((WALL + self.ahead) * 1000)
+        fields = {"seen": where(*source), "files": 9393, "program": "0.1.0", "time": time, **more}
         pong = Pong(ping.train, ping.number, **fields)
         self.probe.hearing.heard_answer(self.signed("pong", pong.write()), address)
 
@@ -196,11 +197,12 @@ class ExaminationTests(DoctorTestCase):
         kinds = [(way, to, parse(data).kind) for way, to, data in self.probe.sent]
         for way, to, count in (
             ("multicast", "eth0", TRAIN_LENGTH),
+            ("multicast", "lo", TRAIN_LENGTH),
             ("broadcast", "eth0", FEW),
             ("unicast", BOB, FEW_IN_VAIN),
         ):
             self.assertEqual(kinds.count((way, to, "ping")), count)
-        self.assertEqual(len(kinds), TRAIN_LENGTH + FEW + FEW_IN_VAIN)
+        self.assertEqual(len(kinds), 2 * TRAIN_LENGTH + FEW + FEW_IN_VAIN)
         numbers = [parse(data).number for _, _, data in self.probe.sent]
         self.assertEqual(numbers, sorted(set(numbers)))
         self.assertEqual(self.probe.questions, 1)
@@ -223,6 +225,15 @@ class ExaminationTests(DoctorTestCase):
         self.assertNoResult(self.examining)
         self.knocked.callback(Sign.TIMEOUT)  # as knock() promises, after 3 s
         self.outcome()
+
+    def test_who_comes_while_it_ends_is_not_told_of_half_looked_at(self) -> None:
+        self.knocked = Deferred()
+        self.begin(peers=[("bob", BOB)])
+        self.run_for(LISTEN + 0.2)
+        self.probe.hearing.heard_group(self.signed("beacon", BEACON), ("10.0.0.3", 40_000))
+        self.knocked.callback(Sign.TIMEOUT)
+        self.outcome()
+        self.assertEqual([each.hosts for each in self.doctor._facts.others], [("10.0.0.2",)])
 
     def test_cancelling_lets_go_of_everything(self) -> None:
         self.begin(peers=[("bob", BOB)])
@@ -272,7 +283,7 @@ class ClosedTests(DoctorTestCase):
         self.run_for(LISTEN + 1)
         self.outcome()
         [bob] = self.doctor._facts.others
-        self.assertEqual((bob.name, bob.host), ("bob", "10.0.0.2"))
+        self.assertEqual((bob.name, bob.hosts), ("bob", ("10.0.0.2",)))
         self.assertIs(self.doctor._facts.loop, Sign.OK)
 
 
@@ -331,7 +342,7 @@ class HearingTests(DoctorTestCase):
 
     def test_a_host_outside_of_our_masks(self) -> None:
         self.hearing.heard_group(self.signed("say", "coucou"), ("10.0.1.2", 40_000))
-        self.assertEqual(self.record.hosts["10.0.1.2"].outside, "10.0.1.2")
+        self.assertEqual(self.record.nodes[self.node.key].outside, "10.0.1.2")
 
     def test_what_one_interface_hears_of_the_next_is_no_other_machine(self) -> None:
         """Two interfaces on one network: the scope is that of the one that heard it."""
@@ -340,19 +351,74 @@ class HearingTests(DoctorTestCase):
             self.clock, Plan(GROUP, PORT), [ETH0, here], wall=lambda: WALL, in_thread=succeed
         )
         doctor.heard_group(self.signed("beacon", BEACON), ("fe80::1%eth0", 40_000))
-        self.assertEqual((doctor._record.hosts, doctor._record.local), ({}, True))
+        self.assertEqual((doctor._record.nodes, doctor._record.local), ({}, {self.node.key}))
 
     def test_a_node_of_this_machine_is_no_other(self) -> None:
         self.hearing.heard_group(self.signed("beacon", BEACON), ("10.0.0.1", 40_000))
         [(_, _, ping)] = self.probe.sent[:1]
         self.pong(ping, ("10.0.0.1", 5002), ("10.0.0.1", 40_000))
-        self.assertTrue(self.record.local)
-        self.assertEqual(self.record.hosts, {})
+        self.assertEqual(self.record.local, {self.node.key})
+        self.assertEqual((self.record.nodes, self.record.places), ({}, {}))
+
+    def test_the_node_that_asks_is_not_found(self) -> None:
+        doctor = Doctor(
+            self.clock,
+            Plan(GROUP, PORT, own=self.node.key),
+            [ETH0],
+            wall=lambda: WALL,
+            in_thread=succeed,
+        )
+        doctor.heard_group(self.signed("beacon", BEACON), ("10.0.0.1", 40_000))
+        self.assertEqual(doctor._record.local, set())
+
+    def test_places_of_this_very_host_are_not_pinged(self) -> None:
+        """Pongs of its own nodes count for nobody, so they would seem to be deaf."""
+        self.end()
+        self.interfaces = (ETH0,)
+        for host in ("10.0.0.1", "127.0.0.1"):
+            self.begin(peers=[("ada", (host, 40_000))])
+            self.run_for(LISTEN + 1)
+            self.assertEqual(self.doctor._facts.others, ())
+            self.assertNotIn("unicast", [way for way, _, _ in self.probe.sent])
+
+    def test_a_node_is_pinged_at_all_its_addresses_and_at_the_port_that_nodes_share(self) -> None:
+        for host in ("10.0.0.2", "10.0.0.3"):
+            self.hearing.heard_group(self.signed("beacon", BEACON), (host, 40_000))
+        self.run_for(LISTEN + 1)
+        pinged = {to for way, to, _ in self.probe.sent if way == "unicast"}
+        hosts = ("10.0.0.2", "10.0.0.3")
+        self.assertEqual(pinged, {(host, port) for host in hosts for port in (40_000, PORT + 1)})
+        self.assertEqual(self.knocks, [(host, 9393) for host in hosts])
+
+    def test_a_node_that_answers_from_another_address_than_was_pinged_is_one(self) -> None:
+        """It has two cables in one network; mDNS told of the second."""
+        self.hearing.heard_mdns(MDNS_QUESTION, ("10.0.0.3", 5353))
+        self.probe.answer = lambda _way, data, source: self.pong(data, source)  # as BOB
+        self.run_for(LISTEN + 1)
+        [bob] = self.doctor._facts.others
+        self.assertEqual(bob.hosts, ("10.0.0.2", "10.0.0.3"))
+        self.assertEqual(bob.unicast.answered, FEW)
+        self.assertEqual(self.knocks, [("10.0.0.2", 9393), ("10.0.0.3", 9393)])  # each once
+
+    def test_one_address_that_lets_in_is_enough(self) -> None:
+        signs = {"10.0.0.2": Sign.TIMEOUT, "10.0.0.3": Sign.OK, "10.0.0.4": Sign.REFUSED}
+        self.patch(doctor_module, "knock", lambda _reactor, host, *_: succeed(signs[host]))
+        for host in signs:
+            self.hearing.heard_group(self.signed("beacon", BEACON), (host, 40_000))
+        self.run_for(LISTEN + 1)
+        self.assertIs(self.doctor._facts.others[0].tcp, Sign.OK)
+
+    def test_a_place_on_another_network(self) -> None:
+        self.end()
+        self.begin(peers=[("bob", BOB), ("carol", ("10.0.9.2", 9393))])
+        self.run_for(LISTEN + 5)
+        far = {each.hosts: each.far for each in self.doctor._facts.others}
+        self.assertEqual(far, {("10.0.0.2",): False, ("10.0.9.2",): True})
 
     def test_other_doctors_are_no_nodes(self) -> None:
         self.hearing.heard_group(self.signed("ping", Ping("0" * 16, 1).write()), BOB)
         self.hearing.heard_answer(self.signed("ping", Ping("0" * 16, 1).write()), BOB)
-        self.assertEqual((self.record.hosts, self.record.nodes), ({}, set()))
+        self.assertEqual((self.record.places, self.record.nodes), ({}, {}))
 
     def test_other_groups_and_forgeries_are_nobody(self) -> None:
         """Attack 36: another group."""
@@ -363,7 +429,7 @@ class HearingTests(DoctorTestCase):
             self.hearing.heard_group(data, BOB)
             self.hearing.heard_answer(data, BOB)
         self.hearing.heard_answer(self.signed("pong", "{}"), BOB)
-        self.assertEqual((self.record.hosts, self.record.nodes), ({}, set()))
+        self.assertEqual((self.record.places, self.record.nodes), ({}, {}))
 
     def test_another_version_of_the_protocol_is_noted(self) -> None:
         for number in range(100):
@@ -374,9 +440,9 @@ class HearingTests(DoctorTestCase):
     def test_mdns_machines_are_counted(self) -> None:
         for host in ("10.0.0.1", "10.0.0.3", "10.0.0.3"):
             self.hearing.heard_mdns(b"", (host, 5353))
-        self.assertEqual((self.record.machines, self.record.hosts), ({"10.0.0.3"}, {}))
+        self.assertEqual((self.record.machines, self.record.places), ({"10.0.0.3"}, {}))
         self.hearing.heard_mdns(MDNS_QUESTION, BOB)
-        self.assertEqual(self.record.hosts["10.0.0.2"].address, ("10.0.0.2", PORT + 1))
+        self.assertEqual(list(self.record.places), [("10.0.0.2", PORT + 1)])
         for number in range(1000):
             self.hearing.heard_mdns(b"", (f"10.0.{number >> 8}.{number & 255}", 5353))
         self.assertEqual(len(self.record.machines), MAX_MACHINES)
@@ -386,7 +452,7 @@ class HearingTests(DoctorTestCase):
         checked: list[Signed] = []
         signers = [
             Signer(Ed25519PrivateKey.generate(), group_name(GROUP, PORT))
-            for _ in range(2 * MAX_HOSTS)
+            for _ in range(2 * MAX_LOOKED_AT)
         ]
         beacons = [self.signed("beacon", BEACON, signer) for signer in signers]
         with mock.patch.object(
@@ -395,7 +461,7 @@ class HearingTests(DoctorTestCase):
             for number in range(5000):
                 address = f"10.0.{number >> 8}.{number & 255}", 40_000
                 self.hearing.heard_group(beacons[number % len(beacons)], address)
-        self.assertEqual(len(self.record.hosts), MAX_HOSTS)
+        self.assertEqual(len(self.record.nodes), MAX_LOOKED_AT)
         self.assertEqual(len(checked), doctor_module.ALL_BURST)
         checked.clear()
         for _ in range(5000):
@@ -411,7 +477,7 @@ class HearingTests(DoctorTestCase):
         [(_, _, ping)] = self.probe.sent[:1]
         self.ahead = 3600.0
         self.pong(ping, ("10.0.0.1", 5002))
-        self.assertEqual(self.record.hosts["10.0.0.2"].ahead, 3600)
+        self.assertEqual(self.record.nodes[self.node.key].ahead, 3600)
 
     def test_files_are_knocked_at_where_the_node_says_or_not_at_all(self) -> None:
         self.probe.answer = lambda _way, data, source: self.pong(data, source, files=0)

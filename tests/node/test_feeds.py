@@ -16,7 +16,9 @@ from twistedp2p.core.feeds.asking import DOUBTFUL_BURST, DOUBTFUL_RATE
 from twistedp2p.core.feeds.feed import CHAT_BACKLOG, Have, Heads
 from twistedp2p.core.feeds.gossip import MAX_FEEDS, NODE_BURST, NODE_RATE
 from twistedp2p.core.feeds.repairs import MAX_JOBS_EACH
-from twistedp2p.core.feeds.requests import Ask, write_gone
+from twistedp2p.core.feeds.requests import Ask, Gone
+from twistedp2p.disk import entries as entries_module
+from twistedp2p.node.feeds import FORGET_EVERY
 
 
 class DeliveryTests(SynchronousTestCase):
@@ -27,7 +29,7 @@ class DeliveryTests(SynchronousTestCase):
         for number, node in enumerate(nodes):
             for turn in range(3):
                 node.say(f"{number} says {turn}")
-                node.publish_offer(offer_of(node, f"{number}.{turn}"))
+                node._feeds.publish_offer(offer_of(node, f"{number}.{turn}"))
                 lan.run_for(0.1)
         lan.run_for(seconds)
         all_lines = {f"{number} says {turn}" for number in range(8) for turn in range(3)}
@@ -59,10 +61,10 @@ class DeliveryTests(SynchronousTestCase):
     def test_what_was_withdrawn_goes_from_everybody_s_catalogue(self) -> None:
         lan = Lan(self)
         alice, bob = lan.crowd(2)
-        alice.publish_offer(offer_of(alice, "a"))
+        alice._feeds.publish_offer(offer_of(alice, "a"))
         lan.run_for(1)
         lan.loss = 0.4
-        alice.publish_withdraw("a", '{"name":"a"}')
+        alice._feeds.publish_withdraw("a", '{"name":"a"}')
         lan.run_for(20)
         self.assertEqual(lan.catalogue(bob), [])
         self.assertEqual(len(lan.events(bob, OfferGone)), 1)
@@ -72,11 +74,11 @@ class DeliveryTests(SynchronousTestCase):
         lan = Lan(self)
         alice, bob = lan.crowd(2)
         for name in ("a", "b"):
-            alice.publish_offer(offer_of(alice, name))
+            alice._feeds.publish_offer(offer_of(alice, name))
         lan.run_for(1)
         lan.cut_off = {group_of(bob).address[0]}
         for name in ("a", "b"):
-            alice.publish_withdraw(name, f'{{"name":"{name}"}}')
+            alice._feeds.publish_withdraw(name, f'{{"name":"{name}"}}')
         self.assertEqual(alice._store.entries(alice.key, "offers", 1, 9), [])
         lan.run_for(5)
         lan.cut_off = set()
@@ -90,7 +92,7 @@ class DeliveryTests(SynchronousTestCase):
         alice, bob, carol = lan.crowd(3)
         lan.cut_off = {group_of(carol).address[0]}
         alice.say("one")
-        bob.publish_offer(offer_of(bob, "b"))
+        bob._feeds.publish_offer(offer_of(bob, "b"))
         carol.say("two")
         lan.run_for(60)
         self.assertEqual(lan.lines(carol), [])
@@ -116,7 +118,7 @@ class DeliveryTests(SynchronousTestCase):
         lan = Lan(self)
         (alice,) = lan.crowd(1)
         alice.say("hello")
-        alice.publish_offer(offer_of(alice, "a"))
+        alice._feeds.publish_offer(offer_of(alice, "a"))
         lan.run_for(10)
         self.assertEqual(lan.lines(alice), [])
         self.assertEqual(lan.events(alice, Joined), [])
@@ -130,8 +132,8 @@ class LateTests(SynchronousTestCase):
         for number in range(CHAT_BACKLOG + 50):
             alice.say(str(number))
         for number in range(120):
-            alice.publish_offer(offer_of(alice, f"{number:03}"))
-        alice.publish_withdraw("007", '{"name":"007"}')
+            alice._feeds.publish_offer(offer_of(alice, f"{number:03}"))
+        alice._feeds.publish_withdraw("007", '{"name":"007"}')
         lan.run_for(60)
         bob = lan.node("bob")
         lan.run_for(20)
@@ -147,7 +149,7 @@ class LateTests(SynchronousTestCase):
         lan = Lan(self)
         alice, bob = lan.crowd(2)
         alice.say("one")
-        alice.publish_offer(offer_of(alice, "a"))
+        alice._feeds.publish_offer(offer_of(alice, "a"))
         lan.run_for(1)
         for node in (alice, bob):
             lan.stop(node)
@@ -155,10 +157,25 @@ class LateTests(SynchronousTestCase):
         lan.run_for(10)
         self.assertEqual(lan.lines(bob), [])
         alice.say("two")
-        alice.publish_offer(offer_of(alice, "b"))
+        alice._feeds.publish_offer(offer_of(alice, "b"))
         lan.run_for(10)
         self.assertEqual(lan.lines(bob), ["two"])
         self.assertEqual(lan.catalogue(bob), ["a", "b"])
+
+    def test_who_was_not_here_for_a_month_is_forgotten_without_a_restart(self) -> None:
+        lan = Lan(self)
+        alice, bob = lan.crowd(2)
+        key = bob.key
+        bob.say("hello")
+        lan.run_for(5)
+        lan.vanish(bob)
+        lan.run_for(60)
+        self.patch(entries_module, "GONE_AFTER", 3600_000)
+        lan.run_for(FORGET_EVERY)
+        self.assertTrue(alice._feeds.follows(key))
+        lan.run_for(FORGET_EVERY)
+        self.assertFalse(alice._feeds.follows(key))
+        self.assertEqual(lan.lines(alice), ["hello"])
 
     def test_who_stayed_believes_the_messages_of_one_who_was_restarted(self) -> None:
         lan = Lan(self)
@@ -174,7 +191,7 @@ class LateTests(SynchronousTestCase):
         alice, bob = lan.crowd(2)
         for number in range(3):
             alice.say(f"before {number}")
-            alice.publish_offer(offer_of(alice, f"old {number}"))
+            alice._feeds.publish_offer(offer_of(alice, f"old {number}"))
         lan.run_for(1)
         key = alice.key
         lan.stop(alice)
@@ -182,7 +199,7 @@ class LateTests(SynchronousTestCase):
         alice = lan.node("node0")
         self.assertEqual(alice.key, key)
         alice.say("after")
-        alice.publish_offer(offer_of(alice, "new"))
+        alice._feeds.publish_offer(offer_of(alice, "new"))
         lan.run_for(10)
         self.assertEqual(lan.lines(bob)[3:], ["after"])
         self.assertEqual(lan.catalogue(bob), ["new"])
@@ -232,7 +249,7 @@ class HostileTests(SynchronousTestCase):
     def others_go_on(self, seconds: float = 10) -> None:
         before = len(self.lan.lines(self.bob))
         self.alice.say("still here")
-        self.alice.publish_offer(offer_of(self.alice, "still here"))
+        self.alice._feeds.publish_offer(offer_of(self.alice, "still here"))
         self.lan.run_for(seconds)
         self.assertEqual(self.lan.lines(self.bob)[before:], ["still here"])
         self.assertIn("still here", self.lan.catalogue(self.bob))
@@ -241,7 +258,7 @@ class HostileTests(SynchronousTestCase):
         """Attack 40: a peer that asks for everything all the time."""
         for number in range(200):
             self.alice.say(str(number))
-            self.alice.publish_offer(offer_of(self.alice, str(number)))
+            self.alice._feeds.publish_offer(offer_of(self.alice, str(number)))
         self.lan.run_for(5)
         feeds, start = self.alice._feeds, self.lan.reactor.seconds()
         ask = Ask(self.alice.key, feeds._own.feed.epoch, {"chat": [(1, 100)]}).write()
@@ -341,9 +358,9 @@ class HostileTests(SynchronousTestCase):
         self.others_go_on()
 
     def test_gone_messages_of_enormous_ranges_touch_their_own_feed_only(self) -> None:
-        self.alice.publish_offer(offer_of(self.alice, "kept"))
-        self.mallory.send("gone", write_gone("offers", [(1, MAX_NUMBER)]))
-        self.mallory.send("gone", write_gone("chat", [(10, 11), (MAX_NUMBER - 1, MAX_NUMBER)]))
+        self.alice._feeds.publish_offer(offer_of(self.alice, "kept"))
+        self.mallory.send("gone", Gone("offers", ((1, MAX_NUMBER),)).write())
+        self.mallory.send("gone", Gone("chat", ((10, 11), (MAX_NUMBER - 1, MAX_NUMBER))).write())
         self.mallory.send("gone", '{"log":"chat","ranges":[[5,4]]}')
         self.lan.run_for(1)
         self.assertEqual(self.lan.catalogue(self.bob), ["kept"])
@@ -355,7 +372,7 @@ class HostileTests(SynchronousTestCase):
 
     def test_throw_away_keys_push_out_no_pinned_one_and_not_ourselves(self) -> None:
         """Attack 37: more keys than there is room for, then a replay of a pinned one's line."""
-        self.alice.publish_offer(offer_of(self.alice, "mine"))
+        self.alice._feeds.publish_offer(offer_of(self.alice, "mine"))
         self.lan.run_for(1)
         line = self.mallory.signed("say", "once", 1)
         self.lan.carry(line, self.mallory.address, None)
@@ -408,7 +425,7 @@ class HostileTests(SynchronousTestCase):
 
     def test_an_offer_is_always_its_signer_s(self) -> None:
         """Attack 38: an offer that names another as its owner, a withdrawal of another's."""
-        self.alice.publish_offer(offer_of(self.alice, "hers"))
+        self.alice._feeds.publish_offer(offer_of(self.alice, "hers"))
         self.lan.run_for(1)
         self.mallory.send("withdraw", '{"name":"hers"}', 1)
         self.mallory.offer(2, name="hers", owner="AAAA", id="0" * 32)
@@ -435,7 +452,7 @@ class FullDiskTests(SynchronousTestCase):
     def test_chat_goes_on_and_offers_come_when_there_is_room(self) -> None:
         self.fill(True)
         self.alice.say("hello")
-        self.alice.publish_offer(offer_of(self.alice, "a"))
+        self.alice._feeds.publish_offer(offer_of(self.alice, "a"))
         self.lan.run_for(20)
         self.assertEqual(self.lan.lines(self.bob), ["hello"])
         self.assertEqual(self.lan.catalogue(self.bob), [])
@@ -457,10 +474,20 @@ class FullDiskTests(SynchronousTestCase):
         self.assertEqual(self.bob.status().nodes, 2)
         self.assertEqual(self.alice.status().nodes, 2)  # bob's beacons went on
 
+    def test_beacons_go_on_where_nothing_can_be_read(self) -> None:
+        def lowest(*_: object) -> int:
+            raise ShareError("The memory cannot be read.")
+
+        self.alice.say("hello")
+        self.lan.run_for(10)
+        self.patch(self.alice._store, "lowest", lowest)
+        self.lan.run_for(60)
+        self.assertEqual(self.bob.status().nodes, 2)
+
     def test_nothing_is_published_that_cannot_be_kept(self) -> None:
         self.fill(True)
         self.assertRaises(ShareError, self.bob.say, "lost")
-        self.assertRaises(ShareError, self.bob.publish_offer, offer_of(self.bob, "b"))
+        self.assertRaises(ShareError, self.bob._feeds.publish_offer, offer_of(self.bob, "b"))
         self.assertEqual(self.lan.events(self.bob, Said), [])
         self.fill(False)
         self.bob.say("kept")
@@ -479,7 +506,7 @@ class ReplicaTests(SynchronousTestCase):
         for number in range(CHAT_BACKLOG + 20):
             self.alice.say(str(number))
         for number in range(30):
-            self.alice.publish_offer(offer_of(self.alice, str(number % 20)))
+            self.alice._feeds.publish_offer(offer_of(self.alice, str(number % 20)))
         self.lan.run_for(60)
         (self.have,) = [have for have in self.feeds.vector() if have.origin == self.alice.key]
 
@@ -532,7 +559,7 @@ class ReplicaTests(SynchronousTestCase):
             assert isinstance(entry, Signed)
             self.feeds.heard_entry(entry, synced=True)
         since = self.lan.reactor.seconds()
-        self.bob.publish_offer(offer_of(self.bob, "new"))
+        self.bob._feeds.publish_offer(offer_of(self.bob, "new"))
         self.assertEqual(group_of(self.bob).count("offer", since), 1)
 
     def test_a_sync_is_wanted_where_much_is_missing(self) -> None:

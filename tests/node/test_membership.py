@@ -267,7 +267,7 @@ class ClosedGroupTests(GroupTestCase):
     def test_who_has_not_the_code_learns_that_there_is_a_group_and_no_more(self) -> None:
         """Attack 36: neither who is there nor what is said or offered."""
         self.alice.say("coucou !")
-        self.alice.publish_offer(offer_of(self.alice, "a.jpg"))
+        self.alice._feeds.publish_offer(offer_of(self.alice, "a.jpg"))
         self.lan.run_for(60)
         self.assertEqual(self.nicks(self.eve), [])
         for kind in (Said, Joined, OfferAdded):

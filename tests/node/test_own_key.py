@@ -8,12 +8,15 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.node.fakes import EPOCH_START, GROUP, PORT, Lan, group_of, offer_of
+from tests.node.fakes import EPOCH_START, GROUP, PORT, Lan, Stranger, group_of, offer_of
 from tests.node.test_shares import quick_stretch
 from twistedp2p.core.agenda import Agenda
 from twistedp2p.core.datagrams.datagram import MAX_NUMBER, Signed, Signer, group_name, parse
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import Notice, OfferGone, Said
+from twistedp2p.core.feeds.feed import Have, Heads
+from twistedp2p.core.feeds.requests import Vector
+from twistedp2p.core.presence.beacon import Beacon
 from twistedp2p.node import shares as shares_module
 from twistedp2p.node.desk import Node
 from twistedp2p.node.feeds import BOOT_SHIFT
@@ -186,7 +189,7 @@ class NodesTestCase(SynchronousTestCase):
 class LostLogTests(NodesTestCase):
     def test_a_memory_that_was_deleted(self) -> None:
         self.alice.say("one")
-        self.alice.publish_offer(offer_of(self.alice, "old"))
+        self.alice._feeds.publish_offer(offer_of(self.alice, "old"))
         self.lan.run_for(3)
         self.lan.stop(self.alice)
         self.lan.database_of("alice").unlink()
@@ -214,8 +217,8 @@ class LostLogTests(NodesTestCase):
         self.assertEqual(self.lan.catalogue(self.bob), ["new"])
         self.assertEqual(self.notices(self.alice), [])
 
-    def roll_back(self) -> None:
-        """Alice has the memory of before she said two and three, and offered b."""
+    def roll_back(self, forgotten: str = "b") -> None:
+        """Alice has the memory of before she said two and three, and offered what is forgotten."""
         self.alice.say("one")
         self.offer(self.alice, "a")
         self.lan.stop(self.alice)
@@ -223,7 +226,8 @@ class LostLogTests(NodesTestCase):
         self.alice = self.lan.node("alice")
         self.alice.say("two")
         self.alice.say("three")
-        self.offer(self.alice, "b")
+        if forgotten:
+            self.offer(self.alice, forgotten)
         self.lan.run_for(5)
         self.lan.stop(self.alice)
         shutil.rmtree(self.lan.folder / "alice")
@@ -255,6 +259,39 @@ class LostLogTests(NodesTestCase):
             self.assertEqual(self.lan.catalogue(node), ["a", "c"])
         self.assertEqual(sorted(self.lan.lines(self.bob)), sorted(["one", "two", "three", *new]))
         self.assertEqual(self.lan.events(self.bob, OfferGone), [])
+
+    def test_as_many_new_lines_as_were_forgotten_come_all_the_same(self) -> None:
+        """Nobody has more of our feed than we have, only others: who keeps them shows them us."""
+        self.roll_back(forgotten="")
+        for text in ("two, anew", "three, anew"):
+            self.alice.say(text)
+        self.lan.run_for(10)
+        said = ["one", "two", "three", "two, anew", "three, anew"]
+        self.assertEqual(sorted(self.lan.lines(self.bob)), sorted(said))
+        self.assertEqual(self.texts(self.bob), said)
+        self.assertEqual(self.texts(self.alice), ["one", *said[3:]])
+
+    def test_so_do_offers(self) -> None:
+        self.roll_back()
+        self.offer(self.alice, "c")
+        self.lan.run_for(30)
+        self.assertEqual(self.lan.catalogue(self.bob), ["a", "c"])
+
+    def test_who_only_says_that_there_is_more_of_our_feed_proves_nothing(self) -> None:
+        """Attack 40: somebody claims a billion lines of ours; an epoch needs what we signed."""
+        self.alice.say("one")
+        self.lan.run_for(3)
+        epoch = self.alice._feeds.epoch
+        mallory = Stranger(self.lan)
+        for _ in range(12):
+            claim = Have(self.alice.key, epoch, 10**9, 10**9)
+            mallory.send("vector", Vector(feeds=(claim,)).write())
+            mallory.send("beacon", Beacon(5, 9393, Heads(), recent=(claim,)).write())
+            self.lan.run_for(5)
+        self.assertEqual(self.alice._feeds.epoch, epoch)
+        self.alice.say("two")
+        self.lan.run_for(3)
+        self.assertEqual(self.lan.lines(self.bob), ["one", "two"])
 
     def test_it_goes_on_where_the_disk_is_full(self) -> None:
         def refuse(*_: Any) -> None:
@@ -458,6 +495,15 @@ class CopyTests(NodesTestCase):
         self.assertEqual(copy.nick, "bert")
         self.assertIn("one", self.texts(copy))
         self.assertEqual([said.text for said in self.lan.events(copy, Said)].count("one"), 1)
+
+    def test_message_numbers_go_on_above_those_of_before_though_the_clock_went_back(self) -> None:
+        self.alice = self.lan.node("alice")
+        self.alice._feeds.skip_to(self.alice._feeds.last.number + (5 << BOOT_SHIFT))
+        self.alice._feeds.message("head", "{}")
+        before = self.alice._feeds.last.number
+        self.lan.vanish(self.alice)
+        self.alice = self.lan.node("alice", ahead=-1000.0)
+        self.assertGreater(self.alice._feeds.last.number, before)
 
     def test_message_numbers_begin_with_the_second_of_the_start(self) -> None:
         self.alice = self.lan.node("alice")

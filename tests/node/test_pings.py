@@ -28,6 +28,7 @@ class PingsTests(SynchronousTestCase):
             self.signer.key,
             self,
             clock=self.clock,
+            wall=lambda: 1_700_000_000.5,
             message=lambda kind, body: self.signer.sign(kind, 1, 1, 0, "anna", body).raw,
             files=9393,
             nodes=lambda: self.nodes,
@@ -52,6 +53,7 @@ class PingsTests(SynchronousTestCase):
         pong = Pong.read(message.body)
         self.assertEqual(attrs.astuple(pong)[:4], (TRAIN, 7, "10.0.0.7:40000", 9393))
         self.assertTrue(pong.program)
+        self.assertEqual(pong.time, 1_700_000_000_500)
 
     def test_what_all_heard_is_answered_to_hosts_on_our_networks_only(self) -> None:
         """Attack 39: an announcement that points at another host."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,8 +15,8 @@ from twistedp2p.core.events import Joined, Left, Renamed
 from twistedp2p.core.feeds.feed import Have, Heads
 from twistedp2p.core.feeds.summary import SUMMARY_SIZE
 from twistedp2p.core.presence.beacon import ANSWERS, Beacon
-from twistedp2p.core.presence.roster import Roster
-from twistedp2p.node.presence import Presence
+from twistedp2p.core.presence.roster import Address, Roster
+from twistedp2p.node.presence import KEEP_EVERY, Presence
 from twistedp2p.node.timetable import Timetable
 
 ME = b"m" * 32
@@ -67,6 +68,75 @@ class Contents:
         self.sent += 1
         self.told.append((self.clock.seconds(), kind, body))
         return True
+
+
+class ReplayTests(SynchronousTestCase):
+    """Attack 36: what somebody recorded, sent again after they who sent it have left."""
+
+    def setUp(self) -> None:
+        self.lan = Lan(self)
+        self.alice, self.bob = self.lan.crowd(2)
+        self.recorded: list[bytes] = []
+        carry = self.lan.carry
+        source = group_of(self.bob).address
+
+        def record(data: bytes, address: Address, *rest: Any, **named: Any) -> None:
+            if address == source:
+                self.recorded.append(data)
+            carry(data, address, *rest, **named)
+
+        self.lan.carry = record  # type: ignore[method-assign]
+        self.lan.run_for(60)
+        self.bob.say("so long")
+        self.lan.run_for(10)
+
+    def replay(self) -> None:
+        for data in list(self.recorded):
+            self.lan.carry(data, ("10.0.9.9", 50_000), None)
+        self.lan.run_for(2)
+
+    def test_who_has_left_does_not_come_back_by_it(self) -> None:
+        """Attack 36: replay to a node that was restarted."""
+        self.lan.stop(self.bob)
+        self.lan.stop(self.alice)
+        alice = self.lan.node("node0")
+        self.replay()
+        self.assertEqual(alice.peers(), [])
+        self.assertEqual(self.lan.events(alice, Joined), [])
+
+    def test_who_went_without_a_word_does_not_either(self) -> None:
+        """Attack 36: replay to a node that was restarted."""
+        self.lan.vanish(self.bob)
+        self.lan.stop(self.alice)
+        alice = self.lan.node("node0")
+        self.replay()
+        self.assertEqual(alice.peers(), [])
+
+    def test_after_a_crash_only_what_came_shortly_before_it_can_be_replayed(self) -> None:
+        """Attack 36: replay to a node that was killed."""
+        self.lan.run_for(KEEP_EVERY)
+        old = len(self.recorded)
+        self.lan.run_for(KEEP_EVERY)
+        self.patch(self.alice._presence, "stop", lambda: None)
+        self.lan.vanish(self.alice)
+        self.lan.vanish(self.bob)
+        del self.recorded[old:]
+        alice = self.lan.node("node0")
+        self.replay()
+        self.assertEqual(alice.peers(), [])
+
+    def test_who_comes_back_or_has_lost_its_memory_is_heard(self) -> None:
+        self.lan.stop(self.bob)
+        self.lan.stop(self.alice)
+        alice, bob = self.lan.node("node0"), self.lan.node("node1")
+        self.lan.run_for(5)
+        self.assertEqual([peer.key for peer in alice.peers()], [bob.key])
+        self.lan.vanish(bob)
+        self.lan.stop(alice)
+        self.lan.database_of("node1").unlink()
+        alice, bob = self.lan.node("node0"), self.lan.node("node1")
+        self.lan.run_for(5)
+        self.assertEqual([peer.key for peer in alice.peers()], [bob.key])
 
 
 class TimingTests(SynchronousTestCase):
@@ -168,7 +238,7 @@ class TimingTests(SynchronousTestCase):
         self.presence.heard_bye(bye)
         self.presence.heard_bye(bye)
         self.assertEqual(self.told.departures, [(b"a" * 32, True)])
-        self.presence.stop()
+        self.presence.goodbye()
         self.assertEqual(self.contents.told[-1][1], "bye")
 
     def test_who_stays_is_pinned(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from unittest import mock
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import PORT, FakeMdns, Lan, Stranger, group_of, offer_of
@@ -15,7 +16,7 @@ from twistedp2p.core.feeds.requests import Ask, Vector
 from twistedp2p.core.limits import TokenBucket
 from twistedp2p.core.presence.ladder import ALL_BURST, ALL_RATE, HOST_BURST, NAMED_FIRST
 from twistedp2p.core.presence.roster import Address, Beacon
-from twistedp2p.node import Node, desk
+from twistedp2p.node import Node, assembly, examination
 from twistedp2p.node.reach import ANSWER_BURST, ANSWER_RATE, HEARD_LASTS, MAX_NOTED, SYNC_EVERY
 
 VICTIM = "10.0.9.9"
@@ -209,7 +210,7 @@ class UnicastOnlyTests(ReachTestCase):
 
     def test_chat_and_catalogue_are_complete(self) -> None:
         for number, node in enumerate(self.nodes):
-            node.publish_offer(offer_of(node, f"file {number}"))
+            node._feeds.publish_offer(offer_of(node, f"file {number}"))
         self.say_all(*self.nodes)
         self.lan.run_for(20)
         for node in self.nodes:
@@ -350,7 +351,67 @@ class SyncTests(ReachTestCase):
         self.assertEqual(keys, [])
 
 
+class CrowdTests(ReachTestCase):
+    """What is told to a crowd is not answered by all of it at one moment."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.nodes = self.lan.crowd(8)
+        for node in self.nodes:
+            node._reach._peers = lambda: 1000
+        self.since = self.lan.reactor.seconds()
+
+    def greetings(self) -> int:
+        return sum(group_of(node).replies["hello", VICTIM] for node in self.nodes)
+
+    def assert_spread(self) -> None:
+        self.lan.run_for(1.5)
+        self.assertLessEqual(self.greetings(), 3)
+        self.lan.run_for(30)
+        self.assertGreaterEqual(self.greetings(), 8)
+
+    def test_a_broadcast_of_one_who_hears_nothing(self) -> None:
+        """Attack 39: one datagram in another's name, answered by everybody."""
+        stranger = Stranger(self.lan, VICTIM)
+        hello = stranger.signed("hello", Beacon(5, 9393, Heads(), direct=True).write())
+        self.lan.carry(hello, stranger.address, None, direct=True)
+        self.assert_spread()
+
+    def test_a_beacon_of_one_who_hears_nothing(self) -> None:
+        """Attack 39."""
+        stranger = Stranger(self.lan, VICTIM)
+        for _ in range(2):
+            stranger.send("beacon", Beacon(5, 9393, Heads(), direct=True).write())
+        self.assert_spread()
+
+    def test_whom_mdns_announces_to_all(self) -> None:
+        """Attack 39."""
+        for node in self.nodes:
+            node._reach.found([(VICTIM, 9393)])
+        self.assert_spread()
+
+
 class NamedTests(ReachTestCase):
+    def test_a_slow_name_server_is_asked_once_at_a_time(self) -> None:
+        answers: list[Deferred[list[Address]]] = []
+
+        def lookup(_host: str, _port: int) -> Deferred[list[Address]]:
+            answers.append(Deferred())
+            return answers[-1]
+
+        alice = self.lan.node("alice", start=False, peers=[("box", PORT + 1)])
+        alice._reach._lookup = lookup
+        alice.start()
+        for _ in range(20):
+            alice._reach.links_changed()
+            self.lan.run_for(NAMED_FIRST)
+        self.assertEqual(len(answers), 1)
+        answers[0].errback(OSError("nobody to ask"))
+        self.lan.run_for(NAMED_FIRST)
+        self.assertEqual(len(answers), 2)
+        answers[1].callback([("10.0.0.2", PORT + 1)])
+        self.assertEqual(alice._reach.named(), [("box", ("10.0.0.2", PORT + 1))])
+
     def test_a_name_without_address_is_looked_up_again(self) -> None:
         asked: list[tuple[str, int]] = []
         found: list[Address] = []
@@ -361,7 +422,7 @@ class NamedTests(ReachTestCase):
                 raise OSError("no such name")
             return found
 
-        self.patch(desk, "addresses_of", addresses_of)
+        self.patch(assembly, "addresses_of", addresses_of)
         far = self.lan.node("far", host="10.7.0.1")
         alice = self.lan.node("alice", peers=[("box.example", 7000)])
         self.lan.run_for(40)
@@ -381,8 +442,8 @@ class NamedTests(ReachTestCase):
             async def examine(self, _told: object) -> None:
                 pass
 
-        self.patch(desk, "Doctor", FakeDoctor)
-        self.patch(desk, "choose_present", lambda _: [])
+        self.patch(examination, "Doctor", FakeDoctor)
+        self.patch(assembly, "choose_present", lambda _: [])
         named = [("10.7.0.1", PORT + 1), ("10.7.0.2", PORT + 1)]
         alice = self.lan.node("alice", peers=named)
         self.lan.node("far", host="10.7.0.1")

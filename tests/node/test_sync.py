@@ -11,6 +11,7 @@ import attrs
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import Lan, group_of, offer_of
@@ -20,7 +21,9 @@ from twistedp2p.core.calls.sync import MAX_PEERS_TOLD, Have, LivePeer
 from twistedp2p.core.datagrams.datagram import Signed, Signer
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.presence.roster import Peer
+from twistedp2p.net.sync import PROGRESS
 from twistedp2p.node.sync import (
+    IDLE,
     OUT_BURST,
     PLACES,
     PLACES_EACH,
@@ -43,6 +46,7 @@ class Call:
     addresses: Sequence[tuple[str, int]]
     wanted: Callable[[bytes], bool]
     done: Deferred[None] = attrs.Factory(Deferred)
+    again: Any = None  # makes a talk with another address
 
 
 class FakeRoster:
@@ -103,7 +107,8 @@ class FakeNode:
     # Calling
     async def call(self, verb: Any, talk: Any, addresses: Any, wanted: Any) -> None:
         assert verb is Sync
-        call = Call(talk, addresses, wanted)
+        call = Call(talk(addresses[0][0]), addresses, wanted)
+        call.again = talk
         self.calls.append(call)
         await call.done
 
@@ -204,6 +209,32 @@ class WantTests(SyncsTestCase):
         self.syncs.want(CARL)
         self.assertEqual(["10.0.0.1"], self.called())
 
+    def test_a_certain_one_that_failed_just_now_holds_up_nobody(self) -> None:
+        self.roster.add(ANNA, "10.0.0.1")
+        self.roster.add(BOB, "10.0.0.2")
+        self.syncs.want(BOB)
+        self.assertEqual(["10.0.0.2"], self.called())
+        self.end_badly()
+        self.clock.advance(1)
+        self.assertEqual(["10.0.0.1"], self.called())
+        self.end_well()
+        self.syncs.want(BOB)
+        self.assertEqual(["10.0.0.1"], self.called())
+        self.end_well()
+        self.clock.advance(SHUN)
+        self.syncs.want(BOB)
+        self.assertEqual(["10.0.0.2"], self.called())
+
+    def test_what_is_said_to_a_host_is_for_the_address_that_it_answers_at(self) -> None:
+        self.roster.add(ANNA, "10.0.0.1", "127.0.0.1")
+        self.roster.add(BOB, "127.0.0.1")
+        self.syncs.want(ANNA)
+        self.called()
+        self.assertEqual(["10.0.0.1"], [peer.host for peer in self.last.talk._peers])
+        talk = self.last.again("127.0.0.1")
+        self.assertEqual("127.0.0.1", talk._visit._address)
+        self.assertIn("127.0.0.1", [peer.host for peer in talk._peers])
+
     def test_nobody_else_who_answers_there(self) -> None:
         """Attack 3: what another says of a feed is not taken for its origin's word."""
         self.roster.add(ANNA, "10.0.0.1")
@@ -290,6 +321,42 @@ class WantTests(SyncsTestCase):
         self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
         self.clock.advance(1)
         self.assertEqual(["10.0.0.1"], self.called())
+
+
+class PlacesTests(SyncsTestCase):
+    def full(self) -> list[Any]:
+        """All places are taken, by two hosts."""
+        hosts = ["10.0.9.1", "10.0.9.2"] * PLACES_EACH
+        assert len(hosts) == PLACES
+        return [self.syncs.answer(ANNA, host) for host in hosts]
+
+    def test_who_stands_still_gives_way_to_another(self) -> None:
+        """Attack 41: idle conversations of two hosts in all places."""
+        guests = self.full()
+        transports = [StringTransport() for _ in guests]
+        for guest, transport in zip(guests, transports, strict=True):
+            guest.begin(transport)
+        self.clock.advance(IDLE - 0.1)
+        self.assertRaises(Refusal, self.syncs.answer, BOB, "10.0.0.1")
+        self.clock.advance(0.1)
+        guests[0].received(b"x" * PROGRESS)
+        self.syncs.answer(BOB, "10.0.0.1")
+        self.assertEqual([False, True, False, False], [each.disconnected for each in transports])
+        with self.assertRaises(ShareError):
+            guests[1].lost()
+        self.syncs.answer(CARL, "10.0.0.2")
+        self.syncs.answer(DORA, "10.0.0.3")
+        self.assertRaises(Refusal, self.syncs.answer, ANNA, "10.0.0.4")
+
+    def test_who_has_enough_places_takes_none_of_another(self) -> None:
+        """Attack 41."""
+        self.full()
+        self.clock.advance(IDLE)
+        for _ in range(3):
+            self.syncs.answer(ANNA, "10.0.9.1")
+            hosts = sorted(host for host, _ in self.syncs._guests.values())
+            self.assertEqual(["10.0.9.1"] * 2 + ["10.0.9.2"] * 2, hosts)
+            self.clock.advance(IDLE)
 
 
 class TakeTests(SyncsTestCase):
@@ -453,7 +520,7 @@ class NodesTests(SynchronousTestCase):
 
     def publish(self, node: Any, offers: int, lines: int = 0) -> None:
         for number in range(offers):
-            node.publish_offer(offer_of(node, f"{node.nick}{number}.txt"))
+            node._feeds.publish_offer(offer_of(node, f"{node.nick}{number}.txt"))
         for number in range(lines):
             node.say(f"{node.nick} {number}")
 

@@ -25,13 +25,14 @@ from twistedp2p.face.texts import rows_of, translations
 from twistedp2p.net.interfaces import Interface, UnknownInterface, choose, networks_of
 from twistedp2p.net.lookup import addresses_of
 from twistedp2p.net.pump import in_threads_of
+from twistedp2p.net.steady import keep_steady
 from twistedp2p.node.doctor import LISTEN, LISTEN_QUICKLY, Doctor, Plan
 
 CODES = """\
 exit codes:
   0  all well: nodes reached every way
  10  nodes find each other, but something is worth a look
- 11  nobody else was found, and nothing is wrong here
+ 11  nobody else was found on the network, and nothing is wrong here
  12  something is wrong on this machine
  13  something is wrong in the network, or at the other end
   2  bad options; 65 not a multicast group; 68 no such interface
@@ -112,6 +113,7 @@ def run(options: argparse.Namespace) -> int:
     ended: list[int | ShareError] = []
 
     async def examine(reactor: Any) -> None:
+        keep_steady(reactor)
         try:
             ended.append(await _examine(reactor, options))
         except ShareError as error:
@@ -160,7 +162,7 @@ def _interfaces(wanted: list[str]) -> list[Interface]:
     try:
         return choose(wanted)
     except UnknownInterface as error:
-        raise ShareError("{why}", Exit.NO_INTERFACE, why=error) from error
+        raise ShareError("{why}", Exit.NO_INTERFACE, why=error.words) from error
 
 
 def _remembered(options: argparse.Namespace, interfaces: list[Interface]) -> list[str]:

@@ -1,8 +1,12 @@
-"""Failures that a person reads: one sentence, its values, and a code for scripts."""
+"""Sentences that a person reads, translated where they are shown; failures, which are such a one
+with a code for scripts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
+
+import attrs
 
 
 class Exit(IntEnum):
@@ -30,6 +34,22 @@ class Exit(IntEnum):
 def N_(sentence: str) -> str:
     """Mark a sentence for translation; it is translated where it is shown."""
     return sentence
+
+
+@attrs.frozen
+class Words:
+    """A sentence with its values, not yet translated. A value may be `Words`, too."""
+
+    sentence: str
+    values: Mapping[str, object] = attrs.field(factory=dict)
+
+    def __str__(self) -> str:
+        return self.sentence.format(**self.values)
+
+
+def words(sentence: str, **values: object) -> Words:
+    """`Words`, shorter to write."""
+    return Words(sentence, values)
 
 
 class ShareError(Exception):

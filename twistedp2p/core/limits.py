@@ -150,6 +150,22 @@ class Buckets(Generic[K]):
         return bucket.take(now)
 
 
+class SharedRate(Generic[K]):
+    """A rate for all, of which no key gets more than a part.
+
+    :param rate: tokens a second, up to `burst`.
+    :param part: of both, that one key may draw; 0 to 1.
+    """
+
+    def __init__(self, rate: float, burst: float, part: float, now: float) -> None:
+        self._all = TokenBucket.full(rate, burst, now)
+        self._each: Buckets[K] = Buckets(part * rate, part * burst)
+
+    def take(self, key: K, now: float) -> bool:
+        """Draw one token for `key`; False when it has had its part, or there is none."""
+        return self._each.take(key, now) and self._all.take(now)
+
+
 def counted_as(host: str, on_link: Callable[[str], bool] = lambda _: False) -> str:
     """What an IP address counts as where something is limited for each address.
 

@@ -101,7 +101,7 @@ class Entries(Tables):
     def forget_gone(self, now_ms: int) -> list[bytes]:
         """Drop the feeds of those who were not here for `GONE_AFTER`, but our own; their origins.
 
-        To be called at the start, before they are followed. `now_ms`: milliseconds since 1970.
+        They are to be followed no more. `now_ms`: milliseconds since 1970.
         """
         with self._db.together():
             gone = self._db.run(

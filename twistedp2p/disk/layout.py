@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from twistedp2p.disk.index import indexed
 
-LAYOUT = 8  # of the tables; kept in the file as `user_version`
+LAYOUT = 9  # of the tables; kept in the file as `user_version`
 
 _NAMES = """
 CREATE VIRTUAL TABLE names USING fts5(
@@ -40,7 +40,8 @@ CREATE INDEX latest_offers ON offers(feed, id) WHERE live;
 CREATE INDEX withdrawn ON offers(feed, number) WHERE NOT live;
 {_NAMES};
 {_GRAMS};
-CREATE TABLE pins(key BLOB PRIMARY KEY, nick TEXT, first INTEGER, seen INTEGER);
+CREATE TABLE pins(key BLOB PRIMARY KEY, nick TEXT, first INTEGER, seen INTEGER,
+    epoch INTEGER, number INTEGER);
 CREATE TABLE owners(host TEXT, port INTEGER, key BLOB, seen INTEGER, PRIMARY KEY(host, port));
 CREATE TABLE shares(
     name TEXT PRIMARY KEY, path BLOB, prs BLOB, generated INTEGER, public INTEGER,
@@ -80,6 +81,11 @@ def _remember_hosts(db: sqlite3.Connection) -> None:
     db.execute(_HOSTS)
 
 
+def _keep_what_was_heard_of_pinned_keys(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE pins ADD COLUMN epoch INTEGER")
+    db.execute("ALTER TABLE pins ADD COLUMN number INTEGER")
+
+
 def _keep_contents(db: sqlite3.Connection) -> None:
     db.execute(_CONTENTS)
 
@@ -88,5 +94,6 @@ STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
     4: _index_letters_and_owners,
     5: _keep_when_it_was_said,
     6: _remember_hosts,
-    7: _keep_contents,
+    7: _keep_what_was_heard_of_pinned_keys,
+    8: _keep_contents,
 }

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from twistedp2p.core.diagnosis import CHECKS, Diagnosis
-from twistedp2p.core.diagnosis.findings import Finding, Verdict, Words
-from twistedp2p.core.errors import N_
+from twistedp2p.core.diagnosis.findings import Finding, Verdict
+from twistedp2p.core.errors import N_, Words
 from twistedp2p.face.texts import INDENT, Translate, in_words
 
 FORMAT = 1  # of the document: rises when a key changes its meaning or goes

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prompt_toolkit.utils import get_cwidth
 
-from twistedp2p.core.errors import ShareError
+from twistedp2p.core.errors import ShareError, Words
 from twistedp2p.core.names import clean_line
 
 LOCALE_FOLDER = Path(__file__).resolve().parent.parent / "locale"
@@ -45,7 +45,7 @@ def in_words(translate: Translate, sentence: str, values: Mapping[str, object]) 
     """A sentence with its values, translated. A name that is a word of ours stays itself."""
 
     def filled(name: str, value: object) -> object:
-        if isinstance(value, ShareError):
+        if isinstance(value, (ShareError, Words)):
             return in_words(translate, value.sentence, value.values)
         return translate(str(value)) if name in SENTENCES and str(value) else value
 

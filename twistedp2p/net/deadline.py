@@ -15,7 +15,7 @@ class Deadline:
         self._expired = expired
         self._call: IDelayedCall | None = None
         self._seconds = 0.0
-        self._last = 0.0
+        self.last = clock.seconds()  # when something moved
 
     def set(self, seconds: float) -> None:
         """Begin a span of that many seconds now."""
@@ -28,7 +28,7 @@ class Deadline:
 
     def moved(self) -> None:
         """Begin the span anew. Done for every chunk, so no timer is touched here."""
-        self._last = self._clock.seconds()
+        self.last = self._clock.seconds()
 
     def stop(self) -> None:
         """Expire no more."""
@@ -36,7 +36,7 @@ class Deadline:
             self._call.cancel()
 
     def _due(self) -> None:
-        left = self._last + self._seconds - self._clock.seconds()
+        left = self.last + self._seconds - self._clock.seconds()
         if left > 0:
             self._call = self._clock.callLater(left, self._due)
         else:

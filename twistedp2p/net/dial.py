@@ -1,4 +1,4 @@
-"""Opening a TLS connection to another node; whatever goes wrong is a sentence."""
+"""Opening a TLS connection to another node, and its first words; what goes wrong is a sentence."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from twisted.internet import error as net_error
 from twisted.internet.abstract import isIPv6Address
 from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import HostnameEndpoint, TCP6ClientEndpoint
+from twisted.internet.interfaces import IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Factory
+from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
+from twistedp2p.core.calls.lines import MAX_LINE
 from twistedp2p.core.errors import N_, Exit, ShareError
-from twistedp2p.net.tls import NodeTLS, NodeTLSFactory
+from twistedp2p.net.deadline import Deadline
+from twistedp2p.net.tls import NodeTLS, NodeTLSFactory, NotANode, Peer, peer_of
 
 CONNECT_TIMEOUT = 5.0  # seconds for each address that a host name has
 REACH_TIMEOUT = 15.0  # seconds for name look-up and connection together
@@ -29,6 +34,52 @@ def no_node() -> ShareError:
 def nonsense() -> ShareError:
     """What answers says what no node says."""
     return ShareError(N_("The other end does not keep to the protocol; nothing was taken."))
+
+
+@implementer(IHandshakeListener)
+class NodeClient(LineReceiver):
+    """The client's end of one connection, up to where it is known whose key the other end has.
+
+    :param answer: seconds that the other end has for its answer from there on.
+    """
+
+    delimiter = b"\r\n"
+    MAX_LENGTH = MAX_LINE
+    transport: Any  # a NodeTransport
+
+    def __init__(self, clock: IReactorTime, answer: float) -> None:
+        self._deadline = Deadline(clock, self._timed_out)
+        self._answer = answer
+
+    def connectionMade(self) -> None:
+        """TCP stands; TLS has yet to be agreed."""
+        self._deadline.set(HANDSHAKE_DEADLINE)
+
+    def handshakeCompleted(self) -> None:
+        """TLS stands: see whose key it is."""
+        try:
+            peer = peer_of(self.transport.getHandle())
+        except NotANode:
+            self._fail(no_node())
+            return
+        self._deadline.set(self._answer)
+        self._met(peer)
+
+    def _met(self, peer: Peer) -> None:
+        """The other end has that key: speak."""
+        raise NotImplementedError
+
+    def _timed_out(self) -> None:
+        """The deadline has passed."""
+        raise NotImplementedError
+
+    def _fail(self, error: BaseException | None) -> None:
+        """End the connection, whatever it does."""
+        raise NotImplementedError
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """No line of the conversation is that long."""
+        self._fail(nonsense())
 
 
 def endpoint_to(

@@ -13,22 +13,19 @@ from typing import Any, Protocol
 import attrs
 from twisted.internet import error as net_error
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IHandshakeListener, IReactorTime
-from twisted.protocols.basic import LineReceiver
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from twistedp2p.core.calls.conversation import ClientEnd, Session, Violation
 from twistedp2p.core.calls.frames import FRAME, Frames
-from twistedp2p.core.calls.lines import ERRORS, MAX_LINE, BadLine, Err, Ok, Share, parse_owner
+from twistedp2p.core.calls.lines import ERRORS, BadLine, Err, Ok, Share, parse_owner
 from twistedp2p.core.calls.pieces import BYTES, NEXT, Ask, Extent, piece_number
 from twistedp2p.core.content.tree import piece_count, span
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.net.body import BodyReceiver
-from twistedp2p.net.deadline import Deadline
-from twistedp2p.net.dial import CONNECT_TIMEOUT, HANDSHAKE_DEADLINE, Dialer, no_node, nonsense
+from twistedp2p.net.dial import CONNECT_TIMEOUT, Dialer, NodeClient, no_node, nonsense
 from twistedp2p.net.pump import InThread, Pump
-from twistedp2p.net.tls import NodeTLS, NotANode, frames_of, peer_of
+from twistedp2p.net.tls import NodeTLS, Peer, frames_of
 
 ANSWER_DEADLINE = 20.0  # seconds from there to OK
 BATCH = 4 * FRAME  # bytes written in one go
@@ -72,27 +69,23 @@ class _Answer:
     done: Deferred[bytes] | None = None
 
 
-@implementer(IHandshakeListener)
-class FileClient(LineReceiver):
+class FileClient(NodeClient):
     """One connection to one who has the content.
 
-    `proven` fires with the `Ok` when both ends have proved the password: then `begin`, and ask.
-    `ended` fires when the connection is over: with the reason, a `ShareError` as a rule, or with
-    None where we closed it.
+    `proven` fires with the `Ok` when both ends have proved the password: then ask. `ended` fires
+    when the connection is over: with the reason, a `ShareError` as a rule, or with None where we
+    closed it.
     """
 
-    delimiter = b"\r\n"
-    MAX_LENGTH = MAX_LINE
-    transport: Any  # a NodeTransport
     _body: Frames
     _tcp: Any = None
     _offer = b""
 
     def __init__(self, order: Order, own_key: bytes, clock: IReactorTime, in_thread: InThread):
+        super().__init__(clock, ANSWER_DEADLINE)
         self._order = order
         self._own_key = own_key
         self._in_thread = in_thread
-        self._deadline = Deadline(clock, self._timed_out)
         self._end: ClientEnd | None = None
         self.owner = b""  # its key, once TLS stands
         self.ok: Ok | None = None
@@ -105,19 +98,9 @@ class FileClient(LineReceiver):
         self.proven: Deferred[Ok] = Deferred(lambda _: self.close())
         self.ended: Deferred[BaseException | None] = Deferred()
 
-    def connectionMade(self) -> None:
-        """TCP stands; TLS has yet to be agreed."""
-        self._deadline.set(HANDSHAKE_DEADLINE)
-
-    def handshakeCompleted(self) -> None:
-        """TLS stands: see whose key it is, and make the secret for it."""
-        try:
-            peer = peer_of(self.transport.getHandle())
-        except NotANode:
-            self._fail(no_node())
-            return
+    def _met(self, peer: Peer) -> None:
+        """Make the secret for that key."""
         self.owner = peer.key
-        self._deadline.set(ANSWER_DEADLINE)
         session = Session(peer.key, self._own_key, peer.binding)
         self._order.stretched(peer.key).addCallbacks(
             lambda secret: self._begin(session, *secret), self._end_with
@@ -133,10 +116,6 @@ class FileClient(LineReceiver):
     def reached(self) -> bool:
         """Whether an owner that may be the one that was meant has answered."""
         return self._end is not None
-
-    def lineLengthExceeded(self, line: bytes) -> None:
-        """No line of the conversation is that long."""
-        self._fail(nonsense())
 
     def lineReceived(self, line: bytes) -> None:
         """One line of the owner."""
@@ -314,7 +293,7 @@ class FileClient(LineReceiver):
         """We need no more; what was asked for and has not come is dropped."""
         self._end_with(None)
 
-    def _fail(self, error: ShareError) -> None:
+    def _fail(self, error: BaseException | None) -> None:
         self._end_with(Failure(error))
 
     def _end_with(self, failure: Failure | None) -> None:

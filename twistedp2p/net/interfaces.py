@@ -15,6 +15,8 @@ from typing import Any
 import attrs
 import psutil
 
+from twistedp2p.core.errors import N_, Words, words
+
 # Bridges and cable ends that containers and virtual machines bring along: nobody to talk to is
 # behind them, and the host would meet itself there. The patterns are as narrow as the programs
 # that choose these names, because a bridge that a person made (br0, br-lan) is a network.
@@ -33,7 +35,11 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class UnknownInterface(ValueError):
-    """A person asked for an interface that this host does not have; says which ones there are."""
+    """A person asked for an interface that this host does not have; `words` say which there are."""
+
+    def __init__(self, words: Words) -> None:
+        super().__init__(str(words))
+        self.words = words
 
 
 @attrs.frozen
@@ -119,11 +125,6 @@ def present(listing: Listing | None = None) -> list[Interface]:
     return sorted(found, key=lambda one: (one.loopback, one.index, one.ipv6))
 
 
-def usable(listing: Listing | None = None) -> list[Interface]:
-    """`present`, without the bridges and cable ends of containers and virtual machines."""
-    return [one for one in present(listing) if not is_container(one.name)]
-
-
 def choose(wanted: Sequence[str], available: Sequence[Interface] | None = None) -> list[Interface]:
     """The interfaces that a person asked for, or all usable ones when nobody asked.
 
@@ -136,8 +137,11 @@ def choose(wanted: Sequence[str], available: Sequence[Interface] | None = None) 
     there = present() if available is None else available
     for word in wanted:
         if not any(word in _words(one) for one in there):
-            names = ", ".join(f"{one.name} ({one.host})" for one in there) or "none at all"
-            raise UnknownInterface(f"no usable interface is called {word!r}; there are: {names}")
+            names = ", ".join(f"{one.name} ({one.host})" for one in there)
+            sentence = N_("no usable interface is called {name}; there are: {names}")
+            raise UnknownInterface(
+                words(sentence, name=repr(word), names=names or words(N_("none at all")))
+            )
     return choose_present(wanted, there)
 
 
@@ -175,19 +179,6 @@ def networks_of(interfaces: Sequence[Interface]) -> list[str]:
     """The networks that these are on, but the loopback and link-local ones: "192.168.1.0/24"."""
     found = [one for one in interfaces if not one.loopback and not one.link_local]
     return list(dict.fromkeys(str(one.network) for one in found))
-
-
-def changes(
-    before: Sequence[Interface], after: Sequence[Interface]
-) -> tuple[list[Interface], list[Interface]]:
-    """What `after` has and `before` had not, and what it has no more: (added, removed).
-
-    An interface that was deleted and made anew has another index, so it is in both lists: its
-    membership went with it and must be joined again.
-    """
-    added = [one for one in after if one not in before]
-    removed = [one for one in before if one not in after]
-    return added, removed
 
 
 def is_container(name: str) -> bool:

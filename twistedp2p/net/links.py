@@ -22,9 +22,9 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import MessageLengthError
-from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
+from twistedp2p.core.limits import TokenBucket
 from twistedp2p.core.presence.roster import Address
 from twistedp2p.net.interfaces import Interface, networks_of, senders
 from twistedp2p.net.sockets import (
@@ -37,30 +37,17 @@ from twistedp2p.net.sockets import (
     leave,
     wide_receiver,
 )
-from twistedp2p.net.udp6 import MAX_PACKET, Port6
+from twistedp2p.net.udp import adopt
 
-TURN = 32_768  # bytes read of one socket before the others have their turn: some ms in a flood
 # A switch that snoops forgets members that say nothing, where no querier asks them (RFC 4541). To
 # join anew says it. That needs all of a host's sockets to leave first: with two nodes on one host
 # nothing is said, as the other is still a member.
 REJOIN_EVERY = 75.0  # seconds
+# What fails goes on failing, mostly: a rule that forbids it, a network that is gone.
+FAILED_RATE, FAILED_BURST = 0.2, 2.0  # writes that failed and are a reason to look at the links
 
 Heard = Callable[[bytes, Address, bool], None]
 _log = Logger()
-
-
-class _Ear(DatagramProtocol):
-    """One socket of IPv4."""
-
-    noisy = False
-
-    def __init__(self, heard: Heard, direct: bool) -> None:
-        self._heard = heard
-        self._direct = direct
-
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """Called by Twisted for each datagram."""
-        self._heard(datagram, (addr[0], addr[1]), self._direct)
 
 
 @attrs.frozen
@@ -88,8 +75,8 @@ class Links:
     """All sockets of one node.
 
     groups: one multicast address for each family to use. port: P. choose: gives the interfaces to
-    use, and is asked again at each look. failed: told when nothing could be sent through one. ttl:
-    as of `group_sender`.
+    use, and is asked again at each look. failed: told, now and then, that something could not be
+    sent. ttl: as of `group_sender`.
 
     Raises `SocketError` when a port of the first group's family cannot be had; another family is
     done without then.
@@ -118,6 +105,7 @@ class Links:
         self._heard: Heard = _nobody
         self._refused: set[Interface] = set()
         self._rejoined = reactor.seconds()
+        self._failures = TokenBucket.full(FAILED_RATE, FAILED_BURST, reactor.seconds())
         self._own: frozenset[Address] = frozenset()
         self._had_network = False  # there was a sender other than the loopback's
         self.senders: list[Sender] = []
@@ -155,21 +143,16 @@ class Links:
         self.look()
 
     def _adopt(self, sock: socket.socket, receiver: _Receiver | None = None) -> Any:
-        if sock.family == socket.AF_INET6:
-            return Port6(self._reactor, sock, partial(self._heard6, receiver), TURN)
-        ear = _Ear(self._heard, direct=receiver is None or not receiver.group)
-        port = self._reactor.adoptDatagramPort(sock.fileno(), sock.family, ear, MAX_PACKET)
-        port.maxThroughput = TURN
-        if receiver is None:
-            sock.close()  # the port has its own; through that of a receiver groups are joined
-        return port
+        # Through the socket of a receiver groups are joined.
+        heard = partial(self._take, receiver)
+        return adopt(self._reactor, sock, heard, keep=receiver is not None)
 
-    def _heard6(
+    def _take(
         self, receiver: _Receiver | None, data: bytes, source: Address, destination: str
     ) -> None:
-        if receiver is None:
+        if receiver is None or not receiver.group:
             self._heard(data, source, True)
-        elif destination == receiver.group:
+        elif destination in ("", receiver.group):
             self._heard(data, source, False)
         elif receiver.port != self._port and not ipaddress.ip_address(destination).is_multicast:
             self._heard(data, source, True)
@@ -332,7 +315,8 @@ class Links:
             port.write(data, address)
         except (OSError, MessageLengthError) as error:  # the latter is Twisted's EMSGSIZE
             _log.debug("to {address}: {error}", address=address, error=error)
-            self._failed()
+            if self._failures.take(self._reactor.seconds()):
+                self._failed()
             return False
         return True
 

@@ -1,4 +1,4 @@
-"""The addresses of a host that a person named."""
+"""The addresses of a host that a person named, written as they are everywhere here."""
 
 from __future__ import annotations
 
@@ -28,4 +28,13 @@ def _host(address: Any) -> str:
     """Python tells the interface of a link-local address by its number only, beside it."""
     scope = address[3] if len(address) > 2 else 0
     host = str(address[0]).partition("%")[0]
-    return f"{host}%{socket.if_indextoname(scope)}" if scope else host
+    return scoped(f"{host}%{scope}" if scope else host)
+
+
+def scoped(host: str) -> str:
+    """An IP address; where it has a scope that is an interface's number, with its name instead.
+
+    :raises OSError: there is no such interface now.
+    """
+    bare, _, scope = host.partition("%")
+    return f"{bare}%{socket.if_indextoname(int(scope))}" if scope.isdecimal() else host

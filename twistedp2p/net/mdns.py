@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredLock
@@ -25,6 +26,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from twistedp2p.core.limits import TokenBucket
+from twistedp2p.core.presence.roster import Address
+from twistedp2p.net.lookup import scoped
 
 SERVICE = "_p2pshare._udp.local."
 START_AFTER = 2.0  # seconds: most have found each other by then; links settle in that time
@@ -32,7 +35,6 @@ ASK_TIMEOUT = 1000  # milliseconds for the addresses of one name
 NAMES_RATE, NAMES_BURST = 1.0, 256.0  # names that are looked at
 MAX_ADDRESSES = 4  # of one name
 
-Address = tuple[str, int]  # IP address, UDP port
 _log = Logger()
 
 
@@ -143,6 +145,9 @@ class Mdns:
             return
         info = zeroconf.get_service_info(service_type, name, ASK_TIMEOUT)
         if info is not None and info.properties.get(b"group") == self._group.encode():
-            hosts = info.parsed_scoped_addresses()[:MAX_ADDRESSES]
-            addresses = [(host, info.port) for host in hosts if info.port]
-            self._reactor.callFromThread(lambda: self._found(addresses))
+            addresses: list[Address] = []
+            for host in info.parsed_scoped_addresses()[:MAX_ADDRESSES]:
+                with suppress(OSError):  # its interface has just gone
+                    addresses.append((scoped(host), info.port))
+            if info.port and addresses:
+                self._reactor.callFromThread(lambda: self._found(addresses))

@@ -25,7 +25,7 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import CannotListenError, MessageLengthError
 from twisted.internet.error import ConnectionRefusedError as Refused
-from twisted.internet.protocol import DatagramProtocol, Factory
+from twisted.internet.protocol import Factory
 from twisted.internet.protocol import Protocol as StreamProtocol
 
 from twistedp2p.core.diagnosis.conditions import Sign
@@ -33,7 +33,6 @@ from twistedp2p.core.diagnosis.facts import Oneself, Trial
 from twistedp2p.core.presence.families import groups_of
 from twistedp2p.core.presence.roster import Address
 from twistedp2p.net.interfaces import Interface, senders
-from twistedp2p.net.links import TURN
 from twistedp2p.net.sockets import (
     SocketError,
     family_of,
@@ -44,7 +43,7 @@ from twistedp2p.net.sockets import (
     link_receiver,
     wide_receiver,
 )
-from twistedp2p.net.udp6 import MAX_PACKET, Port6
+from twistedp2p.net.udp import adopt
 
 MDNS_GROUP, MDNS_PORT = "224.0.0.251", 5353
 MDNS_SERVICE = b"\x09_p2pshare\x04_udp\x05local\x00"
@@ -68,19 +67,6 @@ class Hearing(Protocol):
     def heard_answer(self, data: bytes, address: Address) -> None: ...
 
     def heard_mdns(self, data: bytes, address: Address) -> None: ...
-
-
-class Ear(DatagramProtocol):
-    """One socket."""
-
-    noisy = False
-
-    def __init__(self, heard: Callable[[bytes, Address], object]) -> None:
-        self._heard = heard
-
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """Called by Twisted for each datagram."""
-        self._heard(datagram, (addr[0], addr[1]))
 
 
 @attrs.frozen
@@ -158,7 +144,7 @@ class Probe:
 
     def _listen_to_group(self, port: int, interfaces: Sequence[Interface]) -> None:
         def skipped(interface: Interface, error: SocketError) -> None:
-            self.trials.append(Trial(interface.name, str(error), join=True))
+            self.trials.append(Trial(interface.name, error.words, join=True))
 
         heard = self._hearing.heard_group
         group = self._groups.get(socket.AF_INET)
@@ -207,21 +193,13 @@ class Probe:
         try:
             made = call()
         except SocketError as error:
-            self.trials.append(Trial(what, str(error), needed=needed))
+            self.trials.append(Trial(what, error.words, needed=needed))
             return None
         self.trials.append(Trial(what))
         return made
 
     def _adopt(self, sock: socket.socket, heard: Callable[[bytes, Address], None]) -> Any:
-        adopted: Any
-        if sock.family == socket.AF_INET6:
-            adopted = Port6(self._reactor, sock, lambda data, source, _: heard(data, source), TURN)
-        else:
-            adopted = self._reactor.adoptDatagramPort(
-                sock.fileno(), sock.family, Ear(heard), MAX_PACKET
-            )
-            adopted.maxThroughput = TURN
-            sock.close()
+        adopted = adopt(self._reactor, sock, lambda data, source, _: heard(data, source))
         self._ports.append(adopted)
         return adopted
 

@@ -28,6 +28,7 @@ from contextlib import contextmanager
 import psutil
 from twisted.logger import Logger
 
+from twistedp2p.core.errors import N_, Words, words
 from twistedp2p.net.interfaces import Interface
 
 _IP_MULTICAST_ALL: int = getattr(socket, "IP_MULTICAST_ALL", 49)  # linux/in.h; not in Python
@@ -41,11 +42,17 @@ _BACKLOG = 128  # connections that wait to be accepted
 _NOT_A_MEMBER = {errno.EADDRNOTAVAIL, errno.ENODEV}
 _NO_SUCH_FAMILY = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}  # IPv6 may be absent, or switched off
 
+_DEAF = N_("cannot listen to {group} at port {port}: {reason}")
+
 _log = Logger()
 
 
 class SocketError(OSError):
-    """A socket could not be had. `str()` is one sentence for a person, `errno` the system's."""
+    """A socket could not be had. `words` is one sentence for a person, `errno` the system's."""
+
+    def __init__(self, number: int | None, sentence: str, **values: object) -> None:
+        self.words = Words(sentence, values)
+        super().__init__(number, str(self.words))
 
     def __str__(self) -> str:
         return str(self.strerror)
@@ -73,7 +80,7 @@ def group_receiver(
         nothing of that family.
     """
     family = family_of(group)
-    with _opening(family, socket.SOCK_DGRAM, f"listen to {group}", port) as sock:
+    with _opening(family, socket.SOCK_DGRAM, _DEAF, group=group, port=port) as sock:
         _share(sock)
         sock.bind(("::" if family == socket.AF_INET6 else group, port))
         for interface in interfaces:
@@ -92,7 +99,7 @@ def link_receiver(group: str, port: int, interface: Interface) -> socket.socket:
 
     :raises SocketError: as `group_receiver` and `join`.
     """
-    with _opening(socket.AF_INET6, socket.SOCK_DGRAM, f"listen to {group}", port) as sock:
+    with _opening(socket.AF_INET6, socket.SOCK_DGRAM, _DEAF, group=group, port=port) as sock:
         _share(sock)
         sock.bind((group, port, 0, interface.index))
         join(sock, group, interface)
@@ -107,7 +114,8 @@ def wide_receiver(port: int) -> socket.socket:
     :param port: 1 to 65,535.
     :raises SocketError: the port is held by a program that does not share it.
     """
-    with _opening(socket.AF_INET, socket.SOCK_DGRAM, "listen", port) as sock:
+    failed = N_("cannot listen at port {port}: {reason}")
+    with _opening(socket.AF_INET, socket.SOCK_DGRAM, failed, port=port) as sock:
         _share(sock)
         sock.bind(("0.0.0.0", port))  # noqa: S104 - peers are elsewhere
     return sock
@@ -118,7 +126,7 @@ def far_sender(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
 
     :raises SocketError: the host has nothing of that family.
     """
-    with _opening(family, socket.SOCK_DGRAM, "send") as sock:
+    with _opening(family, socket.SOCK_DGRAM, N_("cannot send: {reason}")) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SENDER_BUFFER)
         sock.bind(("", 0))  # answers come to the address of the way taken
     return sock
@@ -133,8 +141,9 @@ def group_sender(interface: Interface, ttl: int = 1) -> socket.socket:
     :param ttl: how many routers a datagram to a group may pass, plus one: 0 (this host) to 255.
     :raises SocketError: the address or the interface is not there (any more), or not yet.
     """
-    purpose = f"send through {interface.name} from {interface.address}"
-    with _opening(interface.family, socket.SOCK_DGRAM, purpose) as sock:
+    failed = N_("cannot send through {name} from {address}: {reason}")
+    values = {"name": interface.name, "address": interface.address}
+    with _opening(interface.family, socket.SOCK_DGRAM, failed, **values) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SENDER_BUFFER)
         # Without an interface the kernel asks the routing table: no route, no datagram. Where two
         # interfaces are on one network, or a neighbour's mask is not ours, it would send to hosts
@@ -192,15 +201,11 @@ def join(sock: socket.socket, group: str, interface: Interface) -> None:
         memberships (net.ipv4.igmp_max_memberships, 20) is reached.
     """
     try:
-        if interface.ipv6:
-            member = _ipv6_mreq(group, interface)
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, member)
-        else:
-            member = _ip_mreqn(group, interface)
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+        _set_member(sock, group, interface, socket.IP_ADD_MEMBERSHIP, socket.IPV6_JOIN_GROUP)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
-            raise _sentence(error, f"join {group} on {interface.name}") from error
+            failed = N_("cannot join {group} on {name}: {reason}")
+            raise _explained(error, failed, group=group, name=interface.name) from error
 
 
 def leave(sock: socket.socket, group: str, interface: Interface) -> None:
@@ -209,15 +214,21 @@ def leave(sock: socket.socket, group: str, interface: Interface) -> None:
     :raises SocketError: the system refuses for any other reason.
     """
     try:
-        if interface.ipv6:
-            member = _ipv6_mreq(group, interface)
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_LEAVE_GROUP, member)
-        else:
-            member = _ip_mreqn(group, interface)
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_DROP_MEMBERSHIP, member)
+        _set_member(sock, group, interface, socket.IP_DROP_MEMBERSHIP, socket.IPV6_LEAVE_GROUP)
     except OSError as error:
         if error.errno not in _NOT_A_MEMBER:
-            raise _sentence(error, f"leave {group} on {interface.name}") from error
+            failed = N_("cannot leave {group} on {name}: {reason}")
+            raise _explained(error, failed, group=group, name=interface.name) from error
+
+
+def _set_member(
+    sock: socket.socket, group: str, interface: Interface, ipv4: int, ipv6: int
+) -> None:
+    """Set one of these options, that of the interface's family."""
+    if interface.ipv6:
+        sock.setsockopt(socket.IPPROTO_IPV6, ipv6, _ipv6_mreq(group, interface))
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, ipv4, _ip_mreqn(group, interface))
 
 
 def _share(sock: socket.socket) -> None:
@@ -245,7 +256,8 @@ def _listeners(port: int) -> list[socket.socket]:
 
 
 def _listener(family: socket.AddressFamily, port: int) -> socket.socket:
-    with _opening(family, socket.SOCK_STREAM, "serve files", port) as sock:
+    failed = N_("cannot serve files at port {port}: {reason}")
+    with _opening(family, socket.SOCK_STREAM, failed, port=port) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("", port))  # peers are elsewhere
         sock.listen(_BACKLOG)  # two that start at once both bind; one of them is refused here
@@ -269,9 +281,12 @@ def _ipv6_mreq(group: str, interface: Interface) -> bytes:
 
 @contextmanager
 def _opening(
-    family: socket.AddressFamily, kind: socket.SocketKind, purpose: str, port: int = 0
+    family: socket.AddressFamily, kind: socket.SocketKind, failed: str, **values: object
 ) -> Iterator[socket.socket]:
-    """A new non-blocking socket, closed if the block fails; what the system says is explained."""
+    """A new non-blocking socket, closed if the block fails; what the system says is explained.
+
+    :param failed: the sentence for it, with a `{reason}` and these `values`.
+    """
     try:
         sock = socket.socket(family, kind)
         try:
@@ -286,27 +301,30 @@ def _opening(
         raise
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise SocketError(error.errno, _in_use(kind, port)) from error
-        raise _sentence(error, f"{purpose} at port {port}" if port else purpose) from error
+            raise _in_use(kind, values.get("port")) from error
+        raise _explained(error, failed, **values) from error
 
 
-def _sentence(error: OSError, purpose: str) -> SocketError:
+def _explained(error: OSError, failed: str, **values: object) -> SocketError:
     reason = os.strerror(error.errno) if error.errno else str(error)
-    return SocketError(error.errno, f"cannot {purpose}: {reason}")
+    return SocketError(error.errno, failed, **values, reason=reason)
 
 
-def _in_use(kind: socket.SocketKind, port: int) -> str:
+def _in_use(kind: socket.SocketKind, port: object) -> SocketError:
+    sentence, protocol = N_("TCP port {port} is in use by {holder}"), "tcp"
     if kind == socket.SOCK_DGRAM:
-        return f"UDP port {port} is held by {_holder('udp', port)}, which does not share it"
-    return f"TCP port {port} is in use by {_holder('tcp', port)}"
+        sentence = N_("UDP port {port} is held by {holder}, which does not share it")
+        protocol = "udp"
+    return SocketError(errno.EADDRINUSE, sentence, port=port, holder=_holder(protocol, port))
 
 
-def _holder(protocol: str, port: int) -> str:
+def _holder(protocol: str, port: object) -> Words:
     """Who seems to hold the port; the system tells of other users' programs to root alone."""
     try:
         for connection in psutil.net_connections(protocol):
             if connection.pid and connection.laddr and connection.laddr.port == port:
-                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+                name = psutil.Process(connection.pid).name()
+                return words(N_("{name} (process {number})"), name=name, number=connection.pid)
     except (psutil.Error, OSError):
         pass
-    return "another program"
+    return words(N_("another program"))

@@ -99,6 +99,16 @@ class SyncTalk:
         self._said_all = self._over = False
         self._transport: Any = None
 
+    @property
+    def moved_at(self) -> float:
+        """When it made progress last, seconds."""
+        return self._deadline.last
+
+    def cut(self) -> None:
+        """End it, whatever it does."""
+        if self._transport is not None:
+            self._cut()
+
     # -- net.talk.Talk
 
     def begin(self, transport: Any) -> None:

@@ -13,20 +13,18 @@ one), and is of no use in another connection, nor to the other end.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet import error as net_error
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IHandshakeListener, IReactorTime
-from twisted.protocols.basic import LineReceiver
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.calls.lines import (
     ERRORS,
-    MAX_LINE,
     TALK_ERRORS,
     BadLine,
     Err,
@@ -37,9 +35,8 @@ from twistedp2p.core.calls.lines import (
 )
 from twistedp2p.core.datagrams.closed import Envelope
 from twistedp2p.core.errors import N_, Exit, ShareError
-from twistedp2p.net.deadline import Deadline
-from twistedp2p.net.dial import HANDSHAKE_DEADLINE, Dialer, no_node, nonsense
-from twistedp2p.net.tls import NotANode, Peer, peer_of
+from twistedp2p.net.dial import Dialer, NodeClient, no_node, nonsense
+from twistedp2p.net.tls import Peer
 
 ANSWER_DEADLINE = 10.0  # seconds from the handshake to HERE
 
@@ -107,13 +104,8 @@ def _verb(line: type) -> bytes:
     return line.__name__.lower().encode("ascii")
 
 
-@implementer(IHandshakeListener)
-class Caller(LineReceiver):
+class Caller(NodeClient):
     """The client's end of one connection. `done` fires with what came of the talk."""
-
-    delimiter = b"\r\n"
-    MAX_LENGTH = MAX_LINE
-    transport: Any  # a NodeTransport
 
     def __init__(
         self,
@@ -123,38 +115,23 @@ class Caller(LineReceiver):
         wanted: Callable[[bytes], bool],
         clock: IReactorTime,
     ) -> None:
+        super().__init__(clock, ANSWER_DEADLINE)
         self._verb = verb
         self._envelope = envelope
         self._talk = talk
         self._wanted = wanted
-        self._deadline = Deadline(clock, lambda: self._fail(_silent()))
         self._peer: Peer | None = None
         self._over = False
         self.begun = False
         self.done: Deferred[Any] = Deferred(lambda _: self.cut())
 
-    def connectionMade(self) -> None:
-        """TCP stands; TLS has yet to be agreed."""
-        self._deadline.set(HANDSHAKE_DEADLINE)
-
-    def handshakeCompleted(self) -> None:
-        """TLS stands: see whose key it is, and show our group."""
-        try:
-            peer = peer_of(self.transport.getHandle())
-        except NotANode:
-            self._fail(no_node())
-            return
+    def _met(self, peer: Peer) -> None:
         if not self._wanted(peer.key):
             self._fail(ShareError(N_("Another node answers there."), Exit.NOT_FOUND))
             return
         self._peer = peer
-        self._deadline.set(ANSWER_DEADLINE)
         role = _verb(self._verb) + b" client"
         self.sendLine(self._verb(self._envelope.proof(peer.binding, role)).line())
-
-    def lineLengthExceeded(self, line: bytes) -> None:
-        """No line of the conversation is that long."""
-        self._fail(nonsense())
 
     def lineReceived(self, line: bytes) -> None:
         """The answer."""
@@ -187,7 +164,10 @@ class Caller(LineReceiver):
         """End this connection, whatever it does."""
         self._fail(ShareError(N_("Stopped.")))
 
-    def _fail(self, error: ShareError) -> None:
+    def _timed_out(self) -> None:
+        self._fail(_silent())
+
+    def _fail(self, error: BaseException | None) -> None:
         if self._over:
             return
         self.transport.abortConnection()
@@ -227,6 +207,18 @@ def refused(line: Err) -> ShareError:
     return ShareError(N_("Refused: {reason}."), reason=reasons.get(line.code, ERRORS[400]))
 
 
+class Calling(Protocol):
+    """What of `Calls` is needed by who talks."""
+
+    def call(
+        self,
+        verb: type[Any],
+        talk: Callable[[str], Any],
+        addresses: Sequence[tuple[str, int]],
+        wanted: Callable[[bytes], bool],
+    ) -> Coroutine[Any, Any, Any]: ...
+
+
 class Calls:
     """Opens the connections of one node for SYNC and TELL."""
 
@@ -238,20 +230,22 @@ class Calls:
     async def call(
         self,
         verb: type[Sync | Tell],
-        talk: Talk,
+        talk: Callable[[str], Talk],
         addresses: Sequence[tuple[str, int]],
         wanted: Callable[[bytes], bool],
     ) -> Any:
         """Talk to the node behind the first of `addresses` (host, TCP port) that goes along.
 
-        `wanted` says whether that is a key to talk to. What fails before the talk has begun is a
-        reason to try the next address. Returns what came of it; raises `ShareError`.
+        `talk` makes what is said to a host; `wanted` says whether that is a key to talk to. What
+        fails before the talk has begun is a reason to try the next address. Returns what came of
+        it; raises `ShareError`.
         """
         failure = ShareError(N_("No address of that node is known."), Exit.NOT_FOUND)
         for host, port in addresses:
+            made = talk(host)
             try:
                 caller: Caller = await self._dialer.dial(
-                    lambda: Caller(verb, self._envelope, talk, wanted, self._clock), host, port
+                    partial(Caller, verb, self._envelope, made, wanted, self._clock), host, port
                 )
             except ShareError as error:
                 failure = error

@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 LOOK_EVERY = 10.0  # seconds
 SETTLE = 0.3  # seconds from the first sign of a change to the look: several come together
-SLEPT = 2.0  # seconds that the time of day has gained on the monotonic clock: we were suspended
+SLEPT = 2.0  # seconds between two looks that the host has slept: enough to have been elsewhere
 READ = 65_536  # bytes
 READS = 64  # messages in one turn
 _GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400  # links; addresses and routes of IPv4 and IPv6
@@ -29,8 +29,11 @@ _log = Logger()
 
 
 def drift() -> float:
-    """Seconds that the time of day is ahead of the monotonic clock, which stops in suspend."""
-    return time.time() - time.monotonic()
+    """Seconds that this host has slept so far: one of these clocks goes on then, one does not.
+
+    The time of day would tell, too, but is also set (clock_gettime(2)).
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
 
 
 def netlink() -> socket.socket:

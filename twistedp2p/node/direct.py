@@ -15,10 +15,9 @@ from twistedp2p.core.events import DirectMessage, Event
 from twistedp2p.core.limits import Buckets, TokenBucket
 from twistedp2p.core.names import clean_line, fingerprint, look_alike
 from twistedp2p.core.presence.roster import Peer, Roster
-from twistedp2p.net.talk import Places
+from twistedp2p.net.talk import Calling, Places
 from twistedp2p.net.tell import HearTalk, TellTalk
 from twistedp2p.node.nicks import Nicks
-from twistedp2p.node.sync import Calling
 
 PLACES, PLACES_EACH = 16, 4  # messages that are coming, in all and from one address
 KEY_RATE, KEY_BURST = 1.0, 5.0  # messages of one node
@@ -93,7 +92,7 @@ class DirectMessages:
         talk = TellTalk(line, self._clock)
         addresses = self._addresses_of(peer.key)
         try:
-            await self._calls.call(Tell, talk, addresses, lambda key: key == peer.key)
+            await self._calls.call(Tell, lambda _: talk, addresses, lambda key: key == peer.key)
         except ShareError as error:
             raise _undelivered(peer, error) from error
         except CancelledError:

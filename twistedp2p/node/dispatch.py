@@ -17,7 +17,7 @@ from twistedp2p.core.datagrams.body import DAMAGED, BadBody
 from twistedp2p.core.datagrams.datagram import Signed
 from twistedp2p.core.errors import N_
 from twistedp2p.core.events import Event, Notice, Said
-from twistedp2p.core.limits import TokenBucket
+from twistedp2p.core.limits import SharedRate
 from twistedp2p.core.names import clean_line
 from twistedp2p.core.presence.roster import Address, Roster
 from twistedp2p.node.chat import Chat
@@ -30,6 +30,7 @@ from twistedp2p.node.tidings import Tidings
 
 # A thousand nodes answer a newcomer at 50 a second; each new key costs a millisecond to take in.
 STRANGERS_RATE, STRANGERS_BURST = 50.0, 500.0  # datagrams of keys that we know nothing of
+STRANGERS_PART = 0.2  # of them from one host: its throw-away keys leave room for newcomers
 
 
 @attrs.define
@@ -49,7 +50,8 @@ class Rooms:
 class Dispatch:
     """Implements `net.group.Listener` and `sync.Told`.
 
-    `closed` says whether our group is; `wall` is the time of day in seconds since 1970.
+    `closed` says whether our group is; `count_as` gives what an IP address counts as; `wall` is
+    the time of day in seconds since 1970.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Dispatch:
         closed: bool,
         group_time: HybridClock,
         links_changed: Callable[[], None],
+        count_as: Callable[[str], str],
         clock: Any,
         wall: Callable[[], float],
     ) -> None:
@@ -73,7 +76,10 @@ class Dispatch:
         self._clock = clock
         self._wall = wall
         self._sealed_told = False
-        self._strangers = TokenBucket.full(STRANGERS_RATE, STRANGERS_BURST, clock.seconds())
+        self._count_as = count_as
+        self._strangers: SharedRate[str] = SharedRate(
+            STRANGERS_RATE, STRANGERS_BURST, STRANGERS_PART, clock.seconds()
+        )
         self.dropped: Counter[str] = Counter()
 
     # -- what the group tells (net.group.Listener)
@@ -114,7 +120,7 @@ class Dispatch:
             rooms.own_key.heard(message)
             self._group_time.follow(message.stamp, self._now_ms())
             return
-        if self.is_stranger(message.key) and not self._strangers.take(self._clock.seconds()):
+        if self.is_stranger(message.key) and not self._admits(address[0]):
             self.dropped[N_("too many strangers")] += 1
             return
         try:
@@ -129,6 +135,9 @@ class Dispatch:
                     self._message_heard(message, address, direct)
         except BadBody:
             self.dropped[DAMAGED] += 1
+
+    def _admits(self, host: str) -> bool:
+        return self._strangers.take(self._count_as(host), self._clock.seconds())
 
     def is_stranger(self, key: bytes) -> bool:
         """Whether nothing is known of that key yet."""

@@ -4,8 +4,9 @@ It sends pings and nothing else, so it is never taken for a node, and runs besid
 
     0 s       reads what the host tells; tries the sockets that a node needs
     0 to 2 s  a train of 20 pings to the group, a few by broadcast; asks mDNS who is there
-    to 10 s   listens; each host that is heard, answers or was named is looked at on its own:
-              5 pings by unicast (15 if in vain), then a knock at its file port (7 s at most)
+    to 10 s   listens; each node that is heard or answers, and each place that was named, is looked
+              at on its own: 5 pings by unicast (15 if in vain), to all its addresses in turn, then
+              a knock at its file port (7 s at most)
     260 s     with `long`: another train, once switches have forgotten who listens
 """
 
@@ -36,7 +37,8 @@ from twistedp2p.core.datagrams.datagram import (
     verify,
 )
 from twistedp2p.core.diagnosis import CHECKS, Diagnosis, diagnose
-from twistedp2p.core.diagnosis.facts import Buffers, Facts, Listened, Oneself
+from twistedp2p.core.diagnosis.conditions import Sign
+from twistedp2p.core.diagnosis.facts import Buffers, Facts, Listened, Oneself, Other
 from twistedp2p.core.diagnosis.findings import Finding
 from twistedp2p.core.diagnosis.record import (
     MAX_MACHINES,
@@ -64,6 +66,8 @@ LISTEN, LISTEN_QUICKLY = 10.0, 3.0  # seconds: a small group's beacons come with
 AGEING = 260.0  # seconds: what switches remember by default (RFC 3376, section 8.4)
 _OTHER_VERSION = re.compile(rb"~p2pshare/(?!1 )(\d{1,4}) [^\n]*\Z")
 
+_TCP_BEST_FIRST = (Sign.OK, Sign.REFUSED, Sign.TIMEOUT)
+
 _log = Logger()
 
 
@@ -78,6 +82,7 @@ class Plan:
     remembered: Sequence[str] = ()  # hosts of earlier times, which may be elsewhere
     envelope: Envelope | None = None  # of a closed group; None: of the open one
     asked_for: bool = False  # the interfaces were named by the user
+    own: bytes = b""  # the key of the node that asks
     listen: float = LISTEN  # seconds
     long: bool = False
 
@@ -131,6 +136,7 @@ class Doctor:
             self._tell(told, "loop", "oneself")
             await self._wait(began + plan.listen - self._reactor.seconds())
             listened = self._reactor.seconds() - began
+            self._record.late = True
             await gatherResults(self._looking)
             self._take_heard(listened)
             if plan.long:
@@ -194,9 +200,12 @@ class Doctor:
         return self._record.begin(train)
 
     async def _send_trains(self) -> None:
-        """To the group and by broadcast, through each interface at the same time."""
+        """To the group and by broadcast, through each interface at the same time.
+
+        Through the loopback, too: there may be nodes on this machine that have nothing else.
+        """
         self._probe.ask_mdns()
-        mouths = self._real_mouths()
+        mouths = self._probe.mouths
         groups = [(mouth, self._train("multicast", mouth)) for mouth in mouths]
         networks = [(mouth, self._train("broadcast", mouth)) for mouth in mouths if mouth.everybody]
         for number in range(TRAIN_LENGTH):
@@ -216,29 +225,47 @@ class Doctor:
                 train.note_sent(self._probe.to_group(mouth, self._ping(train)))
             await self._wait(BETWEEN_PINGS)
         await self._wait(ANSWERS_WAIT)
-        self._facts = attrs.evolve(self._facts, others=self._record.others(neighbours()), aged=True)
-
-    def _look_at(self, message: Signed, address: Address) -> None:
-        if self._record.known(message.key, address[0]) is None:
-            self._look_for(message.nick or address[0], address)
+        self._facts = attrs.evolve(self._facts, others=self._others(), aged=True)
 
     def _look_for(self, name: str, address: Address, *, remembered: bool = False) -> None:
-        """Begin to look at a host, once."""
-        known = self._record.expect(name, address, remembered=remembered)
-        if known is not None:
-            looking = Deferred.fromCoroutine(self._look(known))
+        """Begin to look at a place of another host, once."""
+        if not self._is_this_host(address[0]):
+            self._look_at(self._record.expect(name, address, remembered=remembered))
+
+    def _look_at(self, known: Known | None) -> None:
+        """Begin to look at a node or a place, once."""
+        if known is not None and known.train is None:
+            known.train = self._train("unicast")
+            if not known.key:
+                known.train.place = known.addresses[0]
+            looking = Deferred.fromCoroutine(self._look(known, known.train))
             self._looking.append(looking.addErrback(_look_failed))
 
-    async def _look(self, known: Known) -> None:
-        train = self._train("unicast")
-        address = known.address
-        while train.sent < (FEW if train.answers_of(known.host).answered else FEW_IN_VAIN):
+    async def _look(self, known: Known, train: Train) -> None:
+        while train.sent < (FEW_IN_VAIN if train.in_vain else FEW):
+            ways = self._ways_to(known)
+            address = ways[train.sent % len(ways)]
             train.note_sent(self._probe.to_host(self._ping(train), address))
             await self._wait(BETWEEN_FEW)
         await self._wait(ANSWERS_WAIT)
+        if known.key or train.in_vain:  # else it is a node's, which is looked at on its own
+            known.tcp = await self._knock(known)
+
+    async def _knock(self, known: Known) -> Sign | None:
+        """At the file port of each of its addresses: the best answer, None without such a port."""
         files = self._plan.port + 1 if known.files is None else known.files
-        if files:
-            known.tcp = await knock(self._reactor, known.host, files, KNOCK_PATIENCE)
+        if not files:
+            return None
+        knocking = [knock(self._reactor, host, files, KNOCK_PATIENCE) for host in known.hosts]
+        signs = await gatherResults(knocking)
+        return next(each for each in _TCP_BEST_FIRST if each in signs)
+
+    def _ways_to(self, known: Known) -> list[Address]:
+        """Where pings to it alone go: of a node, to the port that all of its hosts share, too."""
+        if not known.key:
+            return known.addresses
+        shared = [(host, self._plan.port + 1) for host in known.hosts]
+        return list(dict.fromkeys([*known.addresses, *shared]))
 
     # -- in (net.probe.Hearing)
 
@@ -253,11 +280,11 @@ class Doctor:
         if message is None or message.kind in ("ping", "pong", "bye"):  # of another doctor, mostly
             return
         if self._is_this_host(address[0]):
-            self._record.local = True
+            self._is_here(message.key)
             return
-        self._look_at(message, address)
-        self._record.heard(
-            message.key, message.nick, address, self._is_outside(address[0]), _files(message)
+        outside = self._is_outside(address[0])
+        self._look_at(
+            self._record.heard(message.key, message.nick, address, outside, _files(message))
         )
 
     def heard_answer(self, data: bytes, address: Address) -> None:
@@ -266,15 +293,17 @@ class Doctor:
         if message is None or message.kind != "pong":
             return
         if self._is_this_host(address[0]):
-            self._record.local = True
+            self._is_here(message.key)
             return
         try:
             pong = Pong.read(message.body)
         except BadBody:
             return
-        self._look_at(message, address)
-        ahead = message.stamp / 1000 - self._wall()
-        self._record.answered(message.key, message.nick, address, pong, ahead)
+        self._look_at(self._record.answered(message.key, message.nick, address, pong, self._wall()))
+
+    def _is_here(self, key: bytes) -> None:
+        if key != self._plan.own:
+            self._record.is_here(key)
 
     def heard_mdns(self, data: bytes, address: Address) -> None:
         """A machine spoke mDNS."""
@@ -326,21 +355,33 @@ class Doctor:
     def _is_this_host(self, host: str) -> bool:
         """Two interfaces on one network hear each other: a link-local address comes with the name
         of the one that heard it."""
-        return any(one.address == host.partition("%")[0] for one in self._interfaces)
+        host = host.partition("%")[0]
+        here = any(one.address == host for one in self._interfaces)
+        return here or ipaddress.ip_address(host).is_loopback
 
     def _is_outside(self, host: str) -> bool:
         """Whether a host whose multicast came without a router is within none of our masks."""
+        return self._plan.ttl <= 1 and not self._is_near(host)
+
+    def _is_near(self, host: str) -> bool:
         address = ipaddress.ip_address(host)
-        near = any(interface.reaches(address) for interface in self._interfaces)
-        return self._plan.ttl <= 1 and not near
+        return any(interface.reaches(address) for interface in self._interfaces)
+
+    def _others(self) -> tuple[Other, ...]:
+        others = self._record.others(neighbours())
+        return tuple(
+            attrs.evolve(each, far=not any(map(self._is_near, each.hosts))) for each in others
+        )
 
     def _take_heard(self, seconds: float) -> None:
         record = self._record
         self._facts = attrs.evolve(
             self._facts,
             loops=record.loops(),
-            listened=Listened(seconds, len(record.nodes), len(record.machines), record.local),
-            others=record.others(neighbours()),
+            listened=Listened(
+                seconds, len(record.heard_keys), len(record.machines), len(record.local)
+            ),
+            others=self._others(),
             versions=tuple(sorted(record.versions)),
             buffers=self._buffers(),
             closed=record.closed,

@@ -20,14 +20,16 @@ from twistedp2p.core.datagrams.datagram import LOGS, MAX_NUMBER, Signed, Signer,
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.feeds.feed import CHAT_BACKLOG, LOG_NAMES, Feed, Have, Heads
 from twistedp2p.core.feeds.gossip import Gossip
-from twistedp2p.core.feeds.requests import Ask, Vector, read_gone, read_heads
+from twistedp2p.core.feeds.requests import Ask, Gone, Vector, read_heads
 from twistedp2p.core.presence.beacon import Beacon
 from twistedp2p.core.presence.roster import Address
 from twistedp2p.disk.store import Store
 from twistedp2p.node.memory import Notes
 
 BOOT_SHIFT = 20  # bits: a run's messages are numbered from the second of its start on
+BOOT = "boot"  # counter: that second, or the one that the numbers have got to
 SLICE = 100  # entries read at once
+FORGET_EVERY = 3600.0  # seconds between two looks at who was not here for long
 
 
 class Sending(Protocol):
@@ -64,8 +66,7 @@ class Feeds:
 
     `wall` is the time of day in seconds since 1970, `stamp` gives stamps of the group's time.
     `nodes` counts the group, ourselves included. `sync_wanted` is told with whom to exchange, over
-    TCP, all that either lacks: with the node of that key, or None for any. It may answer False: one
-    is being made already.
+    TCP, all that either lacks: with the node of that key, or None for any.
     """
 
     def __init__(
@@ -109,7 +110,8 @@ class Feeds:
             nodes=nodes,
             address_of=address_of,
         )
-        self._notes.note(store.forget_gone, int(wall() * 1000))
+        self._agenda = agenda
+        self._forget_gone(clock.seconds())
         for feed in store.feeds():
             if feed.origin != signer.key:
                 self._gossip.follow(feed)
@@ -122,9 +124,15 @@ class Feeds:
             feed = Feed(self._signer.key, max(1, now_ms // 1000))
             self._store.start_feed(feed, self.nick, now_ms)
         self._store.set_present(self._signer.key, True, self.nick, now_ms)
-        boot = max(self._store.counter("boot") + 1, now_ms // 1000)
-        self._store.set_counter("boot", boot)
-        return Own(feed, boot << BOOT_SHIFT, feed.have["chat"].head + 1)
+        self._boot = max(self._store.counter(BOOT) + 1, now_ms // 1000)
+        self._store.set_counter(BOOT, self._boot)
+        return Own(feed, self._boot << BOOT_SHIFT, feed.have["chat"].head + 1)
+
+    def _forget_gone(self, now: float) -> None:
+        """Whose nodes were not here for long is followed no more."""
+        self._agenda.at(now + FORGET_EVERY, self._forget_gone)
+        for origin in self._notes.note(self._store.forget_gone, int(self._wall() * 1000)) or ():
+            self._gossip.forget(origin)
 
     def follows(self, key: bytes) -> bool:
         """Whether that node's feed is at hand."""
@@ -150,13 +158,16 @@ class Feeds:
         else:
             self._sending.reply(raw, to)
 
-    def want_sync(self, partner: bytes | None) -> object:
-        """Have a SYNC made; False when one is being made already."""
-        return self._sync_wanted(partner)
+    def want_sync(self, partner: bytes | None) -> None:
+        """Have a SYNC made."""
+        self._sync_wanted(partner)
 
     def message(self, kind: str, body: str) -> bytes:
         """Sign a message that is no entry."""
         self._own.message += 1
+        if self._own.message >> BOOT_SHIFT > self._boot:  # the next run begins above it
+            self._boot = self._own.message >> BOOT_SHIFT
+            self._notes.note(self._store.set_counter, BOOT, self._boot)
         self.last = self._signed_message(kind, body)
         return self.last.raw
 
@@ -172,7 +183,8 @@ class Feeds:
     def own_heads(self) -> Heads:
         """Lowest number kept and highest there is of our own logs."""
         key, heads = self._signer.key, self._own.feed.heads
-        low = {log: self._store.lowest(key, log) for log in LOG_NAMES}
+        # What cannot be read now may be later: all of it is worth asking for.
+        low = {log: self._notes.note(self._store.lowest, key, log) or 1 for log in LOG_NAMES}
         return Heads((low["chat"], heads.chat[1]), (low["offers"], heads.offers[1]))
 
     def summary(self) -> bytes:
@@ -289,12 +301,19 @@ class Feeds:
             return
         if not gossip.heard_entries(feed, log, number, number, now, synced=synced):
             if not synced:
-                gossip.heard_again(entry.raw, now)
+                self._heard_again(entry, log, now)
             return
         try:
             self._take(entry, feed)
         except BadBody:
             self.dropped[DAMAGED] += 1
+
+    def _heard_again(self, entry: Signed, log: str, now: float) -> None:
+        kept = self._notes.note(self.entry, entry.key, log, entry.number)
+        if kept is None or kept == entry.raw:
+            self._gossip.heard_again(entry.raw, now)
+        else:
+            self._gossip.heard_other(entry.key, kept, now)
 
     def _take(self, entry: Signed, feed: Feed) -> None:
         note = self._notes.note
@@ -333,8 +352,9 @@ class Feeds:
         if feed is not None and feed.epoch > message.epoch:
             return None
         feed = Feed(message.key, message.epoch)
-        now_ms = int(self._wall() * 1000)
-        crowd = self._notes.note(self._store.start_feed, feed, message.nick, now_ms)
+        # What a SYNC brings of somebody long gone does not make him one who was just here.
+        heard = min(message.stamp, int(self._wall() * 1000))
+        crowd = self._notes.note(self._store.start_feed, feed, message.nick, heard)
         for origin in crowd or ():
             self._gossip.forget(origin)
         self._gossip.follow(feed)
@@ -359,7 +379,8 @@ class Feeds:
         if message.kind == "ask":
             self._gossip.heard_ask(Ask.read(message.body), address[0], alone, now, direct=direct)
         elif message.kind == "vector":
-            self._gossip.heard_vector(Vector.read(message.body), alone, now)
+            vector = Vector.read(message.body)
+            self._gossip.heard_vector(vector, alone, now, direct=direct)
         elif (feed := self._follow(message)) is not None:
             self._heard_of_own(message, feed, now)
 
@@ -368,7 +389,7 @@ class Feeds:
         if message.kind == "head":
             self._heard_heads(message, feed, read_heads(body.read(message.body)), live=True)
         else:
-            self._gossip.heard_gone(feed, *read_gone(message.body), now)
+            self._gossip.heard_gone(feed, Gone.read(message.body), now)
             self._notes.note(self._store.save_ranges, feed)
 
     def _heard_heads(self, message: Signed, feed: Feed, heads: Heads, *, live: bool) -> None:

@@ -30,7 +30,8 @@ class Replying(Protocol):
 
 
 class Pings:
-    """Answers those who ping. `message` signs (kind, body), `nodes` counts the group."""
+    """Answers those who ping. `message` signs (kind, body), `nodes` counts the group, `wall` is
+    the time of day in seconds since 1970."""
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class Pings:
         replying: Replying,
         *,
         clock: Any,
+        wall: Callable[[], float],
         message: Callable[[str, str], bytes],
         files: int,
         nodes: Callable[[], int],
@@ -45,6 +47,7 @@ class Pings:
         self._key = key
         self._replying = replying
         self._clock = clock
+        self._wall = wall
         self._message = message
         self._files = files
         self._nodes = nodes
@@ -66,7 +69,8 @@ class Pings:
             self.dropped[N_("pings over the limit")] += 1
             return
         seen = where(*address)
-        pong = Pong(ping.train, ping.number, seen, self._files, self._program)
+        time = max(0, int(self._wall() * 1000))
+        pong = Pong(ping.train, ping.number, seen, self._files, self._program, time)
         data = self._message("pong", pong.write())
         if len(data) > len(message.raw):
             self.dropped[N_("a ping that is too short")] += 1

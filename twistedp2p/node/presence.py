@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -11,7 +11,10 @@ from twistedp2p.core.agenda import Agenda
 from twistedp2p.core.datagrams.datagram import Signed
 from twistedp2p.core.feeds.feed import Have, Heads
 from twistedp2p.core.presence.beacon import Beacon, Beacons
-from twistedp2p.core.presence.roster import Address, Arrival, Peer, Roster
+from twistedp2p.core.presence.roster import Address, Arrival, Number, Peer, Pin, Roster
+from twistedp2p.disk.store import Store
+
+KEEP_EVERY = 300.0  # seconds: messages of so long may be replayed to us after a crash of ours
 
 
 class Told(Protocol):
@@ -22,6 +25,8 @@ class Told(Protocol):
     def departed(self, peer: Peer, goodbye: bool) -> None: ...
 
     def pinned(self, peer: Peer) -> None: ...
+
+    def heard_up_to(self, latest: Sequence[tuple[bytes, Number]]) -> None: ...
 
 
 class Contents(Protocol):
@@ -79,6 +84,7 @@ class Presence:
     def start(self) -> None:
         """Say hello, and go on with beacons."""
         self.hello()
+        self._agenda.at(self._clock.seconds() + KEEP_EVERY, self._keep_again)
 
     def hello(self) -> None:
         """Say hello (once more: the network has changed)."""
@@ -88,9 +94,22 @@ class Presence:
         """Something that a beacon tells has changed: let one follow soon."""
         self._beacons.soon(self._clock.seconds())
 
-    def stop(self) -> None:
-        """Say goodbye; the agenda is for its owner to clear."""
+    def goodbye(self) -> None:
+        """Say that we go."""
         self._contents.tell("bye", "{}")
+
+    def stop(self) -> None:
+        """Have kept what was heard of all; the agenda is for its owner to clear."""
+        self._keep(self.roster.pins)
+
+    def _keep_again(self, now: float) -> None:
+        self._agenda.at(now + KEEP_EVERY, self._keep_again)
+        self._keep(self.roster.pins)
+
+    def _keep(self, keys: Iterable[bytes]) -> None:
+        latest = self.roster.unkept(keys)
+        if latest:
+            self._told.heard_up_to(latest)
 
     def _send(self, kind: str) -> None:
         try:
@@ -119,7 +138,11 @@ class Presence:
 
     def _expire(self) -> None:
         for peer in self.roster.expire(self._clock.seconds(), self._beacons.every):
-            self._told.departed(peer, False)
+            self._departed(peer, False)
+
+    def _departed(self, peer: Peer, goodbye: bool) -> None:
+        self._keep([peer.key])  # for this is when replays would show that it is here
+        self._told.departed(peer, goodbye)
 
     def alive(self, key: bytes, direct: bool) -> None:
         """Any fresh message of that key came."""
@@ -136,12 +159,24 @@ class Presence:
         self._told.arrived(arrival, address)
         if self.roster.pin_due(arrival.peer, now):
             self._told.pinned(arrival.peer)
-        hello = message.kind == "hello"
-        self._beacons.heard(beacon.every, now, answer=(hello or arrival.joined) and not direct)
+        hello, joined = message.kind == "hello" and not direct, arrival.joined and not direct
+        self._beacons.heard(beacon.every, now, hello=hello, joined=joined)
         return beacon
 
     def heard_bye(self, message: Signed) -> None:
         """A fresh goodbye came."""
         peer = self.roster.left(message.key)
         if peer is not None:
-            self._told.departed(peer, True)
+            self._departed(peer, True)
+
+
+def pins_of_earlier_runs(store: Store, now: float, wall: float) -> dict[bytes, Pin]:
+    """The pins that are kept, as of the clock that shows `now` when the time of day is `wall`.
+
+    Both in seconds. That clock may have begun with the start of this host.
+    """
+    pins = {}
+    for key, nick, first, seen, latest in store.pins():
+        last = now - max(0.0, wall - seen / 1000)
+        pins[key] = Pin(nick, last - max(0, seen - first) / 1000, last, last, latest)
+    return pins

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from twistedp2p.core.agenda import Agenda
 from twistedp2p.core.datagrams.datagram import Signed, kind_of
@@ -210,14 +211,19 @@ class Reach:
             for named in self._named:
                 named.heard(host, now)
         if self._ways.is_apart(message.key, now) and not self._tokens.proved(host, now):
-            self._learnt.add(address, now)
-            self._greet_learnt(now)
+            # What was sent to us alone has a token; a broadcast was heard by all.
+            at = now if beacon.token else now + self._backoff()
+            if self._learnt.add(address, at):
+                self._agenda.at(at, self._greet_learnt)
 
     def _answer_later(self, hello: Signed, token: str, address: Address, now: float) -> None:
         if self._answering < MAX_ANSWERING and self._answers.take(address[0], now):
             self._answering += 1
-            wait = self._random.random() * self._peers() / ANSWERS_PER_SECOND
-            self._agenda.at(now + wait, self._answer, len(hello.raw), token, address)
+            self._agenda.at(now + self._backoff(), self._answer, len(hello.raw), token, address)
+
+    def _backoff(self) -> float:
+        """Seconds to wait before sending to one who told all: not everybody at once."""
+        return self._random.random() * self._peers() / ANSWERS_PER_SECOND
 
     def _answer(self, _now: float, most: int, token: str, address: Address) -> None:
         """Sources can be forged: no answer is much longer, or more frequent, than what asks."""
@@ -242,18 +248,19 @@ class Reach:
 
     def learnt(self, addresses: Iterable[Address]) -> None:
         """Others say that peers whom we do not know are there; nothing of it is believed."""
-        now = self._clock.seconds()
-        for address in addresses:
-            if self._is_looked_for(address[0]):
-                self._learnt.add(address, now)
+        self._look_for(addresses, self._clock.seconds())
 
     def found(self, addresses: Iterable[Address]) -> None:
-        """As `learnt`, of whoever it may be that is there: known peers, mostly."""
+        """As `learnt`, of whoever it may be that is there: known peers, mostly. All are told it."""
         now = self._clock.seconds()
+        heard = ((address, self._heard.peek(address[0])) for address in addresses)
+        news = [address for address, at in heard if at is None or now - at >= HEARD_LASTS]
+        self._look_for(news, now + self._backoff())
+
+    def _look_for(self, addresses: Iterable[Address], at: float) -> None:
         for address in addresses:
-            heard = self._heard.peek(address[0])
-            if heard is None or now - heard >= HEARD_LASTS:
-                self.learnt([address])
+            if self._is_looked_for(address[0]):
+                self._learnt.add(address, at)
 
     def _is_looked_for(self, host: str) -> bool:
         return self._far or self._group.on_link(host)
@@ -309,14 +316,15 @@ class Reach:
                 continue
             if named.addresses and named.is_there(now):
                 self._greet_all_of(named)
-            else:  # its name may have another address by now
-                self._lookup(named.name, named.port).addCallbacks(
-                    self._looked_up, lambda _: None, callbackArgs=(named,)
-                )
+            elif not named.looking_up:  # its name may have another address by now
+                named.looking_up = True
+                self._lookup(named.name, named.port).addBoth(self._looked_up, named)
 
-    def _looked_up(self, addresses: list[Address], named: Named) -> None:
-        named.addresses = addresses
-        self._greet_all_of(named)
+    def _looked_up(self, addresses: list[Address] | Failure, named: Named) -> None:
+        named.looking_up = False
+        if not isinstance(addresses, Failure):
+            named.addresses = addresses
+            self._greet_all_of(named)
 
     def _greet_all_of(self, named: Named) -> None:
         for address in named.addresses:
@@ -327,8 +335,8 @@ class Reach:
             if self._tokens.proved(address[0], now):
                 self._ways.greeted(key, now)
                 self._greet(address, now, wants=self._ways.unheard(key, now))
-            else:
-                self._learnt.add(address, now)
+            else:  # all others may have heard that it wants it
+                self._learnt.add(address, now + self._backoff())
 
     # -- what is told
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.calls.lines import Sync
 from twistedp2p.core.calls.sync import MAX_PEERS_TOLD, LivePeer, Replica, worth_telling
 from twistedp2p.core.datagrams.datagram import Signed
@@ -27,12 +28,13 @@ from twistedp2p.core.feeds.feed import Have
 from twistedp2p.core.limits import Buckets, CappedTable, TokenBucket
 from twistedp2p.core.presence.roster import MAX_PEERS, Peer, Roster
 from twistedp2p.net.sync import SyncTalk
-from twistedp2p.net.talk import Places
+from twistedp2p.net.talk import Calling, Places
 
 PLACES, PLACES_EACH = 4, 2  # conversations that others began, in all and of one address
 OUT_RATE, OUT_BURST = 0.5, 5.0  # conversations that we begin
 RETRY_FIRST, RETRY_FACTOR, RETRY_MOST = 0.5, 2.0, 30.0  # seconds, ratio, seconds
 TRIES = 6  # failures in a row, until it is wanted again
+IDLE = 3.0  # seconds without progress, after which a conversation gives way to another caller
 SHUN = 60.0  # seconds that a partner which failed is left alone, when there are others
 # A newcomer to a thousand nodes learns of all of them at once; a table has room for four thousand.
 UNKNOWN_RATE, UNKNOWN_BURST = 1.0, 1500.0  # feeds of unknown keys, told by one address
@@ -56,18 +58,6 @@ class Told(Protocol):
 
     def peers_learnt(self, peers: Sequence[LivePeer]) -> None:
         """Nodes that are here, as a partner says."""
-
-
-class Calling(Protocol):
-    """What of `net.talk.Calls` is needed."""
-
-    def call(
-        self,
-        verb: type[Any],
-        talk: Any,
-        addresses: Sequence[tuple[str, int]],
-        wanted: Callable[[bytes], bool],
-    ) -> Coroutine[Any, Any, Any]: ...
 
 
 class _Visit:
@@ -167,6 +157,8 @@ class Syncs:
         self._clock = clock
         self._random = random
         self._places = Places(PLACES, PLACES_EACH)
+        # Those that others began: the address of each, and what leaves its place.
+        self._guests: dict[SyncTalk, tuple[str, Callable[[], None]]] = {}
         self._witnesses: CappedTable[bytes, tuple[str, Have]] = CappedTable(MAX_WITNESSES)
         self._unknown: Buckets[str] = Buckets(UNKNOWN_RATE, UNKNOWN_BURST)
         self._pace = TokenBucket.full(OUT_RATE, OUT_BURST, clock.seconds())
@@ -231,8 +223,35 @@ class Syncs:
     # -- those who call
 
     def answer(self, key: bytes, address: str) -> SyncTalk:
-        """A conversation with a node that called; raises `Refusal` when there are too many."""
-        return self._talk(key, address, self._places.take(address))
+        """A conversation with a node that called; raises `Refusal` when there are too many.
+
+        Of those that stand still the one that does so for longest gives way.
+        """
+        try:
+            place = self._places.take(address)
+        except Refusal:
+            idlest = self._idlest(address)
+            if idlest is None:
+                raise
+            self._leave(idlest)
+            idlest.cut()
+            place = self._places.take(address)
+        talk = self._talk(key, address, lambda: self._leave(talk))
+        self._guests[talk] = address, place
+        return talk
+
+    def _idlest(self, address: str) -> SyncTalk | None:
+        """Whose place a caller from there may have: of its own address when it has enough."""
+        own = [talk for talk, (host, _) in self._guests.items() if host == address]
+        crowd = own if len(own) >= PLACES_EACH else self._guests
+        idlest = min(crowd, key=lambda talk: talk.moved_at, default=None)
+        if idlest is None or self._clock.seconds() - idlest.moved_at < IDLE:
+            return None
+        return idlest
+
+    def _leave(self, talk: SyncTalk) -> None:
+        _, leave = self._guests.pop(talk, ("", lambda: None))
+        leave()
 
     def _talk(self, key: bytes, address: str, leave: Callable[[], None]) -> SyncTalk:
         visit = _Visit(self, key, address, leave)
@@ -255,7 +274,11 @@ class Syncs:
     # -- those whom we call
 
     def want(self, partner: bytes | None = None) -> None:
-        """Have a conversation soon: with that node if it is here, else with any."""
+        """Have a conversation soon: with that node if it is here, else with any.
+
+        One that failed just now is not tried again when there are others: connecting to a host
+        that drops everything takes longer than all that others could tell meanwhile.
+        """
         self._wanted = True
         self._first = partner or self._first
         self._look()
@@ -276,20 +299,24 @@ class Syncs:
         self._pace.take(self._clock.seconds())
         self._last = partner.key
         addresses = self._addresses_of(partner.key)
-        talk = self._talk(partner.key, addresses[0][0], lambda: None)
         # A visit is of that node: what it settles of its own feed is believed.
-        calling = self._calls.call(Sync, talk, addresses, lambda key: key == partner.key)
+        calling = self._calls.call(
+            Sync,
+            lambda host: self._talk(partner.key, host, lambda: None),
+            addresses,
+            lambda key: key == partner.key,
+        )
         self._running = Deferred.fromCoroutine(calling)
         self._running.addBoth(self._ended, partner.key)
 
     def _choose(self, wanted: bytes | None) -> Peer | None:
         """A peer that has a file port, host by host: keys cost nothing, and hosts do."""
-        peers = [peer for peer in self._roster.peers() if peer.files]
+        now = self._clock.seconds()
+        here = [peer for peer in self._roster.peers() if peer.files]
+        peers = [p for p in here if (self._shunned.peek(p.key) or 0.0) <= now] or here
         for peer in peers:
             if peer.key == wanted:
                 return peer
-        now = self._clock.seconds()
-        peers = [p for p in peers if (self._shunned.peek(p.key) or 0.0) <= now] or peers
         peers = [peer for peer in peers if peer.key != self._last] or peers
         if not peers:
             return None

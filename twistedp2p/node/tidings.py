@@ -6,7 +6,7 @@ here: offers often come first, and wait for the beacon.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twistedp2p.core.catalogue import Offer
@@ -15,7 +15,7 @@ from twistedp2p.core.events import Event, Joined, Left, OfferAdded, OfferGone, R
 from twistedp2p.core.feeds.feed import Feed
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.names import fingerprint
-from twistedp2p.core.presence.roster import Address, Arrival, Peer, Roster
+from twistedp2p.core.presence.roster import Address, Arrival, Number, Peer, Roster
 from twistedp2p.disk.store import Store
 from twistedp2p.node.memory import Notes
 from twistedp2p.node.nicks import Nicks
@@ -81,6 +81,10 @@ class Tidings:
     def pinned(self, peer: Peer) -> None:
         """A key is to be remembered."""
         self._notes.note(self._store.pin, peer.key, peer.nick, self._now_ms())
+
+    def heard_up_to(self, latest: Sequence[tuple[bytes, Number]]) -> None:
+        """Of pinned keys, the latest messages that are to be remembered."""
+        self._notes.note(self._store.keep_latest, latest)
 
     def note_present(self, key: bytes, present: bool, nick: str) -> None:
         """Keep whether a node is here: what it offers is in the catalogue while it is."""

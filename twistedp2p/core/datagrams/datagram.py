@@ -7,7 +7,7 @@ so that a script which prints what it receives shows the text first::
     ~p2pshare/1 SP kind SP key SP epoch SP number SP stamp SP @nick SP signature
 
     kind       say | part | offer | withdraw   entries of a feed, numbered 1, 2, 3 ... per log
-               beacon | hello | ask | gone | bye | ping | pong
+               beacon | hello | head | ask | gone | vector | bye | ping | pong
                                               messages, numbered by a running counter
     key        Ed25519 public key, 32 bytes, base64url without padding
     epoch      decimal, 1 to 2^53-1; rises when a node lost its own log

@@ -18,9 +18,9 @@ import attrs
 from twistedp2p.core.diagnosis import here, there
 from twistedp2p.core.diagnosis.conditions import Cause, Sign
 from twistedp2p.core.diagnosis.facts import Facts
-from twistedp2p.core.diagnosis.findings import Finding, Verdict, Words, listed, words
+from twistedp2p.core.diagnosis.findings import Finding, Verdict, listed
 from twistedp2p.core.diagnosis.firewalls import USUAL, open_inward
-from twistedp2p.core.errors import N_, Exit
+from twistedp2p.core.errors import N_, Exit, Words, words
 
 CHECKS: dict[str, Callable[[Facts], Finding]] = {
     "interfaces": here.interfaces,
@@ -91,6 +91,11 @@ WHOLE: dict[Cause, tuple[Exit, Words, Words | None]] = {
         ),
         words(N_("Start a node elsewhere and look again, with --peer and its address.")),
     ),
+    Cause.THIS_MACHINE: (
+        Exit.ALONE,
+        words(N_("Other nodes were found on this machine only ({here}); nothing is wrong here.")),
+        words(N_("Start a node elsewhere and look again, with --peer and its address.")),
+    ),
     Cause.FILTERED_OR_ALONE: (
         Exit.ALONE,
         words(
@@ -131,6 +136,16 @@ WHOLE: dict[Cause, tuple[Exit, Words, Words | None]] = {
                 " (IGMP snooping with a querier, or none) in switch and router."
             )
         ),
+    ),
+    Cause.OTHER_NETWORK: (
+        Exit.OK,
+        words(
+            N_(
+                "All is well: {names} is on another network, where multicast does not lead, and is"
+                " reached by unicast."
+            )
+        ),
+        None,
     ),
     Cause.PEER_FIREWALL: (
         Exit.BETWEEN,
@@ -182,12 +197,13 @@ def diagnose(facts: Facts) -> Diagnosis:
         cause = Cause.SEE_CHECKS
     code, what, advice = WHOLE[cause]
     verdict = _VERDICTS[code]
-    if code is Exit.BETWEEN and Cause.FINE in by_cause:
+    if code is Exit.BETWEEN and not by_cause.keys().isdisjoint(_WELL):
         code, verdict = Exit.WARNED, Verdict.WARNING
     values = {
         "checks": listed(str(number) for number in worth_a_look),
         "names": listed(by_cause.get(cause, ())),
-        "count": len(facts.others),
+        "count": len(by_cause.get(Cause.FINE, ())),
+        "here": facts.listened.local if facts.listened is not None else 0,
         "inward": open_inward(USUAL, facts.port),
         "masks": there.own_masks(facts),
     }
@@ -195,6 +211,7 @@ def diagnose(facts: Facts) -> Diagnosis:
     return Diagnosis(cause, verdict, told or what, advised, code, findings)
 
 
+_WELL = (Cause.FINE, Cause.OTHER_NETWORK)
 _BAD = (Verdict.WARNING, Verdict.PROBLEM)
 _VERDICTS = {
     Exit.OK: Verdict.OK,
@@ -219,12 +236,15 @@ def _here(facts: Facts, findings: Iterable[Finding]) -> Cause | None:
 
 def _between(facts: Facts, by_cause: Mapping[Cause, Sequence[str]]) -> Cause:
     """What is wrong between this host and most of those others that are not reached every way."""
-    wrong = {cause: names for cause, names in by_cause.items() if cause is not Cause.FINE}
+    wrong = {cause: names for cause, names in by_cause.items() if cause not in _WELL}
     if wrong:
         return max(wrong, key=lambda cause: len(wrong[cause]))
-    if by_cause:
-        return Cause.FINE
+    for cause in _WELL:
+        if cause in by_cause:
+            return cause
     if facts.closed:
         return Cause.CLOSED_GROUP
+    if facts.listened is not None and facts.listened.local:
+        return Cause.THIS_MACHINE
     here = facts.listened is not None and facts.listened.machines
     return Cause.FILTERED_OR_ALONE if here else Cause.ALONE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from twistedp2p.core.diagnosis.conditions import Sign, Signs
+from twistedp2p.core.errors import Words
 
 
 @attrs.frozen
@@ -28,10 +29,10 @@ class Route:
 
 @attrs.frozen
 class Trial:
-    """Something that a node needs of the system, and its refusal, "" where it was had."""
+    """Something that a node needs of the system, and its refusal, None where it was had."""
 
     what: str
-    refusal: str = ""
+    refusal: Words | None = None
     needed: bool = True  # False: a node goes on without it
     join: bool = False  # of the group, on one interface
 
@@ -43,15 +44,15 @@ class Loop:
     device: str
     sent: int  # datagrams
     looped: int  # datagrams
-    errno: int = 0  # of the system's refusal
+    errno: int = 0  # of the system's refusal of the last one; 0: it went
     loopback: bool = False
 
     @property
     def sign(self) -> Sign:
         """The sign for the table of conditions."""
-        if self.errno:
-            return Sign.REFUSED
-        return Sign.OK if self.looped else Sign.NO
+        if self.looped:
+            return Sign.OK
+        return Sign.REFUSED if self.errno else Sign.NO
 
 
 @attrs.frozen
@@ -70,7 +71,7 @@ class Listened:
     seconds: float
     nodes: int  # of the group, other hosts' ones only
     machines: int  # that were heard by mDNS
-    local: bool  # a node runs on this very host
+    local: int  # nodes on this very host
 
 
 @attrs.frozen
@@ -80,7 +81,7 @@ class Answers:
     sent: int = 0
     answered: int = 0
     twice: int = 0  # pongs that came again
-    errno: int = 0  # of the system's refusal
+    errno: int = 0  # of the system's refusal of the last one; 0: it went
 
     @property
     def sign(self) -> Sign | None:
@@ -99,10 +100,10 @@ class Answers:
 
 @attrs.frozen
 class Other:
-    """Another node, or the host of one that ought to be there."""
+    """Another node, or a host where there ought to be one."""
 
     name: str  # its nick, or its address
-    host: str
+    hosts: tuple[str, ...]  # its addresses, of which one that answers is enough
     heard: bool = False  # by multicast, without our asking
     multicast: Answers = Answers()
     broadcast: Answers = Answers()
@@ -110,17 +111,12 @@ class Other:
     tcp: Sign | None = None
     arp: Sign | None = None
     outside: str = ""  # its address, where that is on our link, but within none of our masks
+    far: bool = False  # on none of our networks: beyond a router, or in a VPN
     seen_as: str = ""  # the address by which it saw us, where that is not ours
     ahead: float | None = None  # seconds that its clock is ahead of ours
     program: str = ""  # its version
     cloned: bool = False  # two hosts answered with its key
     afterwards: Answers | None = None  # by multicast, after the memory of switches has run out
-
-    @property
-    def answers(self) -> bool:
-        """Whether anything at all came from it."""
-        pings = self.multicast, self.broadcast, self.unicast
-        return self.heard or any(each.answered for each in pings) or self.tcp is Sign.OK
 
     def signs(self, loop: Sign | None) -> Signs:
         """Its row for the table of conditions; `loop` is that of our own host."""

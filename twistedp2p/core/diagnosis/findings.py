@@ -1,13 +1,13 @@
-"""What a check finds, and the words for it."""
+"""What a check finds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from enum import Enum
 
 import attrs
 
-from twistedp2p.core.errors import N_
+from twistedp2p.core.errors import N_, Words, words
 
 NAMES_MOST = 5  # hosts that one sentence names
 ROWS_MOST = 50  # hosts that get a row of their own
@@ -20,22 +20,6 @@ class Verdict(str, Enum):
     UNKNOWN = "unknown"
     WARNING = "warning"
     PROBLEM = "problem"
-
-
-@attrs.frozen
-class Words:
-    """A sentence with its values, not yet translated."""
-
-    sentence: str
-    values: Mapping[str, object] = attrs.field(factory=dict)
-
-    def __str__(self) -> str:
-        return self.sentence.format(**self.values)
-
-
-def words(sentence: str, **values: object) -> Words:
-    """`Words`, shorter to write."""
-    return Words(sentence, values)
 
 
 @attrs.frozen

@@ -8,9 +8,9 @@ import attrs
 
 from twistedp2p.core.diagnosis.conditions import Sign
 from twistedp2p.core.diagnosis.facts import Device, Facts
-from twistedp2p.core.diagnosis.findings import Finding, Verdict, Words, listed, run, words
+from twistedp2p.core.diagnosis.findings import Finding, Verdict, listed, run
 from twistedp2p.core.diagnosis.firewalls import open_inward, open_outward
-from twistedp2p.core.errors import N_
+from twistedp2p.core.errors import N_, Words, words
 
 MTU_LEAST = 1280  # bytes: a whole datagram of 1,200 with its headers, over IPv6 too
 _ADD_ROUTE = "sudo ip route add 224.0.0.0/4 dev {device}"

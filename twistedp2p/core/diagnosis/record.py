@@ -1,11 +1,14 @@
-"""What a doctor has heard so far: trains of pings, the hosts that answered, who else is here.
+"""What a doctor has heard so far: trains of pings, the nodes that answered, who else is here.
+
+A node is told by its key: one that has several addresses is one node, and several nodes of one host
+are several. A place is an address where a node ought to be, as long as none has answered there.
 
 All tables that strangers fill have a cap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -14,18 +17,20 @@ from twistedp2p.core.diagnosis.facts import Answers, Loop, Other
 from twistedp2p.core.presence.ping import SAMPLE, Pong
 from twistedp2p.core.presence.roster import MAX_PEERS, Address
 
-MAX_HOSTS = 100  # looked at on their own
+MAX_LOOKED_AT = 100  # nodes and places, each on its own
+MAX_OF_HOST = 8  # nodes
+MAX_ADDRESSES = 8  # of one node
 MAX_MACHINES = 256  # that are heard by mDNS
 MAX_VERSIONS = 5  # of the protocol
 FEWEST_FILES = 1024  # TCP port: no node's is below
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Train:
-    """Pings sent one way, and what came back of them, from each host.
+    """Pings sent one way, and the keys of those that answered.
 
     way: multicast, broadcast, unicast, or afterwards (multicast, later). source: the address that
-    they are sent from, "" where the system chooses.
+    they are sent from, "" where the system chooses. place: where they went, if to a place.
     """
 
     name: str
@@ -33,52 +38,64 @@ class Train:
     device: str = ""
     source: str = ""
     loopback: bool = False
+    place: Address | None = None
     sent: int = 0
     looped: int = 0
-    errno: int = 0  # of the last refusal
-    _came: dict[str, set[int]] = attrs.field(factory=dict)
-    _twice: dict[str, int] = attrs.field(factory=dict)
+    errno: int = 0  # of the last ping; 0: it went
+    _came: dict[bytes, set[int]] = attrs.field(factory=dict)
+    _twice: dict[bytes, int] = attrs.field(factory=dict)
 
     def note_sent(self, errno: int) -> None:
         """A ping was sent, or was refused."""
         self.sent += 1
         self.errno = errno
 
-    def answered(self, host: str, number: int) -> None:
-        """That host answered; of at most `MAX_HOSTS` hosts it is counted."""
-        if host not in self._came and len(self._came) >= MAX_HOSTS:
-            return
-        numbers = self._came.setdefault(host, set())
+    def answered(self, key: bytes, number: int) -> None:
+        """The node of that key answered; the caller sees to it that these are few."""
+        numbers = self._came.setdefault(key, set())
         if number in numbers:
-            self._twice[host] = self._twice.get(host, 0) + 1
+            self._twice[key] = self._twice.get(key, 0) + 1
         numbers.add(number)
 
-    def answers_of(self, host: str) -> Answers:
-        """What that host answered."""
-        came = len(self._came.get(host, ()))
-        return Answers(self.sent, came, self._twice.get(host, 0), self.errno)
+    @property
+    def in_vain(self) -> bool:
+        """Whether nobody at all has answered."""
+        return not self._came
+
+    def answers_of(self, key: bytes) -> Answers:
+        """What the node of that key answered."""
+        came = len(self._came.get(key, ()))
+        return Answers(self.sent, came, self._twice.get(key, 0), self.errno)
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Known:
-    """A host that has, or ought to have, a node."""
+    """A node, or (without a key) a place: what is looked at."""
 
     name: str
-    address: Address  # where pings to it alone go
+    addresses: list[Address]  # at the first it was met first
+    key: bytes = b""
     files: int | None = None  # TCP port
     heard: bool = False
     outside: str = ""
+    within: bool = False  # it was heard by IPv4 from within our masks
     seen_as: str = ""
     ahead: float | None = None  # seconds
     program: str = ""
     cloned: bool = False
     tcp: Sign | None = None
     remembered: bool = False  # of an earlier time: it may well be elsewhere
+    train: Train | None = None  # of pings to it alone
 
     @property
-    def host(self) -> str:
-        """Its IP address."""
-        return self.address[0]
+    def hosts(self) -> tuple[str, ...]:
+        """Its IP addresses."""
+        return tuple(dict.fromkeys(host for host, _ in self.addresses))
+
+    def at(self, address: Address) -> None:
+        """It was met at that address."""
+        if address not in self.addresses and len(self.addresses) < MAX_ADDRESSES:
+            self.addresses.append(address)
 
 
 class Record:
@@ -86,13 +103,14 @@ class Record:
 
     def __init__(self) -> None:
         self._trains: dict[str, Train] = {}
-        self.hosts: dict[str, Known] = {}
-        self._hosts_of: dict[bytes, Known] = {}  # by a node's key
-        self.nodes: set[bytes] = set()  # keys heard by multicast
-        self.local = False  # a node runs on this very host
+        self.nodes: dict[bytes, Known] = {}
+        self.places: dict[Address, Known] = {}
+        self.heard_keys: set[bytes] = set()  # by multicast
+        self.local: set[bytes] = set()  # keys of nodes on this very host
         self.machines: set[str] = set()
         self.versions: set[str] = set()
         self.closed = 0  # datagrams of a closed group
+        self.late = False  # who is new now cannot be looked at any more
         self._answerers: dict[tuple[str, int, bytes], str] = {}
 
     def begin(self, train: Train) -> Train:
@@ -101,68 +119,80 @@ class Record:
         return train
 
     def expect(self, name: str, address: Address, *, remembered: bool = False) -> Known | None:
-        """A host that is to be looked at, where it is not yet and there is room for it."""
-        if address[0] in self.hosts or len(self.hosts) >= MAX_HOSTS:
+        """A place that is to be looked at, where it is not yet and there is room for it."""
+        known = any(address in each.addresses for each in self.nodes.values())
+        if known or address in self.places or self._is_full():
             return None
-        known = Known(name, address, remembered=remembered)
-        self.hosts[address[0]] = known
-        return known
+        place = Known(name, [address], remembered=remembered)
+        self.places[address] = place
+        return place
 
-    def known(self, key: bytes, host: str) -> Known | None:
-        """The host that is looked at of a node that was heard from there.
+    def meet(self, key: bytes, nick: str, address: Address) -> Known | None:
+        """The node of that key, which spoke from that address; None: there is no room for it."""
+        node = self.nodes.get(key)
+        if node is None:
+            others = sum(address[0] in each.hosts for each in self.nodes.values())
+            if others >= MAX_OF_HOST or self._is_full():
+                return None
+            node = self.nodes[key] = Known(nick or address[0], [], key)
+        node.at(address)
+        node.name = nick or node.name
+        return node
 
-        One that was heard from another address before is the same: it has two interfaces, or both
-        families.
-        """
-        known, first = self.hosts.get(host), self._hosts_of.get(key)
-        if known is None:
-            return first
-        if known.remembered and first is not None and first is not known:
-            del self.hosts[host]  # another address of a node that is looked at already
-            return first
-        if len(self._hosts_of) < MAX_PEERS:
-            self._hosts_of.setdefault(key, known)
-        return known
+    def _is_full(self) -> bool:
+        return self.late or len(self.nodes) + len(self.places) >= MAX_LOOKED_AT
 
     def looped(self, train: str) -> None:
         """A ping of ours came back by the group."""
         if train in self._trains:
             self._trains[train].looped += 1
 
-    def heard(self, key: bytes, nick: str, address: Address, outside: bool, files: int) -> None:
-        """A node was heard by multicast. files: the TCP port of its beacon, or 0."""
-        if len(self.nodes) < MAX_PEERS:
-            self.nodes.add(key)
-        known = self.known(key, address[0])
-        if known is not None:
-            known.heard = True
-            known.outside = known.outside or (address[0] if outside else "")
-            self._note(known, nick, address, files or None)
+    def is_here(self, key: bytes) -> None:
+        """The node of that key runs on this very host."""
+        if len(self.local) < MAX_PEERS:
+            self.local.add(key)
 
-    def answered(self, key: bytes, nick: str, address: Address, pong: Pong, ahead: float) -> None:
-        """A pong came; one of a train that is not ours is nothing."""
-        train, known = self._trains.get(pong.train), self.known(key, address[0])
-        if train is None or known is None:
-            return
-        train.answered(known.host, pong.number)
-        known.ahead, known.program = ahead, pong.program
+    def heard(
+        self, key: bytes, nick: str, address: Address, outside: bool, files: int
+    ) -> Known | None:
+        """A node was heard by multicast; it, if there is room. files: of its beacon, or 0."""
+        if len(self.heard_keys) < MAX_PEERS:
+            self.heard_keys.add(key)
+        node = self.meet(key, nick, address)
+        if node is not None:
+            node.heard = True
+            node.outside = node.outside or (address[0] if outside else "")
+            node.within = node.within or not (outside or ":" in address[0])
+            _note_files(node, files or None)
+        return node
+
+    def answered(
+        self, key: bytes, nick: str, address: Address, pong: Pong, wall: float
+    ) -> Known | None:
+        """A pong came; the node that it is of, if there is room for it.
+
+        One of a train that is not ours is nothing. wall: the time of day, seconds since 1970.
+        """
+        train = self._trains.get(pong.train)
+        node = self.meet(key, nick, address) if train is not None else None
+        if train is None or node is None:
+            return None
+        train.answered(key, pong.number)
+        if train.place is not None:  # it may answer from another of its addresses
+            node.at(train.place)
+        node.ahead = None if pong.time is None else pong.time / 1000 - wall
+        node.program = pong.program
         if train.source and pong.seen != train.source:
-            known.seen_as = pong.seen
-        self._note(known, nick, address, pong.files)
+            node.seen_as = pong.seen
+        _note_files(node, pong.files)
         # A node answers each ping once, whichever way it heard it: who answers again from elsewhere
         # is another node with its key.
         answer = pong.train, pong.number, key
         if self._answerers.setdefault(answer, address[0]) != address[0]:
-            known.cloned = True
-        if len(self._answerers) > MAX_HOSTS * 100:
+            node.cloned = True
+        if len(self._answerers) > MAX_LOOKED_AT * 100:
             self._answerers.clear()
-
-    def _note(self, known: Known, nick: str, address: Address, files: int | None) -> None:
-        known.name = nick or known.name
-        if address[0] == known.host:
-            known.address = address
-        if files is not None and (files == 0 or files >= FEWEST_FILES):
-            known.files = files
+        return node
 
     def loops(self) -> tuple[Loop, ...]:
         """What was heard of ourselves, on each interface."""
@@ -173,29 +203,31 @@ class Record:
         )
 
     def others(self, arp: Mapping[str, Sign]) -> tuple[Other, ...]:
-        """All hosts. arp: of neighbours, what the system knows of them.
+        """All nodes, and the places of hosts where there is none. arp: of neighbours, what the
+        system knows of them.
 
-        One that is only remembered and does not answer says something where nobody else is known.
+        A place that is only remembered says something where nobody else is known.
         """
-        every = [(known, self._other(known, arp)) for known in self.hosts.values()]
-        sure = [other for known, other in every if not known.remembered or other.answers]
-        return tuple(sure or [other for _, other in every])
+        met = {host for node in self.nodes.values() for host in node.hosts}
+        places = [each for each in self.places.values() if met.isdisjoint(each.hosts)]
+        sure = [*self.nodes.values(), *(each for each in places if not each.remembered)]
+        return tuple(self._other(known, arp) for known in sure or places)
 
     def _other(self, known: Known, arp: Mapping[str, Sign]) -> Other:
-        multicast = self._best(known.host, "multicast")
-        if len(self.nodes) > SAMPLE and not multicast.answered:
+        multicast = self._best(known, "multicast")
+        if len(self.heard_keys) > SAMPLE and not multicast.answered:
             multicast = Answers()  # not all of a crowd answer
-        afterwards = self._best(known.host, "afterwards")
+        afterwards = self._best(known, "afterwards")
         return Other(
             name=known.name,
-            host=known.host,
+            hosts=known.hosts,
             heard=known.heard,
             multicast=multicast,
-            broadcast=self._best(known.host, "broadcast"),
-            unicast=self._best(known.host, "unicast"),
+            broadcast=self._best(known, "broadcast"),
+            unicast=self._unicast(known),
             tcp=known.tcp,
-            arp=arp.get(known.host),
-            outside=known.outside,
+            arp=_best_arp(arp.get(host) for host in known.hosts),
+            outside="" if known.within else known.outside,
             seen_as=known.seen_as,
             ahead=known.ahead,
             program=known.program,
@@ -203,7 +235,26 @@ class Record:
             afterwards=afterwards if afterwards.sent else None,
         )
 
-    def _best(self, host: str, way: str) -> Answers:
-        """Of the trains that went this way: one interface leads to a host, others need not."""
-        trains = [train.answers_of(host) for train in self._trains.values() if train.way == way]
-        return max(trains, key=lambda answers: answers.answered, default=Answers())
+    def _best(self, known: Known, way: str) -> Answers:
+        """Of the trains that went this way: one interface leads to a node, others need not."""
+        trains = [train for train in self._trains.values() if train.way == way]
+        return _most([train.answers_of(known.key) for train in trains])
+
+    def _unicast(self, known: Known) -> Answers:
+        """Of the pings to it alone, and of those to a place where it turned out to be."""
+        own = Answers() if known.train is None else known.train.answers_of(known.key)
+        return _most([own, self._best(known, "unicast")])
+
+
+def _note_files(node: Known, files: int | None) -> None:
+    if files is not None and (files == 0 or files >= FEWEST_FILES):
+        node.files = files
+
+
+def _most(several: Iterable[Answers]) -> Answers:
+    return max(several, key=lambda answers: answers.answered, default=Answers())
+
+
+def _best_arp(signs: Iterable[Sign | None]) -> Sign | None:
+    found = set(signs)
+    return next((sign for sign in (Sign.REACHABLE, Sign.INCOMPLETE) if sign in found), None)

@@ -6,8 +6,8 @@ import attrs
 
 from twistedp2p.core.diagnosis.conditions import Cause, Sign, causes
 from twistedp2p.core.diagnosis.facts import Facts, Other
-from twistedp2p.core.diagnosis.findings import ROWS_MOST, Finding, Verdict, Words, listed, words
-from twistedp2p.core.errors import N_
+from twistedp2p.core.diagnosis.findings import ROWS_MOST, Finding, Verdict, listed
+from twistedp2p.core.errors import N_, Words, words
 
 LOSS_SEEN = 0.1  # of the pings: Wi-Fi loses some; above this, people notice
 BEACON_COMES = 8.0  # seconds: in the smallest group, the longest between two of one node are 7.5
@@ -20,7 +20,7 @@ def listening(facts: Facts) -> Finding:
     if heard is None:
         return Finding("listening", Verdict.UNKNOWN, words(N_("Nobody listened.")))
     values = {"seconds": round(heard.seconds), "nodes": heard.nodes, "machines": heard.machines}
-    rows = (words(N_("A node runs on this machine.")),) if heard.local else ()
+    rows = (words(N_("Nodes on this machine: {count}."), count=heard.local),) * bool(heard.local)
     if heard.nodes:
         told = words(N_("Nodes heard by multicast within {seconds} s: {nodes}."), **values)
         return Finding("listening", Verdict.OK, told, None, rows)
@@ -52,10 +52,10 @@ def listening(facts: Facts) -> Finding:
         )
         advice = words(N_("Where a node does run, the network filters multicast but mDNS."))
         return Finding("listening", Verdict.WARNING, told, advice, rows)
-    told = words(
-        N_("Nothing at all was heard within {seconds} s: alone here, or kept apart."), **values
-    )
-    return Finding("listening", Verdict.UNKNOWN, told, None, rows)
+    nobody = N_("Nothing at all was heard within {seconds} s: alone here, or kept apart.")
+    if heard.local:
+        nobody = N_("Nobody was heard within {seconds} s but nodes of this machine.")
+    return Finding("listening", Verdict.UNKNOWN, words(nobody, **values), None, rows)
 
 
 def hosts(facts: Facts) -> Finding:
@@ -65,17 +65,22 @@ def hosts(facts: Facts) -> Finding:
         return Finding("hosts", Verdict.UNKNOWN, told)
     named = by_cause(facts)
     rows = tuple(_host_row(each, facts) for each in facts.others[:ROWS_MOST])
-    fine = len(named.get(Cause.FINE, ()))
-    values = {"fine": fine, "count": len(facts.others)}
-    if fine == len(facts.others):
+    fine, far = (len(named.get(cause, ())) for cause in (Cause.FINE, Cause.OTHER_NETWORK))
+    values = {"fine": fine, "far": far, "count": len(facts.others)}
+    if fine + far == len(facts.others):
         return Finding(
             "hosts",
             Verdict.OK,
-            words(N_("Nodes reached every way: {count}."), **values),
+            words(
+                N_("Nodes reached every way: {fine}; on another network, by unicast: {far}.")
+                if far
+                else N_("Nodes reached every way: {count}."),
+                **values,
+            ),
             None,
             rows,
         )
-    verdict = Verdict.WARNING if fine else Verdict.PROBLEM
+    verdict = Verdict.WARNING if fine or far else Verdict.PROBLEM
     told = words(N_("Nodes reached every way: {fine} of {count}."), **values)
     return Finding("hosts", verdict, told, None, rows)
 
@@ -93,7 +98,7 @@ def _host_row(other: Other, facts: Facts) -> Words:
             " {unicast}, TCP {tcp}, ARP {arp}"
         ),
         name=other.name,
-        host=other.host,
+        host=listed(other.hosts),
         **shown,
     )
 
@@ -108,6 +113,8 @@ def cause_of(other: Other, facts: Facts) -> Cause:
     cause = found[0] if len(found) == 1 else Cause.UNCLEAR
     if cause is Cause.MULTICAST_FILTERED and other.heard:
         return Cause.ONE_WAY
+    if cause is Cause.MULTICAST_FILTERED and other.far:  # nobody's fault: routers keep it back
+        return Cause.OTHER_NETWORK
     if cause is Cause.CLIENT_ISOLATION and any(each.arp is Sign.REACHABLE for each in facts.others):
         return Cause.ABSENT
     return cause

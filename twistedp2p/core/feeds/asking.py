@@ -23,8 +23,8 @@ from twistedp2p.core.feeds.feed import Feed
 from twistedp2p.core.feeds.requests import Ask
 from twistedp2p.core.limits import CappedTable, TokenBucket
 
-RETRY_FIRST, RETRY_FACTOR, RETRY_MOST = 0.5, 1.5, 5.0  # seconds, ratio, seconds
-TRIES = 6  # asks of everybody without any answer, before the publisher alone is asked
+RETRY_FIRST, RETRY_FACTOR, RETRY_MOST = 0.35, 1.5, 5.0  # seconds, ratio, seconds
+TRIES = 7  # asks of everybody without any answer, before the publisher alone is asked
 BARREN_FIRST, BARREN_MOST = 5.0, 600.0  # seconds of silence after asks without any answer
 ASKS_RATE, ASKS_BURST = 50.0, 100.0  # asks of the whole group
 RESERVE_BURST = 2.0  # asks of this node, at ASKS_RATE for all nodes, when the group's are used up
@@ -35,7 +35,7 @@ SYNC_RATE, SYNC_BURST = 0.1, 10.0  # SYNCs of which nothing comes
 SYNC_PATIENCE = 5.0  # seconds in which nothing has come of one yet
 SYNC_LOOK = 1.0  # seconds between two looks at whether one more is needed
 MAX_BARREN = 8192  # feeds of which nothing came
-LACKS_MOST = 1_000_000  # numbers of one feed that count as missing
+LACKS_MOST = 1000  # numbers of one feed that count as missing, whatever its publisher claims
 
 
 class Sending(Protocol):
@@ -45,10 +45,7 @@ class Sending(Protocol):
         """Send a message to everybody, or to one address."""
 
     def want_sync(self, partner: bytes | None) -> object:
-        """Exchange all that either lacks with that node, or with any, over TCP.
-
-        False when that is being done already.
-        """
+        """Exchange all that either lacks with that node, or with any, over TCP."""
 
 
 class Asking:
@@ -102,13 +99,12 @@ class Asking:
 
     def progress(self, feed: Feed, now: float, *, live: bool) -> None:
         """Something that was missing came: wait for more of it before asking again."""
-        self._barren.pop((feed.origin, False))
         if feed.asking is None:
             return self.told(feed, now, live=live)
-        self._count(feed)
+        filled = self._count(feed)
         if not feed.lacks:
             return self.drop(feed)
-        if feed.tries:
+        if filled and feed.tries:
             feed.tries = 0
             self._ask_again(feed, now, RETRY_FIRST)
         return None
@@ -122,8 +118,13 @@ class Asking:
             feed.asking.cancel()
             feed.asking = None
 
-    def _count(self, feed: Feed) -> None:
-        self._set(feed, min(feed.missing(), LACKS_MOST))
+    def _count(self, feed: Feed) -> bool:
+        """Count what is missing; whether some of what was has come: not what lies beyond it."""
+        before, feed.gap = feed.gap, feed.missing()
+        if feed.gap < before:
+            self._barren.pop((feed.origin, False))
+        self._set(feed, min(feed.gap, LACKS_MOST))
+        return feed.gap < before
 
     def _set(self, feed: Feed, lacks: int) -> None:
         self.lacks += lacks - feed.lacks
@@ -199,6 +200,7 @@ class Asking:
         pause = min(BARREN_MOST, 2 * pause)
         self._barren.put(row, (now + pause, pause))
         feed.forget_told()
+        feed.gap = feed.missing()  # what was forgotten is not filled
         self.drop(feed)
 
     def _is_barren(self, feed: Feed, now: float) -> bool:
@@ -209,8 +211,8 @@ class Asking:
 
     def want_sync(self, partner: bytes | None, now: float) -> None:
         """Want a SYNC, unless many were wanted of which nothing came."""
-        if self._syncs.take(now) and self._sending.want_sync(partner) is False:
-            self._syncs.give_back()
+        if self._syncs.take(now):
+            self._sending.want_sync(partner)
 
     def synced(self, now: float) -> None:
         """A SYNC brings something: more of them are welcome."""

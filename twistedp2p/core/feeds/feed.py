@@ -80,7 +80,8 @@ class Feed:
     origin: bytes
     epoch: int
     have: dict[str, Log] = attrs.Factory(_logs)
-    lacks: int = 0  # numbers that are missing
+    lacks: int = 0  # numbers that are missing, and asked for
+    gap: int = 0  # numbers that were missing when they were counted last
     tries: int = 0  # asks without any answer
     asking: Appointment | None = None
     live: bool = False  # what is missing was published just now
@@ -109,30 +110,45 @@ class Feed:
 
     def whole(self) -> Have:
         """How much of it is here."""
-        return Have(self.origin, self.epoch, *(self.have[log].whole for log in LOG_NAMES))
+        return Have(self.origin, self.epoch, self.have["chat"].whole, self.have["offers"].whole)
 
-    def heard_heads(self, heads: Heads) -> None:
-        """Its publisher told its heads."""
+    @property
+    def lacks_nothing(self) -> bool:
+        """Whether all of it is here: a quick look, which may say no."""
+        return self.have["chat"].lacks_nothing and self.have["offers"].lacks_nothing
+
+    def heard_heads(self, heads: Heads) -> bool:
+        """Its publisher told its heads; False when that is no news.
+
+        A message may overtake another: a head never goes back.
+        """
+        news = False
         for name in LOG_NAMES:
             base, head = getattr(heads, name)
-            self._begin(name, base, head)
-            self.have[name].head = max(head, self.have[name].highest)
+            log = self.have[name]
+            news = self._begin(name, base, head) or head > log.head or news
+            log.head = max(log.head, head, log.highest)
+        return news
 
     def told(self) -> Have:
         """How far others say that it goes."""
         return Have(self.origin, self.epoch, *(self.have[log].told for log in LOG_NAMES))
 
     def heard_of(self, have: Have) -> bool:
-        """Somebody else has so much of this feed, or says so; False when that is no news."""
-        news = False
-        for name in LOG_NAMES:
-            log, number = self.have[name], getattr(have, name)
-            if number > log.head and number > log.told:
-                log.told, news = number, True
-        return news
+        """Somebody else has so much of this feed, or says so.
 
-    def _begin(self, name: str, base: int, head: int) -> None:
-        """Count what is not worth asking for as here.
+        False when all of that is here, or is asked for.
+        """
+        more = False
+        for log, number in (self.have["chat"], have.chat), (self.have["offers"], have.offers):
+            if number > log.head and number > log.told:
+                log.told, more = number, True
+            elif self.asking is None and number > log.whole:
+                more = True
+        return more
+
+    def _begin(self, name: str, base: int, head: int) -> bool:
+        """Count what is not worth asking for as here; False when it was.
 
         The run from 1 on then ends where the first gap begins: its answers always join that run,
         so that even the most torn feed is mended, from below.
@@ -140,8 +156,9 @@ class Feed:
         log = self.have[name]
         if name == "chat" and not log:
             base = max(base, head - CHAT_BACKLOG + 1)
-        if base > 1:
-            log.add(1, base - 1)
+        if base <= 1 or log.unbroken() >= base - 1:
+            return False
+        return log.add(1, base - 1)
 
     def heard_entries(self, name: str, low: int, high: int) -> bool:
         """The entries from `low` to `high` came; False when the first of them was here already.

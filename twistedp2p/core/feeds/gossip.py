@@ -9,10 +9,11 @@ message    content                                     when
 an entry   signed by its publisher                     at once, and once more after 0.25 s
 head       how far the publisher's own logs go         0.75, 1.75, 3.75, 7.75 s after its last
                                                        entry
-beacon     own heads, summary of all feeds, those      see `core.beacons`
+beacon     own heads, summary of all feeds, those      see `core.presence.beacon`
            that changed lately
 ask        what is missing                             see `core.feeds.asking`
 an entry   the same signed bytes, from any holder      see `core.feeds.repairs`
+an entry   as we have it, to its publisher alone       where it says another under that number
 gone       numbers that were superseded                the publisher's answer, beside entries
 vector     hashes of the feeds in buckets that differ  to one who told a summary that is ahead
 vector     the feeds that differ                       the answer: for everybody
@@ -26,11 +27,11 @@ from typing import Protocol
 
 from twistedp2p.core.agenda import Agenda, Appointment
 from twistedp2p.core.datagrams.body import Range, write
-from twistedp2p.core.feeds.asking import Asking
+from twistedp2p.core.feeds.asking import ALONE, Asking
 from twistedp2p.core.feeds.feed import LOG_NAMES, Feed, Have, Heads
 from twistedp2p.core.feeds.ranges import Ranges
-from twistedp2p.core.feeds.repairs import Repairs
-from twistedp2p.core.feeds.requests import GONE_RANGES, Ask, Vector, head_fields, write_gone
+from twistedp2p.core.feeds.repairs import Repair, Repairs
+from twistedp2p.core.feeds.requests import GONE_RANGES, Ask, Gone, Vector, head_fields
 from twistedp2p.core.feeds.vectors import Vectors
 from twistedp2p.core.limits import Buckets, CappedTable, TokenBucket
 
@@ -45,6 +46,8 @@ HOLDER_WAIT = 0.02  # seconds that any other holder waits at least
 OFFERS_RATE, OFFERS_BURST = 4.0, 8.0  # offers told by datagram; more of them go over TCP
 BUSY = 100  # datagrams a second in the group: then offers go over TCP
 NEWCOMER_WAIT = 1.0  # seconds, at most, between the first beacon and the first SYNC
+OTHERS_RATE, OTHERS_BURST = 0.5, 4.0  # entries shown to one publisher that says others
+SHOWN_AGAIN = 1.0  # seconds
 RECENT_FOR = 30.0  # seconds
 RECENT_MOST = 8  # feeds that changed lately, in a beacon
 
@@ -59,10 +62,7 @@ class Sending(Protocol):
         """Send signed bytes of old to everybody, or to one address."""
 
     def want_sync(self, partner: bytes | None) -> object:
-        """Exchange all that either lacks with that node, or with any, over TCP.
-
-        False when that is being done already.
-        """
+        """Exchange all that either lacks with that node, or with any, over TCP."""
 
 
 class Kept(Protocol):
@@ -95,12 +95,15 @@ class Gossip:
         self._sending = sending
         self._kept = kept
         self._random = random
+        self._nodes = nodes
+        self._address_of = address_of
         pace = TokenBucket.full(NODE_RATE, NODE_BURST, now)
         self._asking = Asking(
             agenda, sending, pace, random=random, nodes=nodes, address_of=address_of
         )
         self._repairs = Repairs(agenda, sending, pace, nodes=nodes, backoff=self._asking.backoff)
         self._vectors = Vectors(agenda, sending, pace, self._asking, random)
+        self._others: Buckets[bytes] = Buckets(OTHERS_RATE, OTHERS_BURST)
         self._askers: Buckets[Hashable] = Buckets(ASKER_RATE, ASKER_BURST)
         self._offers = TokenBucket.full(OFFERS_RATE, OFFERS_BURST, now)
         self._rate = Rate(now)
@@ -196,6 +199,7 @@ class Gossip:
         """
         if not feed.heard_entries(log, low, high):
             return False
+        self._feeds.get(feed.origin)  # in use
         self._note_change(feed, now)
         if synced:
             self._asking.synced(now)
@@ -206,15 +210,33 @@ class Gossip:
         """An entry that was here already came once more."""
         self._repairs.heard_again(raw, now)
 
+    def heard_other(self, origin: bytes, kept: bytes, now: float) -> None:
+        """A publisher says something else under the number of an entry that is `kept` here.
+
+        Its memory is an older copy, most likely: some of the group show it what it has said.
+        Everybody else goes on with what came first.
+        """
+        some = self._random() * self._nodes() < ALONE
+        if some and self._others.take(origin, now):
+            for at in (now, now + SHOWN_AGAIN):
+                self._agenda.at(at, self._show, origin, kept)
+
+    def _show(self, now: float, origin: bytes, kept: bytes) -> None:
+        if (address := self._address_of(origin)) is not None:
+            self._sending.repeat(kept, address)
+
     def heard_heads(self, feed: Feed, heads: Heads, now: float, *, live: bool) -> None:
         """The publisher of a feed that is followed told its heads; `live`: it published lately."""
-        feed.heard_heads(heads)
-        self._note_change(feed, now)
-        self._asking.told(feed, now, live=live)
+        self._feeds.get(feed.origin)  # in use
+        news = feed.heard_heads(heads)
+        if news:
+            self._note_change(feed, now)
+        if news or live or (feed.asking is None and not feed.lacks_nothing):
+            self._asking.told(feed, now, live=live)
 
-    def heard_gone(self, feed: Feed, log: str, ranges: Sequence[Range], now: float) -> None:
+    def heard_gone(self, feed: Feed, gone: Gone, now: float) -> None:
         """The publisher of a feed that is followed says what of it was superseded."""
-        feed.heard_gone(log, ranges)
+        feed.heard_gone(gone.log, gone.ranges)
         self._note_change(feed, now)
         self._asking.progress(feed, now, live=False)
 
@@ -251,7 +273,7 @@ class Gossip:
         """A beacon told what another has; it is answered to `address` if need be."""
         self.heard_of(recent, now)
         ahead = self._vectors.heard(partner, address, summary, now)
-        if ahead and self._newcomer and not self._asking.much:
+        if ahead and self._newcomer:
             wait = NEWCOMER_WAIT * self._random()
             self._agenda.at(now + wait, lambda now: self._asking.want_sync(None, now))
         self._newcomer = False
@@ -275,13 +297,16 @@ class Gossip:
             self._rumours.put(have.origin, feed)
         return feed
 
-    def heard_vector(self, vector: Vector, address: Hashable | None, now: float) -> None:
-        """Another asks which feeds differ, or tells it; `address` as of `heard_ask`."""
+    def heard_vector(
+        self, vector: Vector, address: Hashable | None, now: float, *, direct: bool = False
+    ) -> None:
+        """Another asks which feeds differ, or tells it; `address`, `direct` as of `heard_ask`."""
         if vector.buckets:
             self._vectors.answer(vector, address, now)
-        else:
+            return
+        if not direct:
             self._vectors.heard_answer(vector, now)
-            self.heard_of(vector.feeds, now)
+        self.heard_of(vector.feeds, now)
 
     # -- answering
 
@@ -314,7 +339,7 @@ class Gossip:
         to = None if ask.to is None else address
         if feed is self.own:
             wait = OWN_WAIT * self._random()
-            self._repairs.put(now + wait, host, self._own_answers(ask.gaps, to), to)
+            self._repairs.put(now + wait, host, self._own_answers(ask.gaps), to)
         elif any(True for _ in self._held(feed, ask.gaps)):
             wait = HOLDER_WAIT + self._asking.backoff()
             self._repairs.put(now + wait, host, self._answers(feed, ask.gaps), to)
@@ -334,7 +359,7 @@ class Gossip:
             if raw is not None:
                 yield raw
 
-    def _own_answers(self, gaps: dict[str, list[Range]], to: Hashable | None) -> Iterator[bytes]:
+    def _own_answers(self, gaps: dict[str, list[Range]]) -> Iterator[Repair]:
         """Our own entries; what of them is no more is told at the end."""
         for log in LOG_NAMES:
             gone = Ranges()
@@ -345,7 +370,7 @@ class Gossip:
                 else:
                     yield raw
             if runs := gone.runs()[:GONE_RANGES]:
-                self._sending.tell("gone", write_gone(log, runs), to)
+                yield Gone(log, tuple(runs))
 
     # -- SYNC
 

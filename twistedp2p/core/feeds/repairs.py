@@ -15,6 +15,7 @@ from typing import Protocol
 import attrs
 
 from twistedp2p.core.agenda import Agenda
+from twistedp2p.core.feeds.requests import Gone
 from twistedp2p.core.limits import TokenBucket
 
 GROUP_RATE, GROUP_BURST = 100.0, 200.0  # entries sent again in the whole group
@@ -23,12 +24,18 @@ MAX_JOBS = 64  # asks that wait
 MAX_JOBS_EACH = 3  # of them of one host, however many ports it asks from
 RECENT = 256  # entries that are remembered as sent again
 SPACING = 0.002  # seconds in which the others hear what was sent
-HOLD_OFF = 0.4  # seconds in which an entry is not sent again: less than between two asks
+HOLD_OFF = 0.25  # seconds in which an entry is not sent again: less than between two asks
 LASTS = 3.0  # seconds: whoever still lacks something has asked again by then
+
+
+Repair = bytes | Gone  # the signed bytes of an entry; or that some are no more
 
 
 class Sending(Protocol):
     """What is needed to send."""
+
+    def tell(self, kind: str, body: str, to: Hashable | None) -> object:
+        """Send a message to everybody, or to one address."""
 
     def repeat(self, raw: bytes, to: Hashable | None) -> None:
         """Send signed bytes of old to everybody, or to one address."""
@@ -39,9 +46,9 @@ class _Job:
     """What is to be sent for one ask."""
 
     since: float  # seconds
-    entries: Iterator[bytes]
+    repairs: Iterator[Repair]
     to: Hashable | None
-    next: bytes | None = None
+    next: Repair | None = None
 
 
 class Repairs:
@@ -69,7 +76,7 @@ class Repairs:
         self._reserve = TokenBucket(RESERVE_RATE, 1.0, 0.0, pace.at)
         self._waiting: OrderedDict[Hashable, deque[_Job]] = OrderedDict()
         self._jobs: dict[Hashable, int] = {}  # of each host, those still in the agenda too
-        self._recent: OrderedDict[bytes, float] = OrderedDict()
+        self._recent: OrderedDict[Repair, float] = OrderedDict()
         self._going = False
 
     def __len__(self) -> int:
@@ -80,16 +87,16 @@ class Repairs:
         self._note(raw, now)
         self._budget.spend(now)
 
-    def _note(self, raw: bytes, now: float) -> None:
-        self._recent[raw] = now
-        self._recent.move_to_end(raw)
+    def _note(self, repair: Repair, now: float) -> None:
+        self._recent[repair] = now
+        self._recent.move_to_end(repair)
         if len(self._recent) > RECENT:
             self._recent.popitem(last=False)
 
     def put(
-        self, at: float, host: Hashable, entries: Iterator[bytes], to: Hashable | None = None
+        self, at: float, host: Hashable, repairs: Iterator[Repair], to: Hashable | None = None
     ) -> bool:
-        """From `at` seconds on send `entries` for `host`, to all or to one address.
+        """From `at` seconds on send `repairs` for `host`, to all or to one address.
 
         They are read one by one as they are sent, for `LASTS` seconds. False when there is no room.
         """
@@ -97,7 +104,7 @@ class Repairs:
         if jobs >= MAX_JOBS_EACH or len(self) >= MAX_JOBS:
             return False
         self._jobs[host] = jobs + 1
-        self._agenda.at(at, self._begin, host, _Job(at, entries, to))
+        self._agenda.at(at, self._begin, host, _Job(at, repairs, to))
         return True
 
     def _begin(self, now: float, host: Hashable, job: _Job) -> None:
@@ -124,22 +131,25 @@ class Repairs:
                 return
 
     def _send(self, job: _Job, now: float) -> None:
-        raw, job.next = job.next, None
-        assert raw is not None
-        self._note(raw, now)
-        self._sending.repeat(raw, job.to)
+        repair, job.next = job.next, None
+        assert repair is not None
+        self._note(repair, now)
+        if isinstance(repair, Gone):
+            self._sending.tell("gone", repair.write(), job.to)
+        else:
+            self._sending.repeat(repair, job.to)
 
     def _has_next(self, job: _Job) -> bool:
-        """Find the next entry of a job that nobody has sent since shortly before."""
+        """Find the next repair of a job that nobody has sent since shortly before."""
         since = job.since - HOLD_OFF
         while job.next is None or self._recent.get(job.next, since) > since:
-            job.next = next(job.entries, None)
+            job.next = next(job.repairs, None)
             if job.next is None:
                 return False
         return True
 
     def _wait(self, job: _Job, now: float) -> float:
-        """Draw what one entry of a job costs: 0.0, or the seconds to wait before trying again."""
+        """Draw what one repair of a job costs: 0.0, or the seconds to wait before trying again."""
         if self._pace.whole(now) < 1:
             return self._pace.wait(now)
         self._reserve.rate = RESERVE_RATE / max(1, self._nodes())

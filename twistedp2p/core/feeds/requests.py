@@ -104,18 +104,25 @@ class Ask:
         return True
 
 
-def write_gone(log: str, ranges: list[Range]) -> str:
-    """The body of a gone message with at most `GONE_RANGES` ranges."""
-    return body.write({"log": log, "ranges": ranges})
+@attrs.frozen
+class Gone:
+    """Numbers of a log of the sender that were superseded: at most `GONE_RANGES` ranges."""
 
+    log: str
+    ranges: tuple[Range, ...]
 
-def read_gone(text: str) -> tuple[str, list[Range]]:
-    """Read a gone message: its log and ranges; raises `BadBody`."""
-    fields = body.read(text)
-    log = body.text(fields, "log")
-    if log not in LOG_NAMES:
-        raise BadBody("an unknown log")
-    return log, body.ranges(fields, "ranges", GONE_RANGES)
+    def write(self) -> str:
+        """The body."""
+        return body.write({"log": self.log, "ranges": self.ranges})
+
+    @classmethod
+    def read(cls, text: str) -> Gone:
+        """Read a body; raises `BadBody`."""
+        fields = body.read(text)
+        log = body.text(fields, "log")
+        if log not in LOG_NAMES:
+            raise BadBody("an unknown log")
+        return cls(log, tuple(body.ranges(fields, "ranges", GONE_RANGES)))
 
 
 def pack_haves(haves: Iterable[Have], room: int) -> str:

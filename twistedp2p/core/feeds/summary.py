@@ -16,7 +16,6 @@ the sums tell, as serial numbers are compared (RFC 1982), which side lacks more.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from hashlib import blake2b
 
 from twistedp2p.core.feeds.feed import Feed, Have
@@ -24,6 +23,7 @@ from twistedp2p.core.feeds.feed import Feed, Have
 BUCKETS = 32
 HASH_SIZE = 4  # bytes
 _BUCKET = struct.Struct(">I3s")
+_ALL = struct.Struct(">" + "I3s" * BUCKETS)
 _HASHED = struct.Struct(">32sQQQ")
 SUMMARY_SIZE = BUCKETS * _BUCKET.size  # bytes
 _WRAP = 1 << 32
@@ -38,10 +38,6 @@ def hash_of(have: Have) -> bytes:
 def bucket_of(origin: bytes) -> int:
     """The bucket that a feed is in."""
     return origin[0] % BUCKETS
-
-
-def _buckets(packed: bytes | bytearray) -> Iterator[tuple[int, bytes]]:
-    return _BUCKET.iter_unpack(packed)
 
 
 class Summary:
@@ -82,9 +78,10 @@ class Summary:
         """The buckets that differ and whose sum is not below ours: there we may lack something."""
         if theirs == self.packed:
             return []
-        pairs = zip(_buckets(self.packed), _buckets(theirs), strict=True)
+        ours, others = _ALL.unpack(self.packed), _ALL.unpack(theirs)
         return [
-            index
-            for index, (ours, other) in enumerate(pairs)
-            if ours != other and (other[0] - ours[0]) % _WRAP < _WRAP // 2
+            index // 2
+            for index in range(0, 2 * BUCKETS, 2)
+            if (ours[index] != others[index] or ours[index + 1] != others[index + 1])
+            and (others[index] - ours[index]) % _WRAP < _WRAP // 2
         ]

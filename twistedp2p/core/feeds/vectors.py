@@ -92,10 +92,10 @@ class Vectors:
     # -- asking
 
     def heard(self, partner: bytes, address: Hashable, theirs: bytes, now: float) -> list[int]:
-        """A beacon told a summary; the buckets in which it is ahead."""
-        ahead = self.summary.ahead(theirs)
-        if not ahead or self._asking.much:  # much: a SYNC is wanted as it is
-            return ahead
+        """A beacon told a summary; the buckets in which it is ahead, where that is asked about."""
+        # Where much is missing, a SYNC is wanted as it is.
+        if self._asking.much or not (ahead := self.summary.ahead(theirs)):
+            return []
         stuck = [index for index in ahead if self._is_stuck(index, now)]
         if stuck:
             self._asking.want_sync(partner, now)
@@ -157,7 +157,8 @@ class Vectors:
             return
         start = int(self._random() * len(differ)) if len(differ) > VECTOR_FEEDS else 0
         answer = Vector(feeds=tuple(differ[start : start + VECTOR_FEEDS]))
-        self._note(answer, now)
+        if to_all:
+            self._note(answer, now)
         self._sending.tell("vector", answer.write(), None if to_all else address)
 
     def heard_answer(self, vector: Vector, now: float) -> None:

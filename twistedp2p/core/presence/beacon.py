@@ -166,7 +166,10 @@ class Beacons:
     def _say(self, now: float, kind: str = "beacon") -> None:
         # First of all: whatever fails below, the next beacon goes out.
         self._sent_at = now
-        self._plan(now + self.every * (0.5 + self._random()))
+        wait = self.every * (0.5 + self._random())
+        if kind == "hello":  # of many who start at once, each is at another point of its interval
+            wait = max(LEAST_BETWEEN, wait * self._random())
+        self._plan(now + wait)
         self._send(kind)
 
     def _plan(self, at: float) -> None:
@@ -180,11 +183,16 @@ class Beacons:
         if self._next is None or self._next.at > at:
             self._plan(at)
 
-    def heard(self, every: int, now: float, *, answer: bool) -> None:
-        """Another's beacon came; `answer`: it is a hello, or of somebody who is new here."""
+    def heard(self, every: int, now: float, *, hello: bool, joined: bool = False) -> None:
+        """Another's beacon came; `hello` asks for ours, and `joined` is of somebody new here.
+
+        Who is new here without a hello has been elsewhere all the time, and may not know us. In a
+        large group there is always somebody who was not heard before: some answer for all.
+        """
         self._heard.append((now, every))
         # Later we know the group ourselves; going by what others tell would keep all as they are.
         self._others = None if now < self._newcomer_until else 0
+        answer = hello or (joined and self._random() * self.nodes < ANSWERS)
         if answer and not self._answering:
             self._answering = True
             nodes = self.nodes

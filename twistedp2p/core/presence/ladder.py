@@ -64,6 +64,7 @@ class Named:
     addresses: list[Address] = attrs.field(factory=list)
     next_at: float = -math.inf  # seconds
     heard_at: float = -math.inf  # seconds
+    looking_up: bool = False
 
     def due(self, now: float) -> bool:
         """Whether it is to be greeted now; sets the next time."""
@@ -125,10 +126,13 @@ class Learnt:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, address: Address, at: float) -> None:
-        """Greet that address at that time or soon after, unless it waits for that already."""
-        if address not in self._waiting and len(self._waiting) < MAX_LEARNT:
+    def add(self, address: Address, at: float) -> bool:
+        """Greet that address at that time or soon after; False when it waits for that already, or
+        too many do."""
+        taken = address not in self._waiting and len(self._waiting) < MAX_LEARNT
+        if taken:
             self._waiting.put(address, (TRIES, at))
+        return taken
 
     def heard(self, address: Address) -> None:
         """Whoever is there was heard: nothing more to find out."""
@@ -138,17 +142,16 @@ class Learnt:
         """Whom to greet now: at most `EACH_LOOK`."""
         found: list[Address] = []
         for address, (tries, at) in self._waiting.items():
-            if len(found) >= EACH_LOOK:
+            if len(found) >= EACH_LOOK or self._all.whole(now) < 1:
                 break
             if at > now:
                 continue
             if not self._hosts.take(address[0], now):
                 self._waiting.pop(address)
-            elif self._all.take(now):
-                found.append(address)
-                self._tried(address, tries, now)
-            else:
-                break
+                continue
+            self._all.take(now)
+            found.append(address)
+            self._tried(address, tries, now)
         return found
 
     def _tried(self, address: Address, tries: int, now: float) -> None:

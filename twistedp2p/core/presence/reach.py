@@ -28,7 +28,7 @@ from twistedp2p.core.names import b64
 from twistedp2p.core.presence.beacon import EVERY_LEAST
 from twistedp2p.core.presence.beacon import SILENCE_LEAST as SILENCE
 from twistedp2p.core.presence.loss import Losses, loss
-from twistedp2p.core.presence.roster import MAX_PEERS, Address
+from twistedp2p.core.presence.roster import MAX_PEERS, Address, Number
 
 FAN_OUT = 16  # peers to which one datagram is copied; SYNC brings the others what they lack
 SETTLED = 1.5  # intervals after which a peer that multicast brings would have been heard by it
@@ -38,8 +38,6 @@ TWIN_WINDOW = 2.0  # seconds: Wi-Fi holds multicast back until the sleepers wake
 TOKEN_SIZE = 8  # bytes
 TOKEN_LASTS = 600.0  # seconds, to twice that
 MAX_HOSTS = 4096  # hosts that have proved where they are
-
-Number = tuple[int, int]  # epoch and number of a message
 
 
 class Tokens:

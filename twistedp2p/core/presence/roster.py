@@ -14,7 +14,7 @@ strangers crowd in.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
 import attrs
@@ -34,15 +34,23 @@ WELL_KNOWN = 3600.0  # seconds that a key must have been known before it is kept
 WINDOW = 64  # message numbers
 
 Address = tuple[str, int]  # IP address, UDP port
+Number = tuple[int, int]  # epoch and number of a message
 
 
 class ReplayWindow:
-    """Which of the last `WINDOW` message numbers of one key have been seen (RFC 4303, 3.4.3)."""
+    """Which of the last `WINDOW` message numbers of one key have been seen (RFC 4303, 3.4.3).
 
-    def __init__(self) -> None:
-        self._epoch = 0
-        self._highest = 0
-        self._seen = 0
+    :param latest: the latest message of an earlier run, after which what is fresh comes.
+    """
+
+    def __init__(self, latest: Number = (0, 0)) -> None:
+        self._epoch, self._highest = latest
+        self._seen = (1 << WINDOW) - 1
+
+    @property
+    def latest(self) -> Number:
+        """The epoch, and the highest number in it, that were heard."""
+        return self._epoch, self._highest
 
     def fresh(self, epoch: int, number: int) -> bool:
         """Note (epoch, number); False when it was seen before, or is too old to tell."""
@@ -78,6 +86,8 @@ class Peer:
 
     def heard_from(self, address: Address) -> None:
         """The latest address comes first; at most `MAX_ADDRESSES` are kept."""
+        if self.addresses and self.addresses[0] == address:
+            return
         self.addresses = [address, *(a for a in self.addresses if a != address)][:MAX_ADDRESSES]
 
 
@@ -89,6 +99,12 @@ class Pin:
     first: float  # seconds
     last: float  # seconds
     noted: float  # seconds: when it was last told to be kept
+    latest: Number = (0, 0)  # of its messages that were heard
+    kept: Number = attrs.field(init=False)  # the `latest` that the node's memory has
+
+    @kept.default
+    def _kept(self) -> Number:
+        return self.latest
 
     def worth(self, now: float) -> float:
         """Seconds that the key has been known, less those that it has been away since."""
@@ -173,11 +189,25 @@ class Roster:
 
     def fresh(self, message: Signed) -> bool:
         """Whether a verified message that is no entry comes for the first time."""
-        window = self._windows.get(message.key)
+        pin, window = self.pins.get(message.key), self._windows.get(message.key)
         if window is None:
-            window = ReplayWindow()
+            window = ReplayWindow() if pin is None else ReplayWindow(pin.latest)
             self._windows.put(message.key, window)
-        return window.fresh(message.epoch, message.number)
+        fresh = window.fresh(message.epoch, message.number)
+        if pin is not None:
+            pin.latest = window.latest
+        return fresh
+
+    def unkept(self, keys: Iterable[bytes]) -> list[tuple[bytes, Number]]:
+        """The latest message of each of those keys, where it is pinned, not kept so far, and
+        will be now: what came up to there is no news in a later run."""
+        found = []
+        for key in keys:
+            pin = self.pins.get(key)
+            if pin is not None and pin.kept != pin.latest:
+                pin.kept = pin.latest
+                found.append((key, pin.latest))
+        return found
 
     def alive(self, key: bytes, now: float, *, direct: bool = False) -> None:
         """Something fresh of that node came; `direct`: not by multicast."""

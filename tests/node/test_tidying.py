@@ -1,0 +1,36 @@
+"""Keeping the memory tidy, and the group's time in it."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.node.fakes import Lan
+from twistedp2p.core.errors import ShareError
+from twistedp2p.node.tidying import CLOCK, TIDY_EVERY
+
+
+class TidyingTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.lan = Lan(self)
+        self.alice = self.lan.node("alice")
+
+    def test_the_memory_is_tidied_now_and_then(self) -> None:
+        with mock.patch.object(self.alice._store, "tidy") as tidy:
+            self.lan.run_for(3 * TIDY_EVERY + 1)
+            tidy.side_effect = ShareError("the disk is full")
+            self.lan.run_for(TIDY_EVERY)
+            tidy.side_effect = ZeroDivisionError
+            self.lan.run_for(TIDY_EVERY)
+        self.assertIn(tidy.call_count, (4, 5))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_the_group_s_time_is_kept_while_it_is_ahead_of_ours(self) -> None:
+        """A kill or a power cut takes at most some seconds of it."""
+        self.lan.run_for(5)
+        self.assertEqual(self.alice._store.counter(CLOCK), 0)
+        self.lan.node("bob", ahead=3600)
+        self.lan.run_for(TIDY_EVERY + 1)
+        ahead = self.alice._store.counter(CLOCK) / 1000 - self.lan.wall()
+        self.assertApproximates(ahead, 3600, 60)
