@@ -21,7 +21,7 @@ from twistedp2p.disk.shelf import (
     check,
     open_file,
     open_unchanged,
-    read_whole,
+    read_tree,
 )
 
 
@@ -69,7 +69,8 @@ class ShelfTests(SynchronousTestCase):
 
 class ReadingTests(ShelfTests):
     def read(self, path=None, progress=lambda done, size: None, stopped=lambda: False):
-        return read_whole(self.path if path is None else path, progress, stopped)
+        identity, tree = read_tree(self.path if path is None else path, progress, stopped)
+        return identity, tree.digest
 
     def test_a_file_is_known_by_identity_and_digest(self):
         identity, digest = self.read()

@@ -64,14 +64,6 @@ def open_file(path: str | Path) -> int:
     raise ShareError(sentence, Exit.NO_INPUT, path=path)
 
 
-def read_whole(
-    path: str | Path, progress: Callable[[int, int], None], stopped: Callable[[], bool]
-) -> tuple[Identity, str]:
-    """Read a file to know its identity and the digest of the whole: as `read_tree` does."""
-    identity, tree = read_tree(path, progress, stopped)
-    return identity, tree.digest
-
-
 def read_tree(
     path: str | Path, progress: Callable[[int, int], None], stopped: Callable[[], bool]
 ) -> tuple[Identity, Tree]:
