@@ -259,15 +259,17 @@ class Download:
     def finish(self) -> Path:
         """All pieces are here: give the whole its name, which is returned.
 
-        Raises ValueError when one is missing. Where the disk says no the part is kept.
+        It can be read until `keep`. Raises ValueError when a piece is missing. Where the disk
+        says no the part is kept.
         """
         if self.missing():
             raise ValueError("pieces are missing")
         try:
             with self._using():
                 return self._path / self._part.finish(self._name)
-        finally:
+        except BaseException:
             self.keep()
+            raise
 
     def keep(self) -> None:
         """Let go of the part, and leave it for a later run; may be called at any time.

@@ -20,7 +20,7 @@ from twistedp2p.core.calls.conversation import ClientEnd, Session, Violation
 from twistedp2p.core.calls.frames import FRAME, Frames
 from twistedp2p.core.calls.lines import ERRORS, BadLine, Err, Ok, Share, parse_owner
 from twistedp2p.core.calls.pieces import BYTES, NEXT, Ask, Extent, piece_number
-from twistedp2p.core.content.tree import piece_count, span
+from twistedp2p.core.content.tree import span
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.net.body import BodyReceiver
 from twistedp2p.net.dial import CONNECT_TIMEOUT, Dialer, NodeClient, no_node, nonsense
@@ -113,6 +113,16 @@ class FileClient(NodeClient):
             self.sendLine(self._end.auth().line())
 
     @property
+    def over(self) -> bool:
+        """Whether it is ending, or has ended: nothing that is asked for now will come."""
+        return self._over
+
+    @property
+    def host(self) -> str:
+        """The address of the other end."""
+        return str(getattr(self.transport.getPeer(), "host", ""))
+
+    @property
     def reached(self) -> bool:
         """Whether an owner that may be the one that was meant has answered."""
         return self._end is not None
@@ -144,7 +154,7 @@ class FileClient(NodeClient):
         elif isinstance(answer, Ok):
             self._agree(end, answer)
         else:
-            self._fail(refusal_error(answer))
+            self._fail(Refused(answer))
 
     def _agree(self, end: ClientEnd, ok: Ok) -> None:
         try:
@@ -192,12 +202,13 @@ class FileClient(NodeClient):
 
     def _next_told(self, data: bytes) -> int | None:
         size = self._extent.size
-        number = piece_number(data)
-        if number is not None and number >= piece_count(size):
+        try:
+            number = piece_number(data)
+            if number is not None:
+                self._answers.appendleft(_Answer(span(size, number)[1], None))
+        except (ValueError, IndexError):
             self._fail(nonsense())
-            return None
-        if number is not None:
-            self._answers.appendleft(_Answer(span(size, number)[1], None))
+            raise broken() from None
         return number
 
     def _give_to(self, sink: Sink) -> None:
@@ -318,7 +329,7 @@ class FileClient(NodeClient):
         self.ended.callback(None if failure is None else failure.value)
 
     def _timed_out(self) -> None:
-        self._fail(ShareError(N_("The other end went silent; get the file again."), Exit.TIMEOUT))
+        self._fail(ShareError(N_("The other end went silent."), Exit.TIMEOUT))
 
     def connectionLost(self, reason: Failure = ...) -> None:  # type: ignore[assignment]
         """The end, whoever made it."""
@@ -326,30 +337,29 @@ class FileClient(NodeClient):
             self._fail(broken())
         elif reason.check(net_error.ConnectionDone, net_error.ConnectionLost):
             # Before the handshake, a clean close is a full house.
-            self._fail(refusal_error(Err(503)))
+            self._fail(Refused(Err(503)))
         else:
             self._fail(no_node())
 
 
 def broken() -> ShareError:
     """The connection ended, nobody knows why."""
-    return ShareError(N_("The connection broke in the middle; get the file again."))
+    return ShareError(N_("The connection broke in the middle."))
 
 
-def refusal_error(line: Err) -> ShareError:
+class Refused(ShareError):
     """An ERR of the owner as a sentence: its number decides, nothing that the owner worded."""
-    if line.seconds:
-        return ShareError(
-            N_("Refused: {reason} (wait {seconds} s)."),
+
+    def __init__(self, line: Err) -> None:
+        super().__init__(
+            N_("Refused: {reason} (wait {seconds} s).")
+            if line.seconds
+            else N_("Refused: {reason}."),
             _CODES.get(line.code, Exit.FAILED),
             reason=ERRORS.get(line.code, ERRORS[400]),
             seconds=line.seconds,
         )
-    return ShareError(
-        N_("Refused: {reason}."),
-        _CODES.get(line.code, Exit.FAILED),
-        reason=ERRORS.get(line.code, ERRORS[400]),
-    )
+        self.number = line.code
 
 
 class Fetcher:

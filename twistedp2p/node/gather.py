@@ -30,6 +30,8 @@ class Client(Protocol):
 
     owner: bytes
     waiting: int
+    over: bool
+    host: str
 
     def ask(self, ask: Any) -> Deferred[bytes]: ...
 
@@ -55,7 +57,7 @@ class _Slot:
     """A piece that one source was asked for; its number may be the owner's to choose."""
 
     number: int | None
-    none: bool = False  # the owner had none to choose
+    none: bool = False  # the owner had none to choose: no bytes come
 
 
 class Source:
@@ -65,19 +67,18 @@ class Source:
         self.client = client
         self.owner = owner
         self.has: bytearray | None = None  # None: all
+        self.pieces = 0  # that it was asked for and that are not written
+        self.choosing = 0  # of them, those whose number it has yet to tell
+        self.wrong: ShareError | None = None  # why it is not believed any more
         self._gather = gather
         self._slots: deque[_Slot] = deque()  # filled by the loop, emptied by the thread
         self._at = 0  # bytes of the first of them that have come
-
-    @property
-    def pieces(self) -> int:
-        """Pieces that it was asked for and that are not written."""
-        return len(self._slots)
 
     def take(self, numbers: list[int]) -> None:
         """Ask it for these pieces, which lie behind each other."""
         tree = self._gather.tree
         self._slots.extend(_Slot(number) for number in numbers)
+        self.pieces += len(numbers)
         offset = tree.span(numbers[0])[0]
         last, length = tree.span(numbers[-1])
         self.client.fetch(offset, last + length - offset, self)
@@ -86,16 +87,27 @@ class Source:
         """Have the owner choose a piece that we lack and have asked nobody for."""
         slot = _Slot(None)
         self._slots.append(slot)
-        asked = self._gather.choice.taken()
-        told = self.client.fetch_next(to_bitmap(asked), self)
-        told.addCallbacks(self._chosen, lambda _failure: None, callbackArgs=(slot,))
+        self.pieces += 1
+        self.choosing += 1
+        taken = self._gather.choice.taken()
+        told = self.client.fetch_next(to_bitmap(taken), self)
+        told.addCallbacks(self._chosen, lambda _failure: None, callbackArgs=(slot, taken))
 
-    def _chosen(self, number: int | None, slot: _Slot) -> None:
+    def _chosen(self, number: int | None, slot: _Slot, taken: bytearray) -> None:
+        self.choosing -= 1
         slot.number, slot.none = number, number is None
         if number is None:
+            self.pieces -= 1
             self._gather.nothing_left(self)
+        elif taken[number]:  # for ever the same piece would be a get without end
+            self.distrust()
         else:
             self._gather.choice.took(self, number)
+
+    def distrust(self) -> None:
+        """It sent what it must not: ask it nothing more."""
+        self.wrong = damaged()
+        self.client.close()
 
     # -- net.fetch.Sink
 
@@ -123,8 +135,10 @@ class Source:
 
     def written(self, results: list[list[Piece]]) -> None:
         """Pieces that are on the disk, or were not right."""
+        self._gather.moved(0)  # the disk may have been what all waited for
         for ended in results:
             for number, good in ended:
+                self.pieces -= 1
                 self._gather.came(self, number, good)
         self._gather.ask_more(self)
 
@@ -198,6 +212,9 @@ class Gather:
     def others(self, crowd: bool) -> None:
         """Whether others fetch this, too: then the owner chooses what it hands to whom."""
         self._crowd = crowd or self._crowd or False
+        self._ask_all()
+
+    def _ask_all(self) -> None:
         for source in list(self.sources):
             self.ask_more(source)
 
@@ -208,11 +225,12 @@ class Gather:
 
     def ask_more(self, source: Source) -> None:
         """Ask it for as much as it should have to do."""
-        if self._over or self._crowd is None or source not in self.sources:
+        if self._over or self._crowd is None or source.client.over or source not in self.sources:
             return
         many = self._crowd or len(self.sources) > 1
         if many and source.owner and source not in self._nothing:
-            while source.pieces < AHEAD_PIECES and not self.choice.all_asked:
+            # Where fewer are left than it is choosing, it would choose one of them twice.
+            while source.pieces < AHEAD_PIECES and self.choice.free > source.choosing:
                 source.take_next()
             if source.pieces:
                 return
@@ -230,7 +248,9 @@ class Gather:
         """A piece was written, or came wrong."""
         self.choice.came(source, number, good)
         if self.choice.shunned(source):
-            source.client.close()
+            source.distrust()
+        elif not good:
+            self._ask_all()
         self.begin()
 
     def _complete(self) -> None:
@@ -246,11 +266,8 @@ class Gather:
         self.choice.gone(source)
         self.kept.gone(source)
         if not self._over:
-            if self.choice.shunned(source):
-                error = damaged()
-            self._lost(source, error)
-            for each in self.sources:
-                self.ask_more(each)
+            self._lost(source, source.wrong or error)
+            self._ask_all()
 
     def stop(self) -> None:
         """Ask nobody any more."""

@@ -1,8 +1,9 @@
 """One get, from the first connection to the file in its place.
 
-A connection that is cut costs what was under way of at most a piece: we connect again for a while,
-and what is verified stays on the disk for a later get. What is wrong for good (a refused password,
-another file, a full disk) ends it at once.
+A connection that is cut costs what was under way of at most a piece: we connect again for as long
+as something comes now and then, and what is verified stays on the disk for a later get. A full disk
+ends it at once. An owner that refuses, or sends what is not what was offered, is not asked again:
+it goes on for as long as others send something.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistedp2p.core.calls.cpace import stretch
@@ -25,17 +27,25 @@ from twistedp2p.core.content.tree import Tree, piece_count
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.names import offer_id
 from twistedp2p.disk.download import Download
+from twistedp2p.net.fetch import Refused, broken
 from twistedp2p.net.pump import InThread
 from twistedp2p.node.gather import Gather, Source, damaged
-from twistedp2p.node.holdings import Holdings
+from twistedp2p.node.holdings import Held, Holdings
 from twistedp2p.node.swarm import PeerOrder, Swarm
 
 AGAIN_FIRST, AGAIN_MOST = 1.0, 8.0  # seconds until we connect again; doubled each time
-PATIENCE = 60.0  # seconds without a source after which a get ends
-FOR_GOOD = (Exit.DENIED, Exit.DAMAGED, Exit.NO_FOLDER)  # not tried again
+PATIENCE = 60.0  # seconds in which nothing comes, after which a get without its owner ends
+FOR_GOOD = (Exit.DENIED, Exit.DAMAGED)  # an owner that ends so is not asked again
+GONE, CHANGED = 404, 409  # nor is one that refuses with these numbers
 
 Address = tuple[str, int]
 PublicPrs = Callable[[bytes, bytes], bytes | None]  # as of `closed.Envelope.public_prs`
+
+_log = Logger()
+
+
+class AnotherNode(ShareError):
+    """Who answers is not the owner; the owner may be elsewhere by now."""
 
 
 class Fetching(Protocol):
@@ -82,7 +92,7 @@ class Order:
         required = self.required or (self.owner if self.ok is not None else b"")
         if required and owner_key != required:
             return fail(
-                ShareError(
+                AnotherNode(
                     N_("Another node answers at the owner's address: {name} was not taken."),
                     Exit.DENIED,
                     name=self.name,
@@ -137,11 +147,13 @@ class Getting:
         *,
         clock: Any,
         moved: Callable[[int, int], None],
+        tell: Callable[[ShareError], None],
         draw: Callable[[int], int],
         sharing: Sharing | None,
     ) -> None:
         """`addresses`: where the owner is by now; `moved(done, size)`: how far it has come.
 
+        `tell` is given a sentence for the user when the connection was lost, once.
         `sharing`: where it is given on meanwhile; None: nowhere, and the owner alone is asked.
         """
         self.order = order
@@ -150,14 +162,18 @@ class Getting:
         self._clock = clock
         self._moved = moved
         self._draw = draw
-        self._stopped = self._unwanted = self._held = False
+        self._tell = tell
+        self._stopped = self._unwanted = self._told = False
         self._done_bytes = self._verified = 0
+        self._moved_at = 0.0
         self._sharing = sharing
+        self._held: Held | None = None
         self._swarm: Swarm | None = None
         self.gather: Gather | None = None
         self._kept: Download | None = None
         self._broken: Deferred[None] = Deferred()
         self._again: Deferred[None] | None = None
+        self._forsaken = False  # the owner is not asked again
 
     async def run(self) -> Path:
         """Get it: the path at which it stands. Raises `ShareError`; what is verified is kept.
@@ -183,33 +199,40 @@ class Getting:
                 choice,
                 self._came,
                 self._lost,
-                crowd=None if self._sharing else False,
+                crowd=None if self._in_company(tree) else False,
             )
+            self._moved_at = self._clock.seconds()
             gather.done.chainDeferred(self._broken)
             gather.add(client, client.ended, owner=True)
             gather.begin()
             self._share(gather, kept)
-            await self._broken
+            try:
+                await self._broken
+            except ShareError as error:
+                raise self._with_what_is_kept(error) from error
             path: Path = await self.order.in_thread(kept.finish)
             self._shared_to_the_end(path)
             return path
         finally:
             self._end()
 
+    def _in_company(self, tree: Tree) -> bool:
+        """Of a single piece there is nothing to give on while it comes."""
+        return self._sharing is not None and tree.count > 1
+
     def _share(self, gather: Gather, kept: Download) -> None:
-        if self._sharing is None or gather.complete:
+        if self._sharing is None or not self._in_company(gather.tree) or self._broken.called:
             return
         order, sharing = self.order, self._sharing
         offer, prs = order.secret
-        sharing.holdings.hold(offer, order.name, prs, gather, kept)
-        self._held = True
+        self._held = sharing.holdings.hold(offer, order.name, prs, gather, kept)
         peers = PeerOrder(order.secret, order.agreed)
         self._swarm = Swarm(gather, peers, self._fetching.connect, sharing.port, self._clock)
 
     def _shared_to_the_end(self, path: Path) -> None:
-        if self._held and self._sharing is not None:
-            self._sharing.holdings.finished(self.order.secret[0], path)
-            self._held = False
+        if self._held is not None and self._sharing is not None:
+            self._sharing.holdings.finished(self._held, path)
+            self._held = None
 
     async def _tree(self, client: Any) -> Tree:
         ok = client.ok
@@ -238,44 +261,79 @@ class Getting:
     def _came(self, size: int) -> None:
         assert self.gather is not None
         self._done_bytes += size
+        self._moved_at = self._clock.seconds()
         done = min(self._verified + self._done_bytes, self.gather.tree.size)
         self._moved(done, self.gather.tree.size)
 
     # -- when a source is lost
 
-    def _lost(self, _source: Source, error: BaseException | None) -> None:
+    def _lost(self, source: Source, error: BaseException | None) -> None:
         assert self.gather is not None
-        if self._stopped or any(source.owner for source in self.gather.sources):
+        why = error if isinstance(error, ShareError) else broken()
+        if self._stopped:
             return
-        if isinstance(error, ShareError) and error.code in FOR_GOOD and not self.gather.sources:
-            self._fail(Failure(error))
-        elif self._again is None:
-            self._again = Deferred.fromCoroutine(self._connect_again())
+        if why.code == Exit.NO_FOLDER:
+            self._fail(Failure(why))
+        elif source.owner and _for_good(why):
+            self._forsake(why)
+        if self._again is None and not self._has_owner and not self._broken.called:
+            self._say(why)
+            self._again = Deferred.fromCoroutine(self._go_on(why))
             self._again.addErrback(self._fail)
 
-    async def _connect_again(self) -> None:
-        """Connect to the owner as soon as that is possible; raises `ShareError`."""
+    @property
+    def _has_owner(self) -> bool:
+        return self.gather is not None and any(source.owner for source in self.gather.sources)
+
+    def _forsake(self, why: ShareError) -> None:
         assert self.gather is not None
-        wait, since = AGAIN_FIRST, self._clock.seconds()
+        self._forsaken = True
+        if not self.gather.sources:
+            self._fail(Failure(why))
+
+    def _say(self, why: ShareError) -> None:
+        if not self._told and self.gather is not None and not self.gather.sources:
+            self._told = True
+            self._tell(
+                ShareError(
+                    N_("{name}: {why} It goes on as soon as the owner is reached again."),
+                    name=self.order.name,
+                    why=why,
+                )
+            )
+
+    async def _go_on(self, why: ShareError) -> None:
+        """Until the owner is there again; raises `ShareError` once nothing comes any more."""
+        assert self.gather is not None
+        wait = AGAIN_FIRST
         while True:
             await deferLater(self._clock, wait)
             wait = min(2 * wait, AGAIN_MOST)
-            try:
-                client = await self._fetching.connect(self.order, self._addresses())
-            except ShareError as again:
-                now = self._clock.seconds()
-                if self.gather.sources:
-                    since = now
-                elif again.code in FOR_GOOD or now - since > PATIENCE:
-                    raise
-            else:
-                self._again = None
-                self.gather.add(client, client.ended, owner=True)
-                return
+            alone = self._forsaken and not self.gather.sources
+            if alone or self._clock.seconds() - self._moved_at > PATIENCE:
+                raise why
+            if not self._forsaken:
+                try:
+                    client = await self._fetching.connect(self.order, self._addresses())
+                except ShareError as error:
+                    why = error
+                    self._forsaken = _for_good(error)
+                else:
+                    self._again = None
+                    self.gather.add(client, client.ended, owner=True)
+                    return
 
     def _fail(self, failure: Failure) -> None:
         if not self._broken.called:
             self._broken.errback(failure)
+
+    def _with_what_is_kept(self, why: ShareError) -> ShareError:
+        assert self._kept is not None
+        useless = isinstance(why, Refused) and why.number == CHANGED
+        if useless or not any(self._kept.have):
+            return why
+        sentence = N_("{why} What came of {name} is kept: another get goes on there.")
+        return ShareError(sentence, why.code, why=why, name=self.order.name)
 
     def _end(self) -> None:
         self._stopped = True
@@ -283,12 +341,22 @@ class Getting:
             self._again.cancel()
         if self._swarm is not None:
             self._swarm.stop()
-        if self._held and self._sharing is not None:
-            self._sharing.holdings.drop(self.order.secret[0])
+        if self._held is not None and self._sharing is not None:
+            self._sharing.holdings.drop(self._held)
         if self.gather is not None:
             self.gather.stop()
-        self.order.in_thread(self._let_go)
+        let_go = self.order.in_thread(self._let_go)
+        let_go.addErrback(lambda failure: _log.failure("a part that is kept", failure))
 
     def discard(self) -> None:
         """When it is stopped, nothing is to be left on the disk."""
         self._unwanted = True
+
+
+def _for_good(error: ShareError) -> bool:
+    """Whether it would be the same the next time."""
+    if isinstance(error, AnotherNode):
+        return False
+    return error.code in FOR_GOOD or (
+        isinstance(error, Refused) and error.number in (GONE, CHANGED)
+    )

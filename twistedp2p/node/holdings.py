@@ -34,6 +34,7 @@ class Pieces(Protocol):
 class Held:
     """One download as it is served."""
 
+    offer: bytes  # its id
     name: str
     prs: bytes = attrs.field(repr=False)
     gather: Gather
@@ -56,18 +57,23 @@ class Held:
         """Of all of it."""
         return self.gather.tree.digest
 
+    def close(self) -> None:
+        """Let go of what we opened ourselves."""
+        if isinstance(self.pieces, FinishedFile):
+            self.pieces.close()
+
 
 @attrs.define
 class _Reader:
-    """Implements `net.body.Reader`."""
+    """Implements `net.body.Reader`. The download may be finished while it is read."""
 
-    _pieces: Pieces
+    _held: Held
     _at: int
     _left: int
 
     def readinto(self, room: memoryview) -> int:
         """Pieces that are not verified are not there."""
-        count = self._pieces.readinto(self._at, room[: min(len(room), self._left)])
+        count = self._held.pieces.readinto(self._at, room[: min(len(room), self._left)])
         self._at += count
         self._left -= count
         return count
@@ -80,33 +86,47 @@ class Holdings:
     """All downloads that are given on."""
 
     def __init__(self, wall: Callable[[], float]) -> None:
+        """`wall`: the time of day, in seconds."""
         self._wall = wall
-        self._held: CappedTable[bytes, Held] = CappedTable(MAX_HELD)
+        self._held: CappedTable[bytes, Held] = CappedTable(MAX_HELD, forgotten=Held.close)
 
-    def hold(self, offer: bytes, name: str, prs: bytes, gather: Gather, pieces: Pieces) -> None:
-        """Give that download on; `prs` is its stretched password."""
+    def hold(self, offer: bytes, name: str, prs: bytes, gather: Gather, pieces: Pieces) -> Held:
+        """Give that download on; `prs` is its stretched password.
+
+        It takes the place of an earlier one of the same offer.
+        """
         limiter = GuessLimiter(generated=False, now=self._wall(), choose=secrets.randbelow)
         audience = Audience(gather.tree.count, secrets.randbelow)
-        self._held.put(offer, Held(name, prs, gather, pieces, limiter, audience))
+        held = Held(offer, name, prs, gather, pieces, limiter, audience)
+        before = self._held.peek(offer)
+        if before is not None:
+            self.drop(before)
+        self._held.put(offer, held)
+        return held
 
-    def drop(self, offer: bytes) -> None:
+    def _is_held(self, held: Held) -> bool:
+        return self._held.peek(held.offer) is held
+
+    def drop(self, held: Held) -> None:
         """Give it on no more."""
-        held = self._held.pop(offer)
-        if held is not None and isinstance(held.pieces, FinishedFile):
-            held.pieces.close()
+        if self._is_held(held):
+            self._held.pop(held.offer)
+            held.close()
 
-    def finished(self, offer: bytes, path: Path) -> None:
-        """That download stands there now; blocks for a moment."""
-        held = self._held.peek(offer)
-        if held is None:
-            return
-        if held.manifest:
-            self.drop(offer)
-            return
+    def finished(self, held: Held, path: Path) -> None:
+        """That download stands there now; blocks for a moment. A folder is given on no more."""
         try:
-            held.pieces = FinishedFile(path)
+            if held.manifest:
+                self.drop(held)
+            elif self._is_held(held):
+                held.pieces = FinishedFile(path)
         except OSError:
-            self.drop(offer)
+            self.drop(held)
+
+    def stop(self) -> None:
+        """Give nothing on any more."""
+        for held in self._held.values():
+            self.drop(held)
 
     # -- net.serve.Shelf
 
@@ -129,14 +149,20 @@ class Holdings:
             served.limiter.right(address, key)
 
     def check(self, served: Held) -> None:
-        """Pieces are checked when they come, and read back as they are."""
+        """Raise `Refusal` where it has been dropped, or changed since it was finished."""
+        pieces = served.pieces
+        if isinstance(pieces, FinishedFile) and not pieces.readinto(0, memoryview(bytearray(1))):
+            self.drop(served)
+        if not self._is_held(served):
+            raise Refusal(404)
 
     def chosen(self, served: Held, offset: int, length: int) -> None:
         """Only the owner counts what was handed out."""
 
     def open(self, served: Held, offset: int, length: int) -> Any:
-        """The bytes to send."""
-        return _Reader(served.pieces, offset, length)
+        """The bytes to send; raises `Refusal`."""
+        self.check(served)
+        return _Reader(served, offset, length)
 
     def next(self, served: Held, have: bytes) -> int | None:
         """Only the owner chooses."""

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from twistedp2p.core.calls.cpace import PUBLIC_PASSWORD
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.errors import N_, ShareError
-from twistedp2p.core.events import Event, Fetched, FetchFailed
+from twistedp2p.core.events import Event, Fetched, FetchFailed, Notice
 from twistedp2p.core.limits import CappedTable, TokenBucket
 from twistedp2p.core.names import clean_name
 from twistedp2p.net.pump import InThread
@@ -158,6 +158,7 @@ class Transfers:
             clock=self._clock,
             moved=lambda done, size: self._courses.moved(number, done, size),
             sharing=self._sharing,
+            tell=lambda what: self._emit(Notice(what.sentence, what.values)),
             draw=self._draw,
         )
         transfer = Transfer(number, order.name, getting)

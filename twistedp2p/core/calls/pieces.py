@@ -17,12 +17,15 @@
     5 PEERS    port     0        1,024 bytes: [[host, port], ...], others who have pieces, as JSON,
                                  filled up with spaces; `port`: where the client serves pieces, or 0
 
+Hosts are IP addresses, ports are TCP's and at least 1,024: at others there is no node.
+
 Bit 7 of byte 0 of a bitmap is piece 0; the bits that are left over are 0. Who says anything else,
 asks for what is not there, or leaves more than `MAX_WAITING` asks waiting, is cut off.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import struct
 from collections.abc import Iterator, Sequence
@@ -39,6 +42,7 @@ NONE = 2**64 - 1  # instead of the number of a piece
 PEERS_SIZE = 1024  # bytes
 MAX_PEERS = 16  # in an answer
 MAX_WAITING = 64  # asks of one connection
+PORTS = range(1024, 65_536)  # where nodes are
 Where = tuple[str, int]  # host, TCP port
 
 
@@ -77,7 +81,7 @@ class Extent:
         if ask.kind == BYTES:
             if not ask.b or ask.a + ask.b > self.size:
                 raise BadAsk("bytes that are not there")
-        elif ask.b or (ask.a if ask.kind != PEERS else ask.a > 65_535):
+        elif ask.b or (ask.a and not (ask.kind == PEERS and ask.a in PORTS)):
             raise BadAsk("what is nowhere described")
         elif ask.kind == NEXT and not self.size:
             raise BadAsk("pieces of nothing")
@@ -134,11 +138,29 @@ def read_peers(data: bytes) -> list[Where]:
         raise ValueError("no list of peers")
     for row in rows:
         match row:
-            case [str(), int(port)] if 0 < port < 65_536 and port is not True:
-                pass
+            case [str(host), int(port)] if port in PORTS:
+                _check_host(host)
             case _:
                 raise ValueError("no list of peers")
     return [(host, port) for host, port in rows]
+
+
+def _check_host(text: str) -> None:
+    host = ipaddress.ip_address(text)
+    if host.is_multicast or host.is_unspecified or getattr(host, "scope_id", None):
+        raise ValueError("an address where no node is")
+
+
+def means_the_same(host: str, elsewhere: str) -> bool:
+    """Whether an IP address names the same host at `elsewhere`, the address of another."""
+    return _is_loopback(host) <= _is_loopback(elsewhere)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
 
 
 def piece_number(data: bytes) -> int | None:

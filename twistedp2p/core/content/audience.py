@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import attrs
 
-from twistedp2p.core.calls.pieces import MAX_PEERS, Where, from_bitmap
+from twistedp2p.core.calls.pieces import MAX_PEERS, Where, from_bitmap, means_the_same
 from twistedp2p.core.limits import CappedTable
 
 MAX_AUDIENCE = 512  # who serve an offer, that are known
@@ -38,14 +38,14 @@ class Audience:
         """A client asks for others; it serves at `port` itself, where that is not 0.
 
         Returns some of the others, by chance. A host that only its own network can name is not
-        told to anybody.
+        told to anybody, and the loopback to this host alone.
         """
         if port and not host.casefold().startswith("fe80:"):
             self._seen.put(key, _Seen((host, port), now))
         others = [
             seen.where
             for other, seen in self._seen.items()
-            if other != key and now - seen.at <= PRESENT
+            if other != key and now - seen.at <= PRESENT and means_the_same(seen.where[0], host)
         ]
         for last in range(len(others) - 1, 0, -1):
             chosen = self._draw(last + 1)

@@ -164,9 +164,9 @@ class Choice:
         return bytearray(digit & 1 for digit in reversed(digits.encode()))
 
     @property
-    def all_asked(self) -> bool:
-        """Whether all that is missing is asked of somebody."""
-        return not self._free
+    def free(self) -> int:
+        """How many of those that are missing are asked of nobody."""
+        return self._free.bit_count()
 
     def _rarest(self, can: int) -> list[int]:
         for held in self._held:
