@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import ip_address
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,6 +33,11 @@ from twistedp2p.core.content.tree import PIECE_LEAST
 
 SIZE = 20 * PIECE_LEAST + 5  # bytes: 21 pieces
 EXTENT = Extent(SIZE, 100)
+
+
+def _is_a_host(text: str) -> bool:
+    host = ip_address(text)
+    return not (host.is_multicast or host.is_unspecified)
 
 
 class AskTests(SynchronousTestCase):
@@ -76,7 +82,8 @@ class AskTests(SynchronousTestCase):
             Ask(TREE, 1),
             Ask(HAVE, 0, 1),
             Ask(PEERS, 65_536),
-            Ask(PEERS, 1, 1),
+            Ask(PEERS, 80),
+            Ask(PEERS, 9393, 1),
             Ask(NEXT, 1, have=b"abc"),
         ):
             self.assertRaises(BadAsk, self.read, ask)
@@ -98,7 +105,12 @@ class AskTests(SynchronousTestCase):
 
 class AnswerTests(SynchronousTestCase):
     @settings(deadline=None)
-    @given(st.lists(st.tuples(st.text(max_size=80), st.integers(1, 65_535)), max_size=20))
+    @given(
+        st.lists(
+            st.tuples(st.ip_addresses().map(str).filter(_is_a_host), st.integers(1024, 65_535)),
+            max_size=20,
+        )
+    )
     def test_peers_are_read_back_as_far_as_there_is_room(
         self, peers: list[tuple[str, int]]
     ) -> None:
@@ -108,19 +120,24 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(peers[: len(found)], found)
 
     def test_what_is_no_list_of_peers(self) -> None:
-        """Attack 38."""
-        many = json.dumps([["a", 1]] * (MAX_PEERS + 1)).encode()
+        """Attack 38; and 39: no other port than a node's, no name to look up."""
+        many = json.dumps([["10.0.0.1", 2000]] * (MAX_PEERS + 1)).encode()
         for data in (
             b"",
             b"{}",
             b"[" * 1024,
             b"[1]",
             b'[["a"]]',
-            b'[["a",0]]',
-            b'[["a",65536]]',
-            b'[["a",true]]',
-            b'[["a",1.5]]',
-            b"[[1,1]]",
+            b'[["10.0.0.1",0]]',
+            b'[["10.0.0.1",1023]]',
+            b'[["10.0.0.1",65536]]',
+            b'[["10.0.0.1",true]]',
+            b'[["10.0.0.1",2000.0]]',
+            b"[[1,2000]]",
+            b'[["a",2000]]',
+            b'[["fe80::1%eth0",2000]]',
+            b'[["239.0.0.1",2000]]',
+            b'[["0.0.0.0",2000]]',
             b"\xff",
             many,
         ):

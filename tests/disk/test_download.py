@@ -151,7 +151,12 @@ class WholeTests(DownloadTests):
             end(download)
             end(download)
             self.refused(download.write, 1, 0, b"late")
-        self.download()
+        download = self.begin()
+        put(download, DATA)
+        download.finish()
+        room = bytearray(5)
+        self.assertEqual((download.readinto(1, memoryview(room)), bytes(room)), (5, DATA[1:6]))
+        download.keep()
         self.assertEqual(self.open_files(), before)
         self.assertEqual(self.listing(), ["a.jpg"])
 

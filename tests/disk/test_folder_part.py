@@ -105,7 +105,10 @@ class WholeFolderTests(FolderTests):
 
     def test_nothing_stays_open(self):
         before = self.open_files()
-        self.download()
+        whole = self.begin()
+        put(whole, STREAM)
+        whole.finish()
+        whole.keep()
         for end in (Download.discard, Download.keep):
             download = self.begin()
             put(download, STREAM, [0])

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from twisted.internet.endpoints import HostnameEndpoint, TCP6ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
-from tests.net.wire import OFFER, SECRET, FakeOrder, FakeServed, FakeShelf, public
+from tests.net.wire import OFFER, SECRET, FakeOrder, FakeServed, FakeShelf, WholeFetch, public
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.net import dial as dial_module
 from twistedp2p.net.dial import endpoint_to
@@ -33,7 +33,11 @@ class FetcherTests(TestCase):
         key = Ed25519PrivateKey.generate()
         fetcher = Fetcher(reactor, NodeTLS(key), public(key), maybeDeferred, timeout)
         self.order = FakeOrder(OFFER, SECRET)
-        return Deferred.fromCoroutine(fetcher.fetch(self.order, addresses))
+        return Deferred.fromCoroutine(self._fetch(fetcher, addresses))
+
+    async def _fetch(self, fetcher: Fetcher, addresses: Sequence[tuple[str, int]]) -> bytes:
+        client = await fetcher.connect(self.order, addresses)
+        return await WholeFetch(client, self.order).done
 
     def service(self, key: Ed25519PrivateKey | None = None) -> tuple[str, int]:
         key, shelf = key or Ed25519PrivateKey.generate(), FakeShelf()

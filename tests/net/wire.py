@@ -220,8 +220,9 @@ class WholeFetch:
         client.proven.addCallbacks(self._begin, lambda _: None)
         client.ended.addCallback(self._ended)
 
-    def _begin(self, ok: Ok) -> None:
-        if self.order.idle:
+    def _begin(self, _: object) -> None:
+        ok = self.client.ok
+        if self.order.idle or ok is None:
             return
         for offset in range(0, ok.size, RUN):
             self.client.fetch(offset, min(RUN, ok.size - offset), self)
