@@ -44,6 +44,7 @@ from twistedp2p.net.tls import NodeTLS
 from twistedp2p.node import Config, Node
 from twistedp2p.node.config import default_nick
 from twistedp2p.node.progress import Courses
+from twistedp2p.node.serving import Serving
 from twistedp2p.node.shares import Shares
 from twistedp2p.node.transfers import Transfers
 
@@ -187,18 +188,20 @@ async def _serve(
         own_key = key.public_key().public_bytes_raw()
         store = Store(instance.database, own_key)
         opened.callback(store.close)
+        courses = Courses(reactor.seconds, _nothing)
         shares = Shares(
             store,
             own_key,
             _Nobody(),
-            Courses(reactor.seconds, _nothing),
+            courses,
             _nothing,
             clock=reactor,
             wall=time.time,
             in_thread=in_threads_of(reactor),
             nick=str,
         )
-        service = FileService(NodeTLS(key), own_key, shares, reactor, Limits())
+        serving = Serving(shares, store, courses, clock=reactor)
+        service = FileService(NodeTLS(key), own_key, serving, reactor, Limits())
         ports = _listen(reactor, port, host, service.listening_factory())
         server = FileServer(reactor, service, shares, ports, opened.pop_all())
     try:

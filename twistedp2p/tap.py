@@ -22,7 +22,7 @@ from twistedp2p.core.presence.families import group_address
 from twistedp2p.core.presence.ladder import parse_peer
 from twistedp2p.disk.code_file import read_codes
 from twistedp2p.disk.instance import Instance, claim, default_state_folder
-from twistedp2p.disk.shelf import open_file
+from twistedp2p.disk.offered import check_path
 from twistedp2p.face.terminal import choose_mode
 from twistedp2p.face.texts import translations
 from twistedp2p.net.steady import keep_steady
@@ -176,7 +176,7 @@ class Options(usage.Options):
     def _check_offer(self, path: str) -> str:
         whole = os.path.abspath(os.path.expanduser(path))
         try:
-            os.close(open_file(whole))
+            check_path(whole)
         except ShareError as error:
             fail(error)
         return whole

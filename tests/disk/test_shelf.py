@@ -114,7 +114,7 @@ class ReadingTests(ShelfTests):
         os.mkfifo(fifo)
         dangling.symlink_to("nowhere")
         for path, said in (
-            (self.folder, "is a folder"),
+            (self.folder, "is not an ordinary file"),
             (fifo, "is not an ordinary file"),
             ("/dev/null", "is not an ordinary file"),
             (dangling, "cannot be read"),

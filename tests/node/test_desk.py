@@ -51,9 +51,10 @@ class TalkTests(DeskTestCase):
         self.assertEqual([said.own for said in bob.last_said(9)], [False, True, False])
 
     def test_a_file_that_could_not_be_offered_is_refused_before_it_is(self) -> None:
-        self.alice.check_file(__file__)
-        for path in ("/no/such/file", "/"):
-            self.assertRaises(ShareError, self.alice.check_file, path)
+        self.alice.check_path(__file__)
+        self.alice.check_path("/")
+        for path in ("/no/such/file", "/dev/null"):
+            self.assertRaises(ShareError, self.alice.check_path, path)
 
     def test_a_text_without_end_is_cut_and_an_empty_one_is_not_said(self) -> None:
         self.alice.say("x" * (3 * MAX_TEXT))

@@ -17,15 +17,22 @@ class OwnContents(OwnShares):
         """
         rows = self._db.run("SELECT manifest, hashes FROM contents WHERE name = ?", share.name)
         manifest, hashes = rows[0] if rows else (b"", b"")
+        if len(manifest) != share.manifest:
+            return None
         try:
             return Tree.read(share.size, manifest, hashes, share.digest)
         except ValueError:
             return None
 
-    def folder_identity(self, name: str) -> bytes:
-        """What `FolderIdentity.write` wrote of an offer; empty for a file."""
-        rows = self._db.run("SELECT identity FROM contents WHERE name = ?", name)
-        return bytes(rows[0][0]) if rows else b""
+    def folder(self, name: str) -> tuple[bytes, bytes]:
+        """The manifest of an offered folder, and what `FolderIdentity.write` wrote of it."""
+        rows = self._db.run("SELECT manifest, identity FROM contents WHERE name = ?", name)
+        return rows[0] if rows else (b"", b"")
+
+    def without_tree(self) -> set[str]:
+        """The names of offers of which nothing is kept here."""
+        rows = self._db.run("SELECT name FROM shares WHERE name NOT IN (SELECT name FROM contents)")
+        return {name for (name,) in rows}
 
     def put_tree(self, name: str, tree: Tree, folder_identity: bytes = b"") -> None:
         """Keep the content of an offer."""

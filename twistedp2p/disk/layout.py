@@ -35,7 +35,8 @@ CREATE TABLE entries(
 CREATE INDEX chat_by_age ON entries(stamp) WHERE log = 'chat';
 CREATE TABLE offers(
     id INTEGER PRIMARY KEY, feed INTEGER, name TEXT, folded TEXT, size INTEGER, digest TEXT,
-    public INTEGER, stamp INTEGER, number INTEGER, live INTEGER, UNIQUE(feed, name));
+    public INTEGER, stamp INTEGER, number INTEGER, live INTEGER, files INTEGER,
+    UNIQUE(feed, name));
 CREATE INDEX latest_offers ON offers(feed, id) WHERE live;
 CREATE INDEX withdrawn ON offers(feed, number) WHERE NOT live;
 {_NAMES};
@@ -88,6 +89,7 @@ def _keep_what_was_heard_of_pinned_keys(db: sqlite3.Connection) -> None:
 
 def _keep_contents(db: sqlite3.Connection) -> None:
     db.execute(_CONTENTS)
+    db.execute("ALTER TABLE offers ADD COLUMN files INTEGER")
 
 
 STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {

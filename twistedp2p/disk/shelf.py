@@ -56,12 +56,7 @@ def open_file(path: str | Path) -> int:
     if stat.S_ISREG(mode):
         return descriptor
     os.close(descriptor)
-    sentence = (
-        N_("{path} is a folder; offer its files one by one, or as an archive.")
-        if stat.S_ISDIR(mode)
-        else N_("{path} is not an ordinary file.")
-    )
-    raise ShareError(sentence, Exit.NO_INPUT, path=path)
+    raise ShareError(N_("{path} is not an ordinary file."), Exit.NO_INPUT, path=path)
 
 
 def read_tree(

@@ -97,4 +97,4 @@ class Store(Offers, Keys, Hosts, OwnContents):
             rows = find(self._search_db, query, max(most, SEARCH_POOL) if query.words else most)
         if query.words:
             rows.sort(key=lambda row: query.rank(row[1]))
-        return [Listing(offer_of(row), row[6], row[0] == own_key) for row in rows[:most]]
+        return [Listing(offer_of(row), row[7], row[0] == own_key) for row in rows[:most]]

@@ -52,6 +52,7 @@ from twistedp2p.node.presence import Presence, pins_of_earlier_runs
 from twistedp2p.node.progress import Courses
 from twistedp2p.node.reach import Reach
 from twistedp2p.node.renewal import Renewal
+from twistedp2p.node.serving import Serving
 from twistedp2p.node.shares import Shares
 from twistedp2p.node.shelves import Shelves
 from twistedp2p.node.sync import Syncs
@@ -281,6 +282,7 @@ class Assembly:
             nick=self._nicks.own,
             public_prs=self._envelope.public_prs,
         )
+        self._serving = Serving(self._shares, self._store, self._courses, clock=reactor)
         self._holdings = Holdings(self._wall)
         self._transfers = Transfers(
             Fetcher(reactor, self._tls, self.key, self._threads.run),
@@ -357,7 +359,7 @@ class Assembly:
         self._service = FileService(
             self._tls,
             self.key,
-            Shelves(self._shares, self._holdings),
+            Shelves(self._serving, self._holdings),
             reactor,
             self.config.limits,
             talks,

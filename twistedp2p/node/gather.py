@@ -185,8 +185,8 @@ class Gather:
 
     @property
     def complete(self) -> bool:
-        """Whether all pieces are here."""
-        return all(self.kept.have)
+        """Whether all pieces that are needed are here."""
+        return not self.choice.missing
 
     def add(self, client: Client, ended: Deferred[Any], *, owner: bool) -> Source:
         """Ask that one, too. `ended` fires when its connection is over."""

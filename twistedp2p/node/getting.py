@@ -23,6 +23,7 @@ from twistedp2p.core.calls.lines import Ok
 from twistedp2p.core.calls.pieces import TREE, Ask
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.content.choice import Choice
+from twistedp2p.core.content.manifest import BadManifest
 from twistedp2p.core.content.tree import Tree, piece_count
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.names import offer_id
@@ -69,6 +70,7 @@ class Order:
     in_thread: InThread
     required: bytes
     members_prs: PublicPrs | None = None  # for a public offer of a closed group
+    wanted: Sequence[str] | None = None  # of a folder; None: all
     owner: bytes = b""
     ok: Ok | None = None  # what the first owner that proved the password said
     _secret: bytes = attrs.field(default=b"", repr=False)
@@ -114,13 +116,20 @@ class Order:
     def agreed(self, ok: Ok, owner_key: bytes) -> None:
         """What is to come must be what was offered, and the same from everybody."""
         meant = self.offer or self.ok
-        if meant is not None and (ok.digest, ok.size) != (meant.digest, meant.size):
+        if meant is not None and (
+            (ok.digest, ok.size) != (meant.digest, meant.size)
+            or bool(ok.manifest) != self._is_folder(meant)
+        ):
             raise ShareError(
                 N_("What was to come is not the {name} that was offered."),
                 Exit.DAMAGED,
                 name=self.name,
             )
         self.ok = self.ok or ok
+
+    @staticmethod
+    def _is_folder(meant: Offer | Ok) -> bool:
+        return bool(meant.manifest) if isinstance(meant, Ok) else meant.files is not None
 
 
 def _no_password(failure: Failure) -> Any:
@@ -166,6 +175,7 @@ class Getting:
         self._stopped = self._unwanted = self._told = False
         self._done_bytes = self._verified = 0
         self._moved_at = 0.0
+        self.size = 0  # bytes of what is wanted, once that is known
         self._sharing = sharing
         self._held: Held | None = None
         self._swarm: Swarm | None = None
@@ -188,11 +198,15 @@ class Getting:
             except BaseException:
                 client.close()
                 raise
-            self._verified = sum(
-                tree.span(index)[1] for index in range(tree.count) if kept.have[index]
-            )
-            self._moved(self._verified, tree.size)
-            choice = Choice(tree.count, kept.have, self._draw)
+            sizes = [kept.needed[index] * tree.span(index)[1] for index in range(tree.count)]
+            self.size = sum(sizes)
+            missing = kept.missing()
+            self._verified = self.size - sum(sizes[index] for index in missing)
+            self._moved(self._verified, self.size)
+            there = bytearray(b"\1" * tree.count)
+            for index in missing:
+                there[index] = 0
+            choice = Choice(tree.count, there, self._draw)
             self.gather = gather = Gather(
                 tree,
                 kept,
@@ -248,7 +262,17 @@ class Getting:
     def _open(self, tree: Tree) -> Download:
         """What was there before is hashed here, which may take long. Blocks."""
         order = self.order
-        kept = Download(order.folder, order.name, tree, stopped=lambda: self._stopped)
+        if order.wanted is not None and not tree.manifest:
+            raise ShareError(N_("{name} is a file, not a folder."), name=order.name)
+        try:
+            kept = Download(
+                order.folder, order.name, tree, stopped=lambda: self._stopped, wanted=order.wanted
+            )
+        except BadManifest:
+            raise damaged() from None
+        except LookupError as error:
+            sentence = N_("There is no {part} in {name}.")
+            raise ShareError(sentence, name=order.name, part=error.args[0]) from None
         self._kept = kept
         if self._stopped:
             self._let_go()
@@ -262,8 +286,7 @@ class Getting:
         assert self.gather is not None
         self._done_bytes += size
         self._moved_at = self._clock.seconds()
-        done = min(self._verified + self._done_bytes, self.gather.tree.size)
-        self._moved(done, self.gather.tree.size)
+        self._moved(min(self._verified + self._done_bytes, self.size), self.size)
 
     # -- when a source is lost
 

@@ -9,23 +9,23 @@ import attrs
 from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.calls.pieces import Ask
 from twistedp2p.node.holdings import Held, Holdings
-from twistedp2p.node.shares import Shares
+from twistedp2p.node.serving import Serving
 
 
 @attrs.frozen
 class Shelves:
     """Asks the one of the two rooms whose offer it is."""
 
-    _shares: Shares
+    _serving: Serving
     _holdings: Holdings
 
     def _of(self, served: Any) -> Any:
-        return self._holdings if isinstance(served, Held) else self._shares
+        return self._holdings if isinstance(served, Held) else self._serving
 
     def find(self, offer: bytes) -> Any:
         """Our own offer of that id, or the download; raises `Refusal`."""
         try:
-            return self._shares.find(offer)
+            return self._serving.find(offer)
         except Refusal:
             return self._holdings.find(offer)
 

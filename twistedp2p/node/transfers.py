@@ -134,11 +134,13 @@ class Transfers:
         offer: Offer | None,
         folder: Path | None = None,
         owner: bytes = b"",
+        wanted: Sequence[str] | None = None,
     ) -> Transfer:
-        """Fetch one file; `offer` is the catalogue's, where it is known.
+        """Fetch a file or folder; `offer` is the catalogue's, where it is known.
 
         `addresses` are those of the owner, whenever it is asked: it may come back with others.
         `owner` is the key that is required of the owner, where that is known without an offer.
+        `wanted`: which files and folders of a folder, as paths below it; None: all.
         """
         number = self._courses.number()
         public = offer is not None and offer.public
@@ -150,6 +152,7 @@ class Transfers:
             self._in_thread,
             owner if offer is None else offer.owner,
             self._public_prs if public else None,
+            wanted=wanted,
         )
         getting = Getting(
             order,
@@ -169,7 +172,7 @@ class Transfers:
         work.addCallbacks(
             self._fetched,
             self._failed,
-            callbackArgs=(order, number, where),
+            callbackArgs=(getting, number, where),
             errbackArgs=(order, number),
         )
         transfer.begin(work)
@@ -199,15 +202,16 @@ class Transfers:
             each.release()
 
     def _fetched(
-        self, path: Path, order: Order, number: int, addresses: Sequence[Address]
+        self, path: Path, getting: Getting, number: int, addresses: Sequence[Address]
     ) -> Fetched:
+        order = getting.order
         self._running.pop(number, None)
         known = bool(order.required)
         fetched = Fetched(
             number,
             order.name,
             str(path),
-            order.ok.size if order.ok else 0,
+            getting.size,
             self._courses.end(number),
             order.owner,
             known,
