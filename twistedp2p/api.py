@@ -35,6 +35,7 @@ from twistedp2p.core.names import KEY_SIZE, b64, clean_nick, unb64
 from twistedp2p.core.presence.ladder import parse_peer
 from twistedp2p.disk.instance import Instance, claim
 from twistedp2p.disk.store import Store
+from twistedp2p.net.dial import Dialer
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.net.serve import FileService, Limits
@@ -72,7 +73,7 @@ def fetch_file(
     in_thread = in_threads_of(reactor)
     own_key = key.public_key().public_bytes_raw()
     transfers = Transfers(
-        Fetcher(reactor, NodeTLS(key), own_key, in_thread),
+        Fetcher(Dialer(reactor, NodeTLS(key)), own_key, reactor, in_thread),
         Courses(reactor.seconds, _nothing),
         _nothing,
         clock=reactor,

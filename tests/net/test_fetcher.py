@@ -15,7 +15,7 @@ from twisted.trial.unittest import TestCase
 from tests.net.wire import OFFER, SECRET, FakeOrder, FakeServed, FakeShelf, WholeFetch, public
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.net import dial as dial_module
-from twistedp2p.net.dial import endpoint_to
+from twistedp2p.net.dial import Dialer, endpoint_to
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.serve import FileService, Limits
 from twistedp2p.net.tls import NodeTLS
@@ -31,7 +31,8 @@ class FetcherTests(TestCase):
 
     def fetch(self, *addresses: tuple[str, int], timeout: float = 5.0) -> Deferred[Any]:
         key = Ed25519PrivateKey.generate()
-        fetcher = Fetcher(reactor, NodeTLS(key), public(key), maybeDeferred, timeout)
+        dialer = Dialer(reactor, NodeTLS(key), timeout)
+        fetcher = Fetcher(dialer, public(key), reactor, maybeDeferred)
         self.order = FakeOrder(OFFER, SECRET)
         return Deferred.fromCoroutine(self._fetch(fetcher, addresses))
 

@@ -23,9 +23,9 @@ from twistedp2p.core.calls.pieces import BYTES, NEXT, Ask, Extent, piece_number
 from twistedp2p.core.content.tree import span
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.net.body import BodyReceiver
-from twistedp2p.net.dial import CONNECT_TIMEOUT, Dialer, NodeClient, no_node, nonsense
+from twistedp2p.net.dial import Dialer, NodeClient, no_node, nonsense
 from twistedp2p.net.pump import InThread, Pump
-from twistedp2p.net.tls import NodeTLS, Peer, frames_of
+from twistedp2p.net.tls import Peer, frames_of
 
 ANSWER_DEADLINE = 20.0  # seconds from there to OK
 BATCH = 4 * FRAME  # bytes written in one go
@@ -286,8 +286,7 @@ class FileClient(NodeClient):
         if answer.data is None and self._pump is not None and self._sink is not None:
             self._pump.filled(size)
             self._sink.came(size)
-        if not answer.left and not self._over:
-            self._complete()
+        if not self._over:
             self._begin_next()
 
     def spoilt(self) -> None:
@@ -367,14 +366,13 @@ class Fetcher:
 
     def __init__(
         self,
-        reactor: Any,
-        tls: NodeTLS,
+        dialer: Dialer,
         own_key: bytes,
+        clock: IReactorTime,
         in_thread: InThread,
-        timeout: float = CONNECT_TIMEOUT,
     ) -> None:
-        self._clock = reactor
-        self._dialer = Dialer(reactor, tls, timeout)
+        self._clock = clock
+        self._dialer = dialer
         self._own_key = own_key
         self._in_thread = in_thread
 

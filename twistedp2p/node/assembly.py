@@ -285,7 +285,7 @@ class Assembly:
         self._serving = Serving(self._shares, self._store, self._courses, clock=reactor)
         self._holdings = Holdings(self._wall)
         self._transfers = Transfers(
-            Fetcher(reactor, self._tls, self.key, self._threads.run),
+            Fetcher(Dialer(reactor, self._tls), self.key, reactor, self._threads.run),
             self._courses,
             self._faces.emit,
             clock=reactor,
@@ -406,6 +406,7 @@ class Assembly:
         if self._membership is not None:
             self._membership.stop()
         self._transfers.stop()
+        self._holdings.stop()
         self._syncs.stop()
         self._direct.stop()
         self._chat.stop()
