@@ -53,6 +53,7 @@ from twistedp2p.node.progress import Courses
 from twistedp2p.node.reach import Reach
 from twistedp2p.node.renewal import Renewal
 from twistedp2p.node.serving import Serving
+from twistedp2p.node.shared_folder import SharedFolder
 from twistedp2p.node.shares import Shares
 from twistedp2p.node.shelves import Shelves
 from twistedp2p.node.sync import Syncs
@@ -282,6 +283,18 @@ class Assembly:
             nick=self._nicks.own,
             public_prs=self._envelope.public_prs,
         )
+        self._shared = [
+            SharedFolder(
+                path,
+                self._shares,
+                self._faces.emit,
+                password=self.config.shared_password,
+                public=self.config.shared_public,
+                clock=reactor,
+                in_thread=self._threads.run,
+            )
+            for path in self.config.shared
+        ]
         self._serving = Serving(self._shares, self._store, self._courses, clock=reactor)
         self._holdings = Holdings(self._wall)
         self._transfers = Transfers(
@@ -384,6 +397,8 @@ class Assembly:
         if self.config.mdns:
             self._mdns.start()
         self._shares.start()
+        for folder in self._shared:
+            folder.start()
         if self._membership is not None:
             self._membership.start()
         self._threads.run(remove_left, self.config.download_folder, self._wall())
@@ -402,6 +417,8 @@ class Assembly:
         self._is_open = False
         self._tidying.stop()
         self._examination.stop()
+        for folder in self._shared:
+            folder.stop()
         self._shares.stop()
         if self._membership is not None:
             self._membership.stop()
