@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 import os
 import random
 
@@ -26,6 +27,7 @@ from twistedp2p.core.calls.frames import FRAME, TAG
 from twistedp2p.core.calls.lines import Auth, Get, Ok, Share, parse_owner
 from twistedp2p.core.calls.pieces import BYTES, HAVE, MAX_WAITING, TREE, Ask
 from twistedp2p.core.errors import Exit, ShareError
+from twistedp2p.net import serve as serve_module
 from twistedp2p.net.dial import HANDSHAKE_DEADLINE
 from twistedp2p.net.fetch import STALL as CLIENT_STALL
 from twistedp2p.net.serve import GO_DEADLINE, IDLE, PROOF_DEADLINE, STALL, Limits
@@ -647,6 +649,59 @@ class BodyTests(FilesTestCase):
         self.assertEqual([], bench.shelf.readers)
         self.raw(bench, asks * (MAX_WAITING - 1))
         self.assertNotEqual([], bench.shelf.readers)
+
+    def test_many_asks_for_nothing_are_answered_one_after_another(self) -> None:
+        """Attack 41: answers without a byte, as many as may wait, in no depth of calls."""
+        bench, order = Bench(b""), FakeOrder(OFFER, SECRET)
+        order.idle = True
+        fetch, wire = bench.connect(order)
+        wire.run()
+        depths: list[int] = []
+
+        def text(*_: object) -> bytes:
+            depths.append(len(inspect.stack(0)))
+            return b""
+
+        bench.shelf.text = text  # type: ignore[method-assign]
+        fetch.client.transport.write(Ask(HAVE).write() * MAX_WAITING)  # in one record of TLS
+        wire.run()
+        self.assertEqual(MAX_WAITING, len(depths))
+        self.assertLess(max(depths) - min(depths), 50)
+        self.assertFalse(wire.server_end.closed)
+
+    def test_more_is_asked_for_at_the_moment_in_which_an_answer_is_whole(self) -> None:
+        """Then the next body has begun already, and is not completed with the one before."""
+        data = os.urandom(6 * FRAME)
+        bench, order = Bench(data), FakeOrder(OFFER, SECRET)
+        order.idle = True
+        fetch, wire = bench.connect(order)
+        wire.run()
+        asked = [1]
+
+        def came(size: int) -> None:
+            if asked[0] < 6:
+                fetch.client.fetch(asked[0] * FRAME, FRAME, fetch)
+                asked[0] += 1
+
+        fetch.came = came  # type: ignore[method-assign]
+        fetch.client.fetch(0, FRAME, fetch)
+        wire.run()
+        self.assertEqual(data, bytes(order.file.data))
+        self.assertEqual(0, fetch.client.waiting)
+
+    def test_a_piece_that_there_is_not_ends_it(self) -> None:
+        """NEXT answered with a number beyond the last piece, or with one too large for any."""
+        for number in (1, 2**60):
+            bench, order = Bench(bytes(1000)), FakeOrder(OFFER, SECRET)
+            order.idle = True
+            bench.shelf.next = lambda *_: None  # type: ignore[method-assign]
+            self.patch(serve_module, "NONE", number)
+            fetch, wire = bench.connect(order)
+            wire.run()
+            told = fetch.client.fetch_next(b"\0", fetch)
+            wire.run()
+            self.failureResultOf(told, ShareError)
+            self.assertIn("protocol", str(self.failure(fetch)))
 
     def test_texts_are_answered_in_the_order_of_the_asks(self) -> None:
         data = os.urandom(3 * 2**20)

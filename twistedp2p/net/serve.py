@@ -291,22 +291,22 @@ class FileServer(LineReceiver):
             return
         if len(self._waiting) > MAX_WAITING:
             self.cut()
-        elif not self._sending:
+        else:
             self._answer_next()
 
     def _answer_next(self) -> None:
-        """Begin the next answer, if there is anything to answer."""
-        if self._over:
-            return
-        if not self._waiting:
-            self._deadline.set(IDLE)
-            return
-        try:
-            self._open_answers(self._waiting.popleft())
-        except Refusal:
-            self.cut()
-        else:
-            self._deadline.set(STALL)
+        """Begin the next answer that has any bytes, if there is something to answer."""
+        while not self._over and not self._sending:
+            if not self._bodies:
+                if not self._waiting:
+                    self._deadline.set(IDLE)
+                    return
+                try:
+                    self._open_answers(self._waiting.popleft())
+                except Refusal:
+                    self.cut()
+                    return
+                self._deadline.set(STALL)
             self._send_body()
 
     def _open_answers(self, ask: Ask) -> None:
@@ -330,6 +330,9 @@ class FileServer(LineReceiver):
 
     def _send_body(self) -> None:
         self._reader, length, self._counts = self._bodies.popleft()
+        if not length:  # nothing is sent for it: many of them would be as many calls in each other
+            self._close_reader()
+            return
         self._sending = True
         self._frames.begin(length)
         done = BodySender(self._frame_sent).send(
@@ -346,12 +349,7 @@ class FileServer(LineReceiver):
     def _body_sent(self, _last: bytes) -> None:
         self._close_reader()
         self._sending = False
-        if self._over:
-            return
-        if self._bodies:
-            self._send_body()
-        else:
-            self._answer_next()
+        self._answer_next()
 
     def _close_reader(self) -> None:
         reader, self._reader = self._reader, None
