@@ -4,8 +4,8 @@
     python -m benchmarks.folders --files 100000 --size 100
 
 Both serve the same folder, and each fetches it into a new place, in turns, after one fetch each
-that does not count. The source is in the page cache; the disk is synchronised before each fetch. rsync
-is timed as a command, p2pshare in its process, for a node runs already when somebody fetches:
+that does not count. The source is in the page cache; the disk is synchronised before each fetch.
+rsync is timed as a command, p2pshare in its process, for a node runs already when somebody fetches:
 from the call to the folder under its name, what its password costs (Argon2id) included. rsync
 encrypts nothing and keeps times (-rt, --whole-file); p2pshare encrypts, checks and keeps them.
 """

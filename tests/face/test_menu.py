@@ -248,6 +248,12 @@ class GetTests(MenuCase):
             self.desk.done, [("search", "photos"), ("get", "photos", "pw", "paris/a b.jpg")]
         )
 
+    def test_a_part_of_a_folder_is_got_by_its_number_too(self):
+        self.menu.event(OfferAdded(offer("photos", files=9, public=True), "anna"))
+        number = self.screen.take()[-1].split(" type 2 ")[1].split()[0]
+        self.type(f"2 {number}/paris")
+        self.assertEqual(self.desk.done, [("get", "photos", "", "paris")])
+
     def test_a_part_of_a_name_only_lists(self):
         self.desk.found = [offer("a.txt.exe", public=True)]
         self.type("2 a.txt")

@@ -54,10 +54,14 @@ class Getting:
 
     def _chosen(self, text: str) -> None:
         thing = self._numbers.meant(text)
+        head, _, part = text.partition("/")
+        folder = self._numbers.meant(head) if part else None
         if isinstance(thing, Ticket):
             self._fetch(self._desk.get_ticket(thing))
         elif isinstance(thing, Offer):
             self._get_offer(thing)
+        elif isinstance(folder, Offer):
+            self._get_offer(folder, part)
         elif looks_like_ticket(text):
             self._pasted(text)
         elif text:
