@@ -402,8 +402,15 @@ class FullDiskTests(NodesTestCase):
         subprocess.run(
             ["dd", "if=/dev/zero", f"of={disk}/full", "bs=1M"], capture_output=True, check=False
         )
-        other.expect(r"(?m)^! big\.bin: The disk is full: big\.bin could not be written to \S+\.$")
-        self.nothing_is_left(other, "full")
+        other.expect(r"(?m)^! big\.bin: The disk is full: .* to \S+\. What came of .* is kept")
+        (part,) = other.folder.glob(".*.part")
+        self.nothing_is_left(other, "full", part.name)
         # The node itself has no room left either, and lives on.
         other.type("6")
         other.expect(r"owner  .*  10\.77\.0\.1")
+        # Once there is room, it goes on.
+        (disk / "full").unlink()
+        lan.rate(0, LINK)
+        other.type("2", "big.bin", "monpass")
+        other.expect(r"big\.bin is here, whole")
+        self.assertEqual(digest(other.folder / "big.bin"), digest(owner.folder / "big.bin"))
