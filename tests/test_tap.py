@@ -189,10 +189,21 @@ class RefusedOptionsTests(OptionsTestCase):
 
     def test_only_a_file_that_can_be_read_is_offered(self) -> None:
         os.mkfifo(self.folder / "fifo")
-        for wrong in ("missing", "fifo", "."):
+        for wrong in ("missing", "fifo"):
             code, sentence = self.refused("--offer", str(self.folder / wrong))
             self.assertEqual(code, Exit.NO_INPUT, wrong)
             self.assertIn(str(self.folder), sentence)
+
+    def test_a_watched_folder_needs_one_password_or_none_and_is_a_folder(self) -> None:
+        password = self.folder / "password"
+        password.write_text("secret")
+        here, file = ("--share", str(self.folder)), ("--share-password-file", str(password))
+        for options in (here, (*here, *file, "--share-public")):
+            self.assertEqual(self.refused(*options)[0], Exit.USAGE)
+        self.assertEqual(self.refused("--share", str(password), *file)[0], Exit.NO_INPUT)
+        options = self.options(*here, *file)
+        self.assertEqual(options["shared"], [os.path.realpath(self.folder)])
+        self.assertEqual(options["share-password"], "secret")
 
     def test_a_mistake_without_a_standard_error_is_silent(self) -> None:
         self.patch(sys, "__stderr__", None)

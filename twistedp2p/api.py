@@ -35,6 +35,7 @@ from twistedp2p.core.names import KEY_SIZE, b64, clean_nick, unb64
 from twistedp2p.core.presence.ladder import parse_peer
 from twistedp2p.disk.instance import Instance, claim
 from twistedp2p.disk.store import Store
+from twistedp2p.net.dial import Dialer
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.net.serve import FileService, Limits
@@ -44,6 +45,7 @@ from twistedp2p.net.tls import NodeTLS
 from twistedp2p.node import Config, Node
 from twistedp2p.node.config import default_nick
 from twistedp2p.node.progress import Courses
+from twistedp2p.node.serving import Serving
 from twistedp2p.node.shares import Shares
 from twistedp2p.node.transfers import Transfers
 
@@ -71,7 +73,7 @@ def fetch_file(
     in_thread = in_threads_of(reactor)
     own_key = key.public_key().public_bytes_raw()
     transfers = Transfers(
-        Fetcher(reactor, NodeTLS(key), own_key, in_thread),
+        Fetcher(Dialer(reactor, NodeTLS(key)), own_key, reactor, in_thread),
         Courses(reactor.seconds, _nothing),
         _nothing,
         clock=reactor,
@@ -80,7 +82,7 @@ def fetch_file(
     )
     password, name = file
     required = unb64(owner, KEY_SIZE) if owner else b""
-    done = transfers.get(name, password, [server], None, owner=required).done
+    done = transfers.get(name, password, lambda: [server], None, owner=required).done
     return done.addCallback(lambda fetched: Path(fetched.path))
 
 
@@ -187,18 +189,20 @@ async def _serve(
         own_key = key.public_key().public_bytes_raw()
         store = Store(instance.database, own_key)
         opened.callback(store.close)
+        courses = Courses(reactor.seconds, _nothing)
         shares = Shares(
             store,
             own_key,
             _Nobody(),
-            Courses(reactor.seconds, _nothing),
+            courses,
             _nothing,
             clock=reactor,
             wall=time.time,
             in_thread=in_threads_of(reactor),
             nick=str,
         )
-        service = FileService(NodeTLS(key), own_key, shares, reactor, Limits())
+        serving = Serving(shares, store, courses, clock=reactor)
+        service = FileService(NodeTLS(key), own_key, serving, reactor, Limits())
         ports = _listen(reactor, port, host, service.listening_factory())
         server = FileServer(reactor, service, shares, ports, opened.pop_all())
     try:

@@ -82,6 +82,10 @@ def make_node(reactor: Any, options: Mapping[str, Any], instance: Instance) -> N
         code=options["group-code-file"],
         peers=options["peers"],
         mdns=not options["no-mdns"],
+        swarm=not options["no-swarm"],
+        shared=options["shared"],
+        shared_password=options["share-password"],
+        shared_public=bool(options["share-public"]),
         **({} if options["nick"] is None else {"nick": options["nick"]}),
     )
     return Node(reactor, config, instance)

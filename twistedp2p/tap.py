@@ -21,8 +21,9 @@ from twistedp2p.core.names import clean_nick
 from twistedp2p.core.presence.families import group_address
 from twistedp2p.core.presence.ladder import parse_peer
 from twistedp2p.disk.code_file import read_codes
+from twistedp2p.disk.folder_shelf import open_folder
 from twistedp2p.disk.instance import Instance, claim, default_state_folder
-from twistedp2p.disk.shelf import open_file
+from twistedp2p.disk.offered import check_path
 from twistedp2p.face.terminal import choose_mode
 from twistedp2p.face.texts import translations
 from twistedp2p.net.steady import keep_steady
@@ -61,11 +62,14 @@ class Options(usage.Options):
         ["download-dir", "d", None, "Folder for what you get (default: the current one)."],
         ["file-port", "f", None, "TCP port for files (default: port + 1, or any free one)."],
         ["password-file", None, None, "File whose first line is the password of --offer."],
+        ["share-password-file", None, None, "File whose first line is the password of --share."],
         ["group-code-file", "c", None, "File with the code that closes the group (p2pshare code)."],
         ["menu", "m", "auto", "auto, always, never, or plain (lines only)."],
         ["ttl", None, "1", "Routers that datagrams may pass, plus one (0: stay on this host)."],
     ]
     optFlags = [  # noqa: RUF012
+        ["share-public", None, "What is in the folders of --share needs no password."],
+        ["no-swarm", None, "Fetch from owners alone, and do not give on what you fetch."],
         ["no-mdns", None, "Do not tell of this node, nor look for others, by mDNS."],
         ["verbose", "v", "Log in more detail."],
     ]
@@ -75,6 +79,8 @@ class Options(usage.Options):
             "state-dir": usage.CompleteDirs(),
             "download-dir": usage.CompleteDirs(),
             "password-file": usage.CompleteFiles(),
+            "share-password-file": usage.CompleteFiles(),
+            "share": usage.CompleteDirs(),
             "group-code-file": usage.CompleteFiles(),
             "offer": usage.CompleteFiles(),
             "menu": usage.CompleteList(list(MENUS)),
@@ -85,6 +91,7 @@ class Options(usage.Options):
         super().__init__()
         self["interfaces"] = []
         self["offers"] = []
+        self["shared"] = []
         self["peers"] = []
 
     def opt_interface(self, name: str) -> None:
@@ -92,8 +99,12 @@ class Options(usage.Options):
         self["interfaces"].append(name)
 
     def opt_offer(self, path: str) -> None:
-        """Offer this file from the start (may be given several times)."""
+        """Offer this file or folder from the start (may be given several times)."""
         self["offers"].append(path)
+
+    def opt_share(self, folder: str) -> None:
+        """Offer whatever is in this folder, as it comes and goes (may be given several times)."""
+        self["shared"].append(folder)
 
     def opt_peer(self, peer: str) -> None:
         """Look for a node at HOST[:PORT], also behind a router (may be given several times)."""
@@ -134,9 +145,13 @@ class Options(usage.Options):
         self["peers"] = [self._check_peer(peer) for peer in self["peers"]]
         if self["nick"] is not None:
             self["nick"] = clean_nick(self["nick"])
-        self["password"] = self._read_password()
+        self["password"] = self._read_password("password-file")
+        self["share-password"] = self._read_password("share-password-file")
         self._check_code_file()
         self["offers"] = [self._check_offer(path) for path in self["offers"]]
+        self["shared"] = [self._check_shared(path) for path in self["shared"]]
+        if self["shared"] and bool(self["share-password"]) == bool(self["share-public"]):
+            raise usage.UsageError("--share needs one of --share-password-file and --share-public")
         if self.parent is not None and self.parent.get("pidfile") == TWISTD_PID:
             self.parent["pidfile"] = ""  # `makeService` finds a place for it
 
@@ -175,7 +190,15 @@ class Options(usage.Options):
     def _check_offer(self, path: str) -> str:
         whole = os.path.abspath(os.path.expanduser(path))
         try:
-            os.close(open_file(whole))
+            check_path(whole)
+        except ShareError as error:
+            fail(error)
+        return whole
+
+    def _check_shared(self, path: str) -> str:
+        whole = os.path.realpath(os.path.expanduser(path))
+        try:
+            os.close(open_folder(whole))
         except ShareError as error:
             fail(error)
         return whole
@@ -189,8 +212,8 @@ class Options(usage.Options):
         except ShareError as error:
             fail(error)
 
-    def _read_password(self) -> str:
-        path = self["password-file"]
+    def _read_password(self, option: str) -> str:
+        path = self[option]
         if path is None:
             return ""
         try:

@@ -19,6 +19,7 @@ from twistedp2p.core.catalogue import (
     read_withdraw,
     write_withdraw,
 )
+from twistedp2p.core.content.manifest import MOST_ENTRIES
 from twistedp2p.core.datagrams.body import BadBody
 from twistedp2p.core.datagrams.datagram import MAX_DATAGRAM, MAX_NUMBER, Signer
 from twistedp2p.core.names import FILE_NAME_BYTES, clean_name, offer_id
@@ -41,6 +42,14 @@ class AnOffer(SynchronousTestCase):
 
     def test_its_body_is_the_one_that_is_drawn(self) -> None:
         self.assertEqual(read().write(), json.dumps(GOOD, separators=(",", ":"), sort_keys=True))
+
+    def test_a_folder_says_how_many_files_it_holds(self) -> None:
+        self.assertIsNone(read().files)
+        for files in (0, 1, MOST_ENTRIES):
+            offer = read(files=files)
+            self.assertEqual((offer.files, Offer.read(OWNER, offer.write())), (files, offer))
+        for wrong in (-1, MOST_ENTRIES + 1, True, None, "3", 1.0):
+            self.assertRaises(BadBody, read, files=wrong)
 
     def test_its_id_is_of_its_owner_and_name_alone(self) -> None:
         """Attack 38: an id is never taken from the wire, so none can be malformed or another's."""

@@ -13,14 +13,14 @@ from twistedp2p.core.calls.frames import (
     TAG,
     BadFrame,
     Frames,
-    key_context,
 )
 
 A_KEY = bytes(range(KEY))
 
 
 def sealed(data: bytes, key: bytes = A_KEY, chacha: bool = False) -> list[bytes]:
-    frames, found = Frames(key, len(data), chacha=chacha), []
+    frames, found = Frames(key, chacha=chacha), []
+    frames.begin(len(data))
     while frames.next_size:
         found.append(bytes(frames.seal(data[: frames.next_size], memoryview(bytearray(SEALED)))))
         data = data[len(found[-1]) - TAG :]
@@ -28,7 +28,8 @@ def sealed(data: bytes, key: bytes = A_KEY, chacha: bool = False) -> list[bytes]
 
 
 def opened(frames: list[bytes], length: int, key: bytes = A_KEY, chacha: bool = False) -> bytes:
-    opener, data = Frames(key, length, chacha=chacha), b""
+    opener, data = Frames(key, chacha=chacha), b""
+    opener.begin(length)
     for frame in frames:
         room = memoryview(bytearray(opener.next_size))
         opener.open(memoryview(frame), room)
@@ -100,15 +101,27 @@ class FrameTests(SynchronousTestCase):
         self.assertRaises(BadFrame, opened, sealed(b"x"), 1, A_KEY, True)
 
     def test_only_whole_chunks_are_sealed(self) -> None:
-        frames, room = Frames(A_KEY, FRAME + 1, chacha=False), memoryview(bytearray(SEALED))
+        frames, room = Frames(A_KEY, chacha=False), memoryview(bytearray(SEALED))
+        frames.begin(FRAME + 1)
         for wrong in (b"", b"x", bytes(FRAME - 1), bytes(FRAME + 1)):
             self.assertRaises(BadFrame, frames.seal, wrong, room)
 
-    def test_the_context_tells_bodies_apart(self) -> None:
-        contexts = {
-            key_context(offer, offset, length)
-            for offer in (b"a" * 16, b"b" * 16)
-            for offset in (0, 1)
-            for length in (0, 1, 2**53 - 1)
-        }
-        self.assertEqual(12, len(contexts))
+    def test_bodies_follow_each_other(self) -> None:
+        sealing, opening = (Frames(A_KEY, chacha=False) for _ in range(2))
+        for size in (3, 0, FRAME + 1):
+            sealing.begin(size)
+            opening.begin(size)
+            self.assertRaises(BadFrame, sealing.begin, 1) if size else None
+            while size := sealing.next_size:
+                frame = sealing.seal(DATA[:size], memoryview(bytearray(SEALED)))
+                room = memoryview(bytearray(size))
+                opening.open(frame, room)
+                self.assertEqual(DATA[:size], bytes(room))
+
+    def test_the_end_of_a_body_is_not_the_end_of_another(self) -> None:
+        """Attack 15: two bodies are not one."""
+        sealing, opening = (Frames(A_KEY, chacha=False) for _ in range(2))
+        opening.begin(FRAME + 5)
+        sealing.begin(FRAME)
+        frame = sealing.seal(DATA[:FRAME], memoryview(bytearray(SEALED)))
+        self.assertRaises(BadFrame, opening.open, frame, memoryview(bytearray(FRAME)))

@@ -222,6 +222,19 @@ class CleanNameTests(SynchronousTestCase):
         self.assertEqual(clean_name(name), cleaned)
         patch.restore()
 
+    @settings(max_examples=2000)
+    @given(st.text(st.characters(codec="utf-8"), max_size=8))
+    @example("ᄀ" * 3 + "ᅡ" * 4)
+    @example("\u1160a")
+    @example("ﾠ")
+    @example("é" * 100)
+    @example("e\u0301")
+    @example("com¹")
+    @example("\U0001fbf0")
+    def test_what_is_seen_to_be_clean_at_once_is_clean(self, name):
+        if names_module._is_plainly_clean(name):
+            self.assertEqual(names_module._settled(names_module._name_step, name), name)
+
 
 class CleanLineTests(SynchronousTestCase):
     def test_what_people_write_stays(self):

@@ -21,7 +21,7 @@ from twistedp2p.disk.shelf import (
     check,
     open_file,
     open_unchanged,
-    read_whole,
+    read_tree,
 )
 
 
@@ -69,7 +69,8 @@ class ShelfTests(SynchronousTestCase):
 
 class ReadingTests(ShelfTests):
     def read(self, path=None, progress=lambda done, size: None, stopped=lambda: False):
-        return read_whole(self.path if path is None else path, progress, stopped)
+        identity, tree = read_tree(self.path if path is None else path, progress, stopped)
+        return identity, tree.digest
 
     def test_a_file_is_known_by_identity_and_digest(self):
         identity, digest = self.read()
@@ -113,7 +114,7 @@ class ReadingTests(ShelfTests):
         os.mkfifo(fifo)
         dangling.symlink_to("nowhere")
         for path, said in (
-            (self.folder, "is a folder"),
+            (self.folder, "is not an ordinary file"),
             (fifo, "is not an ordinary file"),
             ("/dev/null", "is not an ordinary file"),
             (dangling, "cannot be read"),

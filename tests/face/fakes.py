@@ -13,8 +13,8 @@ ANNA, BOB = b"\1" * 32, b"\2" * 32
 DIGEST = "blake3:" + "0" * 64
 
 
-def offer(name, owner=ANNA, size=1500, public=False):
-    return Offer(owner, name, size, DIGEST, public)
+def offer(name, owner=ANNA, size=1500, public=False, files=None):
+    return Offer(owner, name, size, DIGEST, public, files=files)
 
 
 class Screen:
@@ -110,7 +110,7 @@ class Desk:
         self.done.append(("offer", path, password, public))
         return self.offering
 
-    def check_file(self, path):
+    def check_path(self, path):
         if path in self.unreadable:
             raise ShareError("{path} cannot be read: {why}.", path=path, why="No such file")
 
@@ -137,8 +137,8 @@ class Desk:
         self.transfers.append(transfer)
         return transfer
 
-    def get(self, wanted, password=""):
-        self.done.append(("get", wanted.name, password))
+    def get(self, wanted, password="", *, part=""):
+        self.done.append(("get", wanted.name, password, *([part] if part else [])))
         return self._transfer(wanted.name)
 
     def get_ticket(self, ticket):

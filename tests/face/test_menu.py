@@ -241,6 +241,19 @@ class GetTests(MenuCase):
         self.type("2 a.txt", "pw")
         self.assertEqual(self.desk.done, [("search", "a.txt"), ("get", "a.txt", "pw")])
 
+    def test_a_part_of_a_folder_is_got_alone(self):
+        self.desk.found = [offer("photos", files=9), offer("photos 2", files=9)]
+        self.type("2 photos/paris/a b.jpg", "pw")
+        self.assertEqual(
+            self.desk.done, [("search", "photos"), ("get", "photos", "pw", "paris/a b.jpg")]
+        )
+
+    def test_a_part_of_a_folder_is_got_by_its_number_too(self):
+        self.menu.event(OfferAdded(offer("photos", files=9, public=True), "anna"))
+        number = self.screen.take()[-1].split(" type 2 ")[1].split()[0]
+        self.type(f"2 {number}/paris")
+        self.assertEqual(self.desk.done, [("get", "photos", "", "paris")])
+
     def test_a_part_of_a_name_only_lists(self):
         self.desk.found = [offer("a.txt.exe", public=True)]
         self.type("2 a.txt")
@@ -322,7 +335,9 @@ class GetTests(MenuCase):
 class OfferTests(MenuCase):
     def test_4_asks_for_path_password_and_whether_to_tell(self):
         self.type("4")
-        self.assertEqual(self.screen.questions[-1], ("Which file (its path)?", False, "path"))
+        self.assertEqual(
+            self.screen.questions[-1], ("Which file or folder (its path)?", False, "path")
+        )
         self.type("/tmp/a.txt")
         self.assertEqual(self.screen.questions[-1], (PASSWORD_OF_OFFER, True, ""))
         self.type(" my pass ")
@@ -407,6 +422,12 @@ class OfferTests(MenuCase):
 
 
 class ListTests(MenuCase):
+    def test_a_folder_is_listed_as_one(self):
+        self.desk.found = [offer("photos", files=120, public=True)]
+        self.type("5", "")
+        expected = "    1    1.5 kB  photos  — anna  (folder, 120 files)  (for everybody)"
+        self.assertEqual(self.screen.take(), [expected])
+
     def test_5_lists_what_is_on_offer_with_numbers_that_stay(self):
         self.desk.found = [offer("a.txt"), offer("b.txt", OWN_KEY, 3_000_000, public=True)]
         self.type("5", "")

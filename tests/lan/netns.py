@@ -264,10 +264,14 @@ class Lan:
         command("ip", "-n", self.bridge, "address", "add", address, "dev", bridge)
         self._ip(ns, "route", "add", "default", "via", address.partition("/")[0])
 
-    def rate(self, ns: int, megabits: float) -> None:
-        """Let `ns` send at most this many megabits a second over eth0."""
-        limit = f"dev eth0 root tbf rate {megabits}mbit burst 32kb latency 50ms"
-        command("tc", "-n", self.names[ns], "qdisc", "replace", *limit.split())
+    def rate(self, ns: int, megabits: float, *, inwards: bool = False) -> None:
+        """Let `ns` send, and with `inwards` receive, so many megabits a second over eth0."""
+        sides = [(self.names[ns], "eth0")]
+        if inwards:
+            sides.append((self.bridge, self._ports[ns, "eth0"]))
+        for name, link in sides:
+            limit = f"dev {link} root tbf rate {megabits}mbit burst 32kb latency 50ms"
+            command("tc", "-n", name, "qdisc", "replace", *limit.split())
 
     def _build(self, snooping: bool) -> None:
         self._namespace(self.bridge)

@@ -220,7 +220,7 @@ class RefusedTests(NodesTestCase):
 
 
 class BrokenTests(NodesTestCase):
-    """What happens on the way leaves a clear sentence, and nothing on disk."""
+    """What happens on the way is told in a sentence, and costs what was under way of a piece."""
 
     def pair(self, home: str = "") -> tuple[NodeProcess, NodeProcess, Lan]:
         """An owner behind a slow cable, and another node. The owner offers a big file."""
@@ -233,14 +233,20 @@ class BrokenTests(NodesTestCase):
         other.expect(r"owner offers big\.bin")
         return owner, other, lan
 
-    def test_a_pulled_cable_is_a_sentence_and_once_it_is_back_all_is_well(self) -> None:
+    def is_whole(self, owner: NodeProcess, other: NodeProcess) -> None:
+        """It comes, and is what was offered; nothing else is left."""
+        other.expect(r"big\.bin is here, whole", within=30)
+        self.assertEqual(digest(other.folder / "big.bin"), digest(owner.folder / "big.bin"))
+        self.nothing_is_left(other, "big.bin")
+
+    def test_a_pulled_cable_is_a_sentence_and_once_it_is_back_the_file_comes(self) -> None:
         owner, other, lan = self.pair()
         other.type("2", "big.bin", "monpass")
         self.in_the_middle(other)
         lan.down(1)
-        other.expect(r"(?m)^! big\.bin: The other end went silent; get the file again\.$")
-        self.nothing_is_left(other)
+        other.expect(r"big\.bin: The other end went silent\. It goes on as soon as")
         lan.up(1)
+        self.is_whole(owner, other)
 
         # The interface is looked for every so often: say it until it is heard.
         def heard() -> bool:
@@ -253,27 +259,50 @@ class BrokenTests(NodesTestCase):
         until(heard, "the line is heard again")
         owner.type("1", "welcome back")
         other.expect("owner .*:> welcome back")
-        lan.rate(0, 10 * LINK)
-        other.type("2", "big.bin", "monpass")
-        other.expect(r"big\.bin is here, whole")
-        self.assertEqual(digest(other.folder / "big.bin"), digest(owner.folder / "big.bin"))
 
-    def test_an_owner_that_is_killed_in_the_middle(self) -> None:
-        owner, other, _ = self.pair()
+    def test_an_owner_that_is_killed_and_comes_back_at_another_port(self) -> None:
+        owner, other, lan = self.pair()
         other.type("2", "big.bin", "monpass")
         self.in_the_middle(other)
         owner.process.kill()
-        other.expect(r"(?m)^! big\.bin: The connection broke in the middle; get the file again\.$")
-        self.nothing_is_left(other)
+        other.expect(r"big\.bin: The connection broke in the middle\. It goes on as soon as")
+        owner.wait()
+        sent = self.sent(lan)
+        again = self.node("owner", "--file-port", "20123", lan=lan, ns=0)
+        self.is_whole(owner, other)
+        self.assertLess(self.sent(lan) - sent, BIG)
+        other.expect_not("get it again")
+        again.quit()
 
-    def test_a_file_that_changes_on_the_way_is_cut_and_thrown_away(self) -> None:
+    def test_a_receiver_that_is_killed_goes_on_where_it_was(self) -> None:
+        owner, other, lan = self.pair()
+        other.type("2", "big.bin", "monpass")
+        until(lambda: self.size_of_part(other) > BIG // 3, "a third has come")
+        other.process.kill()
+        other.wait()
+        sent = self.sent(lan)
+        again = self.node("other", lan=lan, ns=1, home="other")
+        again.expect("owner is here")
+        again.type("2", "big.bin", "monpass")
+        self.is_whole(owner, again)
+        self.assertLess(self.sent(lan) - sent, 0.85 * BIG)
+
+    def size_of_part(self, node: NodeProcess) -> int:
+        """Bytes of the disk that the unfinished file takes."""
+        return sum(path.stat().st_blocks * 512 for path in node.folder.glob(".*.part"))
+
+    def sent(self, lan: Lan) -> int:
+        """Bytes that the owner's cable has carried away."""
+        return int(lan.run(0, ["cat", "/sys/class/net/eth0/statistics/tx_bytes"]).stdout)
+
+    def test_a_file_that_changes_on_the_way_is_not_mixed(self) -> None:
         """Attack 16."""
         owner, other, _ = self.pair()
         other.type("2", "big.bin", "monpass")
         self.in_the_middle(other)
         os.truncate(owner.folder / "big.bin", MIB)
-        other.expect(r"(?m)^! big\.bin: The connection broke in the middle; get the file again\.$")
-        self.nothing_is_left(other)
+        other.expect(r"(?m)^! big\.bin: Refused: (the file has changed|there is no such file)")
+        self.assertFalse((other.folder / "big.bin").exists())
 
     def test_a_get_that_is_cancelled(self) -> None:
         _, other, _ = self.pair()
@@ -291,7 +320,50 @@ class BrokenTests(NodesTestCase):
         other.process.terminate()
         other.wait()
         owner.expect("other has left")
-        self.nothing_is_left(other)
+        (part,) = other.folder.glob(".*.part")
+        self.nothing_is_left(other, part.name)
+
+
+class RoomTests(NodesTestCase):
+    """One file to a whole room."""
+
+    def room(self, *options: str) -> tuple[Lan, NodeProcess, list[NodeProcess]]:
+        """An owner behind a slow cable, and three who are going to fetch its file."""
+        lan = self.lan(4)
+        lan.rate(0, LINK)
+        owner = self.node("owner", *options, lan=lan, ns=0)
+        others = [self.node(f"bob{ns}", *options, lan=lan, ns=ns) for ns in (1, 2, 3)]
+        self.offer(owner, self.make(owner, "big.bin"))
+        for other in others:
+            other.expect(r"owner offers big\.bin")
+        return lan, owner, others
+
+    def sent(self, lan: Lan) -> int:
+        """Bytes that the owner's cable has carried away."""
+        return int(lan.run(0, ["cat", "/sys/class/net/eth0/statistics/tx_bytes"]).stdout)
+
+    def all_come(self, owner: NodeProcess, others: list[NodeProcess]) -> None:
+        for other in others:
+            other.expect(r"big\.bin is here, whole", within=30)
+            self.assertEqual(digest(other.folder / "big.bin"), digest(owner.folder / "big.bin"))
+
+    def test_three_fetch_and_one_is_killed_meanwhile(self) -> None:
+        lan, owner, others = self.room()
+        before = self.sent(lan)
+        for other in others:
+            other.type("2", "big.bin", "monpass")
+        self.in_the_middle(others[0])
+        others[0].process.kill()
+        self.all_come(owner, others[1:])
+        self.assertLess(self.sent(lan) - before, 2.2 * BIG)
+
+    def test_without_the_swarm_each_fetches_from_the_owner(self) -> None:
+        lan, owner, others = self.room("--no-swarm")
+        before = self.sent(lan)
+        for other in others:
+            other.type("2", "big.bin", "monpass")
+        self.all_come(owner, others)
+        self.assertGreater(self.sent(lan) - before, 3 * BIG)
 
 
 class FullDiskTests(NodesTestCase):
@@ -330,8 +402,15 @@ class FullDiskTests(NodesTestCase):
         subprocess.run(
             ["dd", "if=/dev/zero", f"of={disk}/full", "bs=1M"], capture_output=True, check=False
         )
-        other.expect(r"(?m)^! big\.bin: The disk is full: big\.bin could not be written to \S+\.$")
-        self.nothing_is_left(other, "full")
+        other.expect(r"(?m)^! big\.bin: The disk is full: .* to \S+\. What came of .* is kept")
+        (part,) = other.folder.glob(".*.part")
+        self.nothing_is_left(other, "full", part.name)
         # The node itself has no room left either, and lives on.
         other.type("6")
         other.expect(r"owner  .*  10\.77\.0\.1")
+        # Once there is room, it goes on.
+        (disk / "full").unlink()
+        lan.rate(0, LINK)
+        other.type("2", "big.bin", "monpass")
+        other.expect(r"big\.bin is here, whole")
+        self.assertEqual(digest(other.folder / "big.bin"), digest(owner.folder / "big.bin"))

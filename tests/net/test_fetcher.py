@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -12,10 +12,10 @@ from twisted.internet.endpoints import HostnameEndpoint, TCP6ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
-from tests.net.wire import OFFER, SECRET, FakeOrder, FakeServed, FakeShelf, public
+from tests.net.wire import OFFER, SECRET, FakeOrder, FakeServed, FakeShelf, WholeFetch, public
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.net import dial as dial_module
-from twistedp2p.net.dial import endpoint_to
+from twistedp2p.net.dial import Dialer, endpoint_to
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.serve import FileService, Limits
 from twistedp2p.net.tls import NodeTLS
@@ -31,9 +31,14 @@ class FetcherTests(TestCase):
 
     def fetch(self, *addresses: tuple[str, int], timeout: float = 5.0) -> Deferred[Any]:
         key = Ed25519PrivateKey.generate()
-        fetcher = Fetcher(reactor, NodeTLS(key), public(key), maybeDeferred, timeout)
+        dialer = Dialer(reactor, NodeTLS(key), timeout)
+        fetcher = Fetcher(dialer, public(key), reactor, maybeDeferred)
         self.order = FakeOrder(OFFER, SECRET)
-        return Deferred.fromCoroutine(fetcher.fetch(self.order, addresses))
+        return Deferred.fromCoroutine(self._fetch(fetcher, addresses))
+
+    async def _fetch(self, fetcher: Fetcher, addresses: Sequence[tuple[str, int]]) -> bytes:
+        client = await fetcher.connect(self.order, addresses)
+        return await WholeFetch(client, self.order).done
 
     def service(self, key: Ed25519PrivateKey | None = None) -> tuple[str, int]:
         key, shelf = key or Ed25519PrivateKey.generate(), FakeShelf()

@@ -42,32 +42,40 @@ class PumpTests(SynchronousTestCase):
         self.thread, self.file, self.flow = SlowThread(), MemoryFile(), End()
         self.failures: list[Failure] = []
 
-    def pump(self, size: int, batch: int = 10) -> Pump:
-        return Pump(self.file, size, batch, self.thread, self.flow, self.failures.append)
+    def pump(self) -> Pump:
+        return Pump(self.file, 10, self.thread, self.flow, self.failures.append)
 
     def put(self, pump: Pump, data: bytes) -> None:
-        """As many at a time as there is room for."""
-        while data:
-            room = pump.room(len(data))
-            room[:] = data[: len(room)]
-            pump.filled(len(room))
-            data = data[len(room) :]
+        """Byte by byte."""
+        for at in range(len(data)):
+            pump.room(1)[:] = data[at : at + 1]
+            pump.filled(1)
 
     def test_everything_is_written_in_order(self) -> None:
-        pump, data = self.pump(103), bytes(range(103))
-        for at in range(0, 103, 7):
-            self.put(pump, data[at : at + 7])
-        done = pump.finish()
+        pump, data = self.pump(), bytes(range(103))
+        self.put(pump, data)
+        pump.flush()
         self.thread.all()
-        self.assertEqual(data, self.successResultOf(done))
+        self.assertEqual(data, bytes(self.file.data))
+        self.assertEqual(103, sum(self.file.results))
+
+    def test_room_is_never_split(self) -> None:
+        pump = self.pump()
+        for size in (7, 7, 10, 1):
+            pump.room(size)[:] = b"x" * size
+            pump.filled(size)
+        pump.flush()
+        self.thread.all()
+        self.assertEqual(b"x" * 25, bytes(self.file.data))
+        self.assertEqual([7, 7, 10, 1], self.file.results)
 
     def test_one_call_at_a_time(self) -> None:
-        pump = self.pump(100)
+        pump = self.pump()
         self.put(pump, bytes(60))
         self.assertEqual(1, len(self.thread.waiting))
 
     def test_the_sender_is_paused_and_let_go_again(self) -> None:
-        pump = self.pump(1000)
+        pump = self.pump()
         self.put(pump, bytes(10 * MOST_FULL - 1))
         self.assertFalse(self.flow.paused)
         self.put(pump, b"x")
@@ -77,7 +85,7 @@ class PumpTests(SynchronousTestCase):
         self.assertLess(len(pump._full), MOST_FULL)
 
     def test_what_waits_is_written_in_one_call(self) -> None:
-        pump = self.pump(1000)
+        pump = self.pump()
         self.put(pump, bytes(10 * (MOST_AT_ONCE + 1)))
         self.thread.one()
         self.assertEqual(10, len(self.file.data))  # nothing else had come when it was called
@@ -85,7 +93,7 @@ class PumpTests(SynchronousTestCase):
         self.assertEqual(10 * (MOST_AT_ONCE + 1), len(self.file.data))
 
     def test_buffers_are_used_again(self) -> None:
-        pump = self.pump(10_000)
+        pump = self.pump()
         for _ in range(500):
             self.put(pump, bytes(10))
             self.thread.all()
@@ -93,45 +101,32 @@ class PumpTests(SynchronousTestCase):
 
     def test_a_failed_write_ends_it(self) -> None:
         self.file.fail_at = 5
-        pump = self.pump(100)
+        pump = self.pump()
         self.put(pump, bytes(40))
         self.thread.all()
         self.assertEqual(1, len(self.failures))
         self.put(pump, bytes(40))
         self.assertEqual([], self.thread.waiting)
-        done = pump.discard()
-        self.thread.all()
-        self.successResultOf(done)
-        self.assertTrue(self.file.discarded)
+        self.successResultOf(pump.stop())
 
-    def test_a_write_that_fails_after_the_last_byte_is_no_success(self) -> None:
-        self.file.fail_at = 5
-        pump = self.pump(12)
-        self.put(pump, bytes(12))
-        done = pump.finish()
-        self.thread.all()
-        self.failureResultOf(done)
-        self.assertTrue(self.file.discarded)
-        self.assertFalse(self.file.finished)
-
-    def test_discarding_waits_for_the_write_under_way(self) -> None:
-        pump = self.pump(100)
+    def test_stopping_waits_for_the_write_under_way(self) -> None:
+        pump = self.pump()
         self.put(pump, bytes(50))
-        done = pump.discard()
-        self.assertFalse(self.file.discarded)
+        done = pump.stop()
+        self.assertNoResult(done)
         self.thread.all()
         self.successResultOf(done)
-        self.assertTrue(self.file.discarded)
         self.assertEqual(10, len(self.file.data))
 
     def test_nothing_at_all(self) -> None:
-        done = self.pump(0).finish()
-        self.thread.all()
-        self.assertEqual(b"", self.successResultOf(done))
+        pump = self.pump()
+        pump.flush()
+        self.assertEqual([], self.thread.waiting)
+        self.successResultOf(pump.stop())
 
     def test_a_thread_that_cannot_be_had(self) -> None:
         pump = Pump(
-            self.file, 10, 10, lambda *_: fail(RuntimeError("none")), self.flow,
+            self.file, 10, lambda *_: fail(RuntimeError("none")), self.flow,
             self.failures.append,
         )  # fmt: skip
         self.put(pump, bytes(10))

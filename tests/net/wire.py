@@ -15,7 +15,10 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from twistedp2p.core.calls.conversation import Refusal
+from twistedp2p.core.calls.frames import FRAME
 from twistedp2p.core.calls.lines import Ok
+from twistedp2p.core.calls.pieces import Ask, Extent
+from twistedp2p.core.content.tree import piece_count
 from twistedp2p.core.errors import ShareError
 from twistedp2p.net.fetch import FileClient
 from twistedp2p.net.serve import FileService, Limits
@@ -163,26 +166,22 @@ class Wire:
 
 
 class MemoryFile:
-    """A `BlockingFile` that keeps what is written."""
+    """Keeps what is written."""
 
     def __init__(self) -> None:
         self.data = bytearray()
+        self.results: list[Any] = []
         self.discarded = self.finished = False
-        self.discards = 0
         self.fail_at: int | None = None
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> int:
         self.data += data
         if self.fail_at is not None and len(self.data) > self.fail_at:
             raise ShareError("The disk is full.")
+        return len(data)
 
-    def finish(self) -> bytes:
-        self.finished = True
-        return bytes(self.data)
-
-    def discard(self) -> None:
-        self.discarded = True
-        self.discards += 1
+    def written(self, results: list[Any]) -> None:
+        self.results += results
 
 
 class FakeOrder:
@@ -191,9 +190,9 @@ class FakeOrder:
     def __init__(self, offer: bytes, secret: bytes, only: bytes | None = None) -> None:
         self.offer, self.secret, self.only = offer, secret, only
         self.file = MemoryFile()
+        self.idle = False  # nothing is asked for but by the test
         self.ok: Ok | None = None
         self.owner = b""
-        self.moved: list[tuple[int, int]] = []
 
     def stretched(self, owner_key: bytes) -> Deferred[tuple[bytes, bytes]]:
         self.owner = owner_key
@@ -204,12 +203,53 @@ class FakeOrder:
     def _refuse(self) -> tuple[bytes, bytes]:
         raise ShareError("Another node answers there.")
 
-    def open(self, ok: Ok, owner_key: bytes) -> MemoryFile:
+    def agreed(self, ok: Ok, owner_key: bytes) -> None:
         self.ok = ok
-        return self.file
 
-    def progress(self, done: int, size: int) -> None:
-        self.moved.append((done, size))
+
+RUN = 2 * FRAME  # bytes asked for at once
+
+
+class WholeFetch:
+    """Fetches all that is on offer through one client, and is its `Sink`."""
+
+    def __init__(self, client: FileClient, order: FakeOrder) -> None:
+        self.client, self.order, self.file = client, order, order.file
+        self.moved: list[int] = []  # bytes that had come each time some did
+        self.done: Deferred[bytes] = Deferred(lambda _: client.close())
+        client.proven.addCallbacks(self._begin, lambda _: None)
+        client.ended.addCallback(self._ended)
+
+    def _begin(self, _: object) -> None:
+        ok = self.client.ok
+        if self.order.idle or ok is None:
+            return
+        for offset in range(0, ok.size, RUN):
+            self.client.fetch(offset, min(RUN, ok.size - offset), self)
+        self._look()
+
+    def _look(self) -> None:
+        assert self.client.ok is not None
+        if not self.order.idle and sum(self.file.results) == self.client.ok.size:
+            self.file.finished = True
+            self.client.close()
+
+    def write(self, data: memoryview) -> int:
+        return self.file.write(data)
+
+    def written(self, results: list[Any]) -> None:
+        self.file.written(results)
+        self._look()
+
+    def came(self, size: int) -> None:
+        self.moved.append((self.moved or [0])[-1] + size)
+
+    def _ended(self, error: BaseException | None) -> None:
+        if self.file.finished:
+            self.done.callback(bytes(self.file.data))
+            return
+        self.file.discarded = True
+        self.done.errback(Failure(error or ShareError("Stopped.")))
 
 
 class MemoryReader:
@@ -235,6 +275,7 @@ class FakeServed:
     def __init__(self, data: bytes, prs: bytes) -> None:
         self.name, self.data, self.prs = "a.bin", data, prs
         self.size = len(data)
+        self.manifest = 0
         self.digest = "blake3:" + hashlib.sha256(data).hexdigest()
 
 
@@ -251,6 +292,7 @@ class FakeShelf:
         self.open_refusal: int | None = None
         self.sent = 0
         self.ends = 0
+        self.texts: list[tuple[Ask, bytes, str]] = []
 
     def find(self, offer: bytes) -> FakeServed:
         if offer not in self.offers:
@@ -268,14 +310,29 @@ class FakeShelf:
         if right:
             self.tokens += 1
 
-    def open(self, served: FakeServed, offset: int, length: int) -> MemoryReader:
+    def check(self, served: FakeServed) -> None:
         if self.open_refusal is not None:
             raise Refusal(self.open_refusal)
+
+    def next(self, served: FakeServed, have: bytes) -> int | None:
+        for number in range(piece_count(served.size)):
+            if not have[number // 8] & 128 >> number % 8:
+                return number
+        return None
+
+    def text(self, served: FakeServed, ask: Ask, key: bytes, host: str) -> bytes:
+        self.texts.append((ask, key, host))
+        return b"t" * Extent(served.size, served.manifest).answer_size(ask)
+
+    def chosen(self, served: FakeServed, offset: int, length: int) -> None:
+        """Nothing is counted here."""
+
+    def open(self, served: FakeServed, offset: int, length: int) -> MemoryReader:
         reader = MemoryReader(served.data[offset : offset + length], self.fail_at)
         self.readers.append(reader)
         return reader
 
-    def progress(self, served: Any, connection: object, sent: int, length: int) -> None:
+    def progress(self, served: Any, connection: object, sent: int) -> None:
         self.sent = sent
 
     def ended(self, served: Any, connection: object) -> None:
@@ -309,21 +366,21 @@ class Bench:
 
     def client(
         self, order: FakeOrder | None = None, tls: NodeTLS | None = None
-    ) -> tuple[FileClient, Any]:
-        """A client, and the TLS around it."""
-        client = FileClient(
-            order or FakeOrder(OFFER, SECRET), public(self.client_key), self.clock, self.in_thread
-        )
-        return client, wrap(client, tls or NodeTLS(self.client_key), self.clock)
+    ) -> tuple[WholeFetch, Any]:
+        """A fetch of everything, and the TLS around its client."""
+        order = order or FakeOrder(OFFER, SECRET)
+        client = FileClient(order, public(self.client_key), self.clock, self.in_thread)
+        fetch = WholeFetch(client, order)
+        return fetch, wrap(client, tls or NodeTLS(self.client_key), self.clock)
 
     def connect(
         self, order: FakeOrder | None = None, tls: NodeTLS | None = None, address: str = "10.0.0.1"
-    ) -> tuple[FileClient, Wire]:
-        """A client joined to the service; nothing has moved yet."""
-        client, outer = self.client(order, tls)
+    ) -> tuple[WholeFetch, Wire]:
+        """A fetch joined to the service; nothing has moved yet."""
+        fetch, outer = self.client(order, tls)
         server = self.accept(address)
         assert server is not None
-        return client, Wire(outer, server, address)
+        return fetch, Wire(outer, server, address)
 
 
 def wrap(protocol: Any, tls: Any, clock: Clock, *, client: bool = True) -> Any:

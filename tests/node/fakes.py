@@ -205,7 +205,7 @@ class FakeDialer:
         if not self._lan.is_parted(self._host, host):
             wire.step()
         if not wire.client_end.closed:
-            self._lan.reactor.callLater(0.001, self._move, wire, host)
+            self._lan.reactor.callLater(self._lan.step, self._move, wire, host)
 
 
 class Lan:
@@ -217,6 +217,7 @@ class Lan:
         self.random = random.Random(seed)
         self.loss = 0.0  # part of the datagrams
         self.twice = 0.0  # part of the datagrams that come twice
+        self.step = 0.001  # seconds for a frame on a connection
         self.delay = 0.001, 0.002  # seconds, least and most: the wider, the more reordering
         self.multicast: Callable[[str, str], bool] = lambda _from, _to: True  # does it pass?
         self.broadcasts = True  # do they pass?

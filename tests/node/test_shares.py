@@ -17,23 +17,25 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.node.fakes import EPOCH_START, FakeReactor
 from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.calls.cpace import PUBLIC_PASSWORD, stretch
+from twistedp2p.core.calls.pieces import TREE, Ask
+from twistedp2p.core.content.manifest import Manifest
+from twistedp2p.core.content.tree import PIECE_LEAST
 from twistedp2p.core.errors import Exit, ShareError
-from twistedp2p.core.events import OfferAdded, OfferGone, Progress, WrongPassword
+from twistedp2p.core.events import Notice, OfferAdded, OfferGone, Progress, WrongPassword
 from twistedp2p.core.limits import CHOSEN_BURST
 from twistedp2p.core.names import offer_id
 from twistedp2p.core.words import looks_generated
 from twistedp2p.disk.store import Store
 from twistedp2p.net.pump import in_threads_of
+from twistedp2p.node import reading, watching
+from twistedp2p.node import serving as serving_module
 from twistedp2p.node import shares as shares_module
+from twistedp2p.node.guesses import SAVE_AFTER
 from twistedp2p.node.progress import Courses
-from twistedp2p.node.shares import (
-    GONE_AT_ONCE,
-    READING_AT_ONCE,
-    SAVE_AFTER,
-    WATCH_EVERY,
-    Offered,
-    Shares,
-)
+from twistedp2p.node.reading import READING_AT_ONCE
+from twistedp2p.node.serving import Serving
+from twistedp2p.node.shares import Offered, Shares
+from twistedp2p.node.watching import GONE_AT_ONCE, WATCH_EVERY
 
 ME, PEER = b"m" * 32, b"p" * 32
 
@@ -81,17 +83,19 @@ class SharesTestCase(SynchronousTestCase):
 
     def make(self) -> None:
         """Begin a run."""
+        courses = Courses(self.clock.seconds, self.events.append)
         self.shares = Shares(
             self.store,
             ME,
             self.publishing,
-            Courses(self.clock.seconds, self.events.append),
+            courses,
             self.events.append,
             clock=self.clock,
             wall=lambda: EPOCH_START + self.clock.seconds(),
             in_thread=self.in_thread,
             nick=lambda: "me",
         )
+        self.serving = Serving(self.shares, self.store, courses, clock=self.clock)
         self.addCleanup(self.shares.stop)
 
     def in_thread(self, call: Any, *arguments: Any) -> Deferred[Any]:
@@ -149,8 +153,8 @@ class OfferingTests(SharesTestCase):
         self.assertEqual(self.publishing.told, ["a.jpg"])
         (added,) = self.told(OfferAdded)
         self.assertTrue(added.own)
-        served = self.shares.find(offered.offer.id)
-        with contextlib.closing(self.shares.open(served, 2, 3)) as reader:
+        served = self.serving.find(offered.offer.id)
+        with contextlib.closing(self.serving.open(served, 2, 3)) as reader:
             room = memoryview(bytearray(100))
             self.assertEqual(bytes(room[: reader.readinto(room)]), b"nte")
 
@@ -158,7 +162,7 @@ class OfferingTests(SharesTestCase):
         """Attack 46: nothing on disk tells the password."""
         self.patch(shares_module, "stretch", stretch)
         offered = self.offer(self.file(), "correct horse")
-        served = self.shares.find(offered.offer.id)
+        served = self.serving.find(offered.offer.id)
         self.assertEqual(served.prs, stretch("correct horse", ME, offered.offer.id))
         self.store.close()
         for path in self.folder.glob("node.db*"):
@@ -169,13 +173,13 @@ class OfferingTests(SharesTestCase):
         offered = self.offer(self.file(), "")
         self.assertTrue(offered.generated)
         self.assertTrue(looks_generated(offered.password))
-        self.assertTrue(self.shares.find(offered.offer.id).generated)
+        self.assertTrue(self.serving.find(offered.offer.id).generated)
 
     def test_a_public_offer_is_marked_and_needs_no_password(self) -> None:
         offered = self.offer(self.file(), public=True)
         self.assertEqual((offered.password, offered.generated), ("", False))
         self.assertTrue(offered.offer.public)
-        served = self.shares.find(offered.offer.id)
+        served = self.serving.find(offered.offer.id)
         self.assertEqual(served.prs, quick_stretch(PUBLIC_PASSWORD, ME, offered.offer.id))
 
     def test_a_public_offer_of_a_closed_group_is_for_members(self) -> None:
@@ -183,12 +187,12 @@ class OfferingTests(SharesTestCase):
         code = b"1"
         self.shares._public_prs = lambda owner, offer: code + owner + offer
         public, other = self.offer(self.file(), public=True), self.offer(self.file("b.jpg"))
-        self.assertEqual(self.shares.find(public.offer.id).prs, b"1" + ME + public.offer.id)
+        self.assertEqual(self.serving.find(public.offer.id).prs, b"1" + ME + public.offer.id)
         code = b"2"
         self.shares.renew_public()
-        self.assertEqual(self.shares.find(public.offer.id).prs, b"2" + ME + public.offer.id)
+        self.assertEqual(self.serving.find(public.offer.id).prs, b"2" + ME + public.offer.id)
         expected = quick_stretch("secret", ME, other.offer.id)
-        self.assertEqual(self.shares.find(other.offer.id).prs, expected)
+        self.assertEqual(self.serving.find(other.offer.id).prs, expected)
 
     def test_another_file_of_the_same_name_gets_a_number(self) -> None:
         self.offer(self.file())
@@ -236,7 +240,7 @@ class OfferingTests(SharesTestCase):
 
     def test_what_is_no_file_or_has_a_bad_password_is_refused_in_a_sentence(self) -> None:
         os.mkfifo(self.folder / "pipe")
-        for path in (self.folder, self.folder / "none", self.folder / "pipe", "a\0b"):
+        for path in (self.folder / "none", self.folder / "pipe", "a\0b"):
             self.assertEqual(self.refused(path).code, Exit.NO_INPUT)
         self.assertEqual(self.refused(self.file(), "x" * 257).code, Exit.USAGE)
         self.assertEqual(self.names(), [])
@@ -246,17 +250,17 @@ class OfferingTests(SharesTestCase):
     def test_a_file_that_changes_while_it_is_read_is_refused(self) -> None:
         """Attack 16: the digest is of what is served, or there is no offer."""
         path = self.file(content=b"x" * 3_000_000)
-        changed = shares_module.read_whole
+        read = reading.read_content
 
-        def read_whole(path: str, note: Any, stopped: Any) -> Any:
+        def read_content(path: str, note: Any, stopped: Any) -> Any:
             def meddle(done: int, size: int) -> None:
                 note(done, size)
                 with open(path, "ab") as file:
                     file.write(b"more")
 
-            return changed(path, meddle, stopped)
+            return read(path, meddle, stopped)
 
-        self.patch(shares_module, "read_whole", read_whole)
+        self.patch(reading, "read_content", read_content)
         self.refused(path)
         self.assertEqual(self.names(), [])
 
@@ -296,7 +300,7 @@ class OfferingTests(SharesTestCase):
         offered = self.offer(self.file())
         self.restart()
         self.assertEqual(self.names(), ["a.jpg"])
-        self.assertEqual(self.shares.find(offered.offer.id).digest, offered.offer.digest)
+        self.assertEqual(self.serving.find(offered.offer.id).digest, offered.offer.digest)
 
     def test_what_cannot_be_published_is_not_offered_and_an_earlier_offer_stays(self) -> None:
         """All or nothing, in memory and on disk."""
@@ -309,9 +313,9 @@ class OfferingTests(SharesTestCase):
         path.write_bytes(b"something else")
         self.publishing.refuses = True
         self.refused(path, "other")
-        self.assertEqual(self.shares.find(offered.offer.id).size, 7)
+        self.assertEqual(self.serving.find(offered.offer.id).size, 7)
         self.restart()
-        self.assertEqual(self.shares.find(offered.offer.id).size, 7)
+        self.assertEqual(self.serving.find(offered.offer.id).size, 7)
         self.assertEqual(len(self.told(OfferAdded)), 1)
 
     def test_what_cannot_be_withdrawn_stays_on_offer(self) -> None:
@@ -328,12 +332,126 @@ class OfferingTests(SharesTestCase):
     def test_withdrawing_ends_it(self) -> None:
         offered = self.offer(self.file())
         self.shares.withdraw("a.jpg")
-        self.assertRaises(Refusal, self.shares.find, offered.offer.id)
+        self.assertRaises(Refusal, self.serving.find, offered.offer.id)
         self.assertEqual(self.publishing.told, ["a.jpg", "-a.jpg"])
         error = self.assertRaises(ShareError, self.shares.withdraw, "a.jpg")
         self.assertEqual(error.code, Exit.NOT_FOUND)
         self.restart()
         self.assertEqual(self.names(), [])
+
+
+class FolderTests(SharesTestCase):
+    """An offered folder is one offer."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.top = self.folder / "photos"
+        self.file("photos/a.jpg", b"first ")
+        self.file("photos/b.jpg", b"second")
+        (self.top / "empty").mkdir()
+        self.offered = self.offer(self.top)
+        self.served = self.serving.find(self.offered.offer.id)
+
+    def read(self, offset: int, length: int) -> bytes:
+        with contextlib.closing(self.serving.open(self.served, offset, length)) as reader:
+            room = memoryview(bytearray(100))
+            return bytes(room[: reader.readinto(room)])
+
+    def tree(self) -> bytes:
+        return self.serving.text(self.served, Ask(TREE), PEER, "10.0.0.9")
+
+    def test_it_is_told_with_its_files_and_served_as_one_stream(self) -> None:
+        offer = self.offered.offer
+        self.assertEqual((offer.name, offer.size, offer.files), ("photos", 12, 2))
+        self.assertEqual(self.read(3, 6), b"st sec")
+        manifest = Manifest.read(self.tree()[: self.served.manifest])
+        self.assertEqual([entry.path for entry in manifest.entries], ["a.jpg", "b.jpg", "empty/"])
+
+    def test_it_is_served_after_a_restart(self) -> None:
+        tree = self.tree()
+        self.restart()
+        self.served = self.serving.find(self.offered.offer.id)
+        self.serving.check(self.served)
+        self.assertEqual((self.tree(), self.read(6, 6)), (tree, b"second"))
+        self.assertEqual(self.shares._offer_of(self.served), self.offered.offer)
+
+    def test_what_is_not_offered_of_it_is_told_in_one_sentence(self) -> None:
+        self.assertEqual(self.told(Notice), [])
+        (self.top / "link").symlink_to("/etc/passwd")
+        os.mkfifo(self.top / "pipe")
+        self.offer(self.top)
+        (notice,) = self.told(Notice)
+        words = notice.sentence.format(**notice.values)
+        self.assertIn("photos: 1 links, 1 special files, 0 that", words)
+
+    def test_a_file_of_it_that_changed_or_went_ends_the_offer(self) -> None:
+        """Attack 16: what is in the folder is what was offered, or there is no offer."""
+        (self.top / "b.jpg").write_bytes(b"SECOND")
+        os.utime(self.top / "b.jpg", (1, 1))
+        self.shares.start()
+        self.clock.run_for(0.1)
+        self.assertEqual(self.names(), [])
+        self.assertTrue(self.told(OfferGone)[0].why)
+
+    def test_what_was_added_to_it_is_not_offered_and_ends_nothing(self) -> None:
+        self.file("photos/c.jpg", b"third")
+        self.shares.start()
+        self.clock.run_for(0.1)
+        self.assertEqual(self.names(), ["photos"])
+
+    def test_another_folder_in_its_place_is_refused(self) -> None:
+        """Attack 28: a link put in its place."""
+        self.top.rename(self.folder / "moved")
+        self.top.symlink_to("/etc")
+        refusal = self.assertRaises(Refusal, self.serving.open, self.served, 0, 1)
+        self.assertEqual(refusal.line.code, 409)
+        self.assertEqual(self.names(), [])
+
+    def test_offered_anew_it_is_what_it_is_now(self) -> None:
+        self.read(0, 1)
+        (self.top / "b.jpg").write_bytes(b"other!")
+        self.offer(self.top)
+        self.served = self.serving.find(self.offered.offer.id)
+        self.assertEqual(self.read(6, 6), b"other!")
+
+    def test_of_many_folders_a_few_are_kept_in_memory(self) -> None:
+        self.patch(serving_module, "MAX_ENTRIES", 5)
+        for number in range(4):
+            self.file(f"many{number}/a", b"x")
+            self.offer(self.folder / f"many{number}")
+            self.serving.open(self.shares._shares[f"many{number}"], 0, 1).close()
+        self.read(0, 1)
+        self.assertLessEqual(self.serving._folders._entries(), 5)
+
+
+class EarlierLayoutTests(SharesTestCase):
+    """Offers of which there are no hashes."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.small, self.large = self.file("small"), self.file("large", bytes(PIECE_LEAST + 1))
+        self.ids = [self.offer(path).offer.id for path in (self.small, self.large)]
+        self.store._db.run("DELETE FROM contents")
+        self.publishing.told.clear()
+
+    def test_what_is_larger_than_a_piece_is_not_served_until_it_was_read_anew(self) -> None:
+        self.restart()
+        small, large = (self.serving.find(each) for each in self.ids)
+        self.serving.check(small)
+        refusal = self.assertRaises(Refusal, self.serving.check, large)
+        self.assertEqual(refusal.line.code, 503)
+        self.shares.start()
+        self.clock.run_for(0.1)
+        self.serving.check(self.serving.find(self.ids[1]))
+        self.assertEqual(self.publishing.told, ["large"])
+        self.assertEqual(self.shares._shares["large"].prs, large.prs)
+
+    def test_what_cannot_be_read_is_withdrawn_like_all_others(self) -> None:
+        self.restart()
+        self.large.unlink()
+        self.shares.start()
+        self.clock.run_for(0.1)
+        self.assertEqual(self.names(), ["small"])
 
 
 class WatchingTests(SharesTestCase):
@@ -357,7 +475,7 @@ class WatchingTests(SharesTestCase):
         self.assertEqual(len(self.told(OfferGone)), 3)
 
     def test_many_files_are_looked_at_some_at_a_time(self) -> None:
-        self.patch(shares_module, "LOOK_AT_ONCE", 3)
+        self.patch(watching, "LOOK_AT_ONCE", 3)
         for number in range(10):
             self.offer(self.file(str(number)))
         self.threads_wait = True
@@ -372,12 +490,12 @@ class WatchingTests(SharesTestCase):
 
     def test_a_look_that_fails_is_logged_and_the_next_one_comes(self) -> None:
         self.offer(self.file()), (self.folder / "a.jpg").unlink()
-        changed = shares_module._changed
-        self.patch(shares_module, "_changed", lambda shares: 1 / 0)
+        changed = watching._changed
+        self.patch(watching, "_changed", lambda shares: 1 / 0)
         self.shares.start()
         self.clock.run_for(0.1)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
-        self.patch(shares_module, "_changed", changed)
+        self.patch(watching, "_changed", changed)
         self.clock.run_for(WATCH_EVERY + 1)
         self.assertEqual(self.names(), [])
 
@@ -445,41 +563,41 @@ class ServingTests(SharesTestCase):
         super().setUp()
         self.path = self.file()
         self.offered = self.offer(self.path)
-        self.served = self.shares.find(self.offered.offer.id)
+        self.served = self.serving.find(self.offered.offer.id)
 
     def guess(self, address: str = "10.0.0.9", right: bool = False) -> None:
-        self.shares.guess(self.served, address, PEER)
-        self.shares.guessed(self.served, address, PEER, right)
+        self.serving.guess(self.served, address, PEER)
+        self.serving.guessed(self.served, address, PEER, right)
 
     def test_a_file_that_is_not_what_was_offered_is_refused_and_withdrawn(self) -> None:
         """Attack 28: a link put in its place; attack 16: another file."""
         self.path.unlink()
         self.path.symlink_to("/etc/passwd")
-        refusal = self.assertRaises(Refusal, self.shares.open, self.served, 0, 7)
+        refusal = self.assertRaises(Refusal, self.serving.open, self.served, 0, 7)
         self.assertEqual(refusal.line.code, 409)
         self.assertEqual(self.names(), [])
         self.assertTrue(self.told(OfferGone)[0].why)
-        refusal = self.assertRaises(Refusal, self.shares.open, self.served, 0, 7)
+        refusal = self.assertRaises(Refusal, self.serving.open, self.served, 0, 7)
         self.assertEqual(len(self.told(OfferGone)), 1)
 
     def test_it_is_refused_even_where_the_withdrawal_cannot_be_kept(self) -> None:
         self.publishing.refuses = True
         self.path.unlink()
-        self.assertRaises(Refusal, self.shares.open, self.served, 0, 7)
+        self.assertRaises(Refusal, self.serving.open, self.served, 0, 7)
 
     def test_a_file_that_cannot_be_opened_now_is_refused_and_stays_on_offer(self) -> None:
         error = OSError(errno.EMFILE, "too many open files")
-        self.patch(shares_module, "open_unchanged", mock.Mock(side_effect=error))
-        refusal = self.assertRaises(Refusal, self.shares.open, self.served, 0, 7)
+        self.patch(serving_module, "open_offered", mock.Mock(side_effect=error))
+        refusal = self.assertRaises(Refusal, self.serving.open, self.served, 0, 7)
         self.assertEqual(refusal.line.code, 500)
         self.assertEqual(self.names(), ["a.jpg"])
         self.assertEqual(self.told(OfferGone), [])
 
     def test_an_unknown_offer_and_one_after_the_end_are_not_found(self) -> None:
-        refusal = self.assertRaises(Refusal, self.shares.find, offer_id(ME, "b.jpg"))
+        refusal = self.assertRaises(Refusal, self.serving.find, offer_id(ME, "b.jpg"))
         self.assertEqual(refusal.line.code, 404)
         self.shares.stop()
-        self.assertRaises(Refusal, self.shares.find, self.offered.offer.id)
+        self.assertRaises(Refusal, self.serving.find, self.offered.offer.id)
 
     def test_wrong_guesses_are_told_and_limited(self) -> None:
         for number in range(int(CHOSEN_BURST)):
@@ -528,12 +646,12 @@ class ServingTests(SharesTestCase):
         self.guess(right=True)
         self.offer(self.path, "secret")
         for _ in range(20):
-            self.shares.guess(self.served, "10.0.0.9", PEER)
+            self.serving.guess(self.served, "10.0.0.9", PEER)
         self.offer(self.path, "another")
-        served = self.shares.find(self.offered.offer.id)
+        served = self.serving.find(self.offered.offer.id)
         for _ in range(3):
-            self.shares.guess(served, "10.0.0.9", PEER)
-        self.assertRaises(Refusal, self.shares.guess, served, "10.0.0.9", PEER)
+            self.serving.guess(served, "10.0.0.9", PEER)
+        self.assertRaises(Refusal, self.serving.guess, served, "10.0.0.9", PEER)
 
     def test_offering_the_same_file_again_forgives_no_guesses(self) -> None:
         for number in range(int(CHOSEN_BURST)):
@@ -552,7 +670,7 @@ class ServingTests(SharesTestCase):
         self.assertEqual(self.assertRaises(Refusal, self.guess).line.code, 500)
 
     def test_public_offers_are_not_limited(self) -> None:
-        self.served = self.shares.find(self.offer(self.file("p"), public=True).offer.id)
+        self.served = self.serving.find(self.offer(self.file("p"), public=True).offer.id)
         for _ in range(100):
             self.guess()
         self.assertEqual(self.told(WrongPassword), [])
@@ -565,10 +683,10 @@ class ServingTests(SharesTestCase):
 
     def test_what_is_sent_is_told_as_one_transfer(self) -> None:
         connection = object()
-        self.shares.progress(self.served, connection, 3, 7)
-        self.shares.progress(self.served, connection, 7, 7)
-        self.shares.ended(self.served, connection)
-        self.shares.ended(self.served, connection)
+        self.serving.progress(self.served, connection, 3)
+        self.serving.progress(self.served, connection, 7)
+        self.serving.ended(self.served, connection)
+        self.serving.ended(self.served, connection)
         ended = [event for event in self.told(Progress) if event.kind == "serve" and event.ended]
         self.assertEqual([(each.name, each.done, each.size) for each in ended], [("a.jpg", 7, 7)])
-        self.assertEqual(self.shares._serving, {})
+        self.assertEqual(self.serving._under_way, {})

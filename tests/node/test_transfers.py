@@ -8,11 +8,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from blake3 import blake3
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import FakeReactor
+from tests.node.gets import CONTENT, OTHER, OWNER, FakeClient, Fetching, tree_of
 from tests.node.test_shares import quick_stretch
 from twistedp2p.core.calls.cpace import PUBLIC_PASSWORD
 from twistedp2p.core.calls.lines import Ok
@@ -21,7 +21,7 @@ from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import Fetched, FetchFailed, Progress
 from twistedp2p.core.names import offer_id
 from twistedp2p.net.pump import in_threads_of
-from twistedp2p.node import transfers as transfers_module
+from twistedp2p.node import getting as getting_module
 from twistedp2p.node.progress import Courses
 from twistedp2p.node.transfers import (
     AT_ONCE,
@@ -32,36 +32,18 @@ from twistedp2p.node.transfers import (
     Transfers,
 )
 
-OWNER, OTHER = b"o" * 32, b"x" * 32
-CONTENT = b"content"
-DIGEST = "blake3:" + blake3(CONTENT).hexdigest()
-
-
-class Fetching:
-    """In the place of `net.fetch.Fetcher`: what is asked waits for the test to end it."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[Order, Any, Deferred[Any]]] = []
-        self.cancelled = 0
-
-    def fetch(self, order: Order, addresses: Any) -> Deferred[Any]:
-        answer: Deferred[Any] = Deferred(self.cancel)
-        self.asked.append((order, addresses, answer))
-        return answer
-
-    def cancel(self, _answer: Deferred[Any]) -> None:
-        self.cancelled += 1
+DIGEST = tree_of(CONTENT).digest
 
 
 class TransfersTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
-        self.patch(transfers_module, "stretch", quick_stretch)
+        self.patch(getting_module, "stretch", quick_stretch)
         self.clock, self.fetching = FakeReactor(), Fetching()
         self.events: list[Any] = []
         self.transfers = Transfers(
-            self.fetching,  # type: ignore[arg-type]
+            self.fetching,
             Courses(self.clock.seconds, self.events.append),
             self.events.append,
             clock=self.clock,
@@ -73,21 +55,20 @@ class TransfersTestCase(SynchronousTestCase):
     def get(self, name: str = "a.jpg", host: str = "10.0.0.9", **fields: Any) -> Transfer:
         """Get from the catalogue."""
         offer = Offer(OWNER, name, len(CONTENT), fields.pop("digest", DIGEST), False)
-        return self.transfers.get(name, "secret", [(host, 9393)], offer, **fields)
+        return self.transfers.get(name, "secret", lambda: [(host, 9393)], offer, **fields)
 
     def get_unknown(self, password: str = "secret") -> Transfer:
         """Get by a ticket whose owner is not known."""
-        return self.transfers.get("a.jpg", password, [("10.0.0.9", 9393)], None)
+        return self.transfers.get("a.jpg", password, lambda: [("10.0.0.9", 9393)], None)
 
     def order(self, number: int = -1) -> Order:
         return self.fetching.asked[number][0]
 
-    def end(self, result: Any, number: int = -1) -> None:
-        answer = self.fetching.asked[number][2]
-        if isinstance(result, Exception):
-            answer.errback(result)
-        else:
-            answer.callback(result)
+    def end(self, error: Exception | None = None, number: int = -1, owner: bytes = OWNER) -> None:
+        """A connection fails, or all comes over it."""
+        client = FakeClient(owner=owner)
+        self.fetching.end(error or client, number)
+        client.give_all()
 
     def told(self, kind: type) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -116,8 +97,8 @@ class BelievingTests(TransfersTestCase):
         """Attack 11: what is announced, and what comes then."""
         self.get()
         for size, digest in ((len(CONTENT), "blake3:" + "0" * 64), (1, DIGEST), (0, DIGEST)):
-            ok = Ok(b"", size, 0, size, digest, "a.jpg")
-            error = self.assertRaises(ShareError, self.order().open, ok, OWNER)
+            ok = Ok(b"", size, 0, digest, "a.jpg")
+            error = self.assertRaises(ShareError, self.order().agreed, ok, OWNER)
             self.assertEqual(error.code, Exit.DAMAGED)
         self.assertEqual(list(self.folder.iterdir()), [])
 
@@ -125,29 +106,29 @@ class BelievingTests(TransfersTestCase):
         """Attack 25: the server sends another name than asked (CVE-2019-6111)."""
         for get in (self.get, self.get_unknown):
             transfer = get()
-            ok = Ok(b"", len(CONTENT), 0, len(CONTENT), DIGEST, ".bashrc")
-            part = self.order().open(ok, OWNER)
-            part.write(CONTENT)
-            self.end(part.finish())
+            client = FakeClient()
+            client.ok = Ok(b"", len(CONTENT), 0, DIGEST, ".bashrc")
+            self.fetching.end(client)
+            client.give_all()
             self.assertTrue(Path(self.successResultOf(transfer.done).path).name.startswith("a"))
         names = sorted(path.name for path in self.folder.iterdir())
         self.assertEqual(names, ["a (2).jpg", "a.jpg"])
 
     def test_a_name_with_a_path_in_it_is_cleaned(self) -> None:
         """Attack 21."""
-        self.transfers.get("../../.bashrc", "secret", [("10.0.0.9", 1)], None)
+        self.transfers.get("../../.bashrc", "secret", lambda: [("10.0.0.9", 1)], None)
         self.assertEqual(self.order().name, "bashrc")
 
     def test_a_public_offer_needs_no_password(self) -> None:
         offer = Offer(OWNER, "a.jpg", 7, DIGEST, True)
-        self.transfers.get("a.jpg", "", [("10.0.0.9", 1)], offer)
+        self.transfers.get("a.jpg", "", lambda: [("10.0.0.9", 1)], offer)
         self.assertEqual(self.order().password, PUBLIC_PASSWORD)
 
     def test_a_public_offer_of_a_closed_group_needs_membership(self) -> None:
         """Attack 9: what its owner expects is made of the group's code, not of a known word."""
         self.transfers._public_prs = lambda owner, offer: owner[:16] + offer
         offer = Offer(OWNER, "a.jpg", 7, DIGEST, True)
-        self.transfers.get("a.jpg", "", [("10.0.0.9", 1)], offer)
+        self.transfers.get("a.jpg", "", lambda: [("10.0.0.9", 1)], offer)
         wanted = offer.id, OWNER[:16] + offer.id
         self.assertEqual(self.successResultOf(self.order().stretched(OWNER)), wanted)
 
@@ -159,8 +140,7 @@ class BelievingTests(TransfersTestCase):
 
     def test_a_ticket_s_unknown_owner_is_told_as_such(self) -> None:
         transfer = self.get_unknown()
-        self.successResultOf(self.order().stretched(OTHER))
-        self.end(self.folder / "a.jpg")
+        self.end(owner=OTHER)
         fetched = self.successResultOf(transfer.done)
         self.assertEqual((fetched.owner, fetched.owner_known), (OTHER, False))
 
@@ -171,7 +151,7 @@ class BelievingTests(TransfersTestCase):
         for get in (self.get, self.get_unknown, self.get_unknown):
             get()
             self.successResultOf(self.order().stretched(OWNER))
-            self.end(self.folder / "a.jpg")
+            self.end()
         self.assertEqual([each.owner_changed for each in self.told(Fetched)], [False, False, True])
         self.assertEqual(asked, 2 * [("10.0.0.9", 9393, OWNER)])
 
@@ -189,32 +169,31 @@ class BelievingTests(TransfersTestCase):
 
     def test_where_the_owner_is_known_no_connection_is_made_for_no_password(self) -> None:
         offer = Offer(OWNER, "a.jpg", 7, DIGEST, False)
-        transfer = self.transfers.get("a.jpg", "", [("10.0.0.9", 1)], offer)
+        transfer = self.transfers.get("a.jpg", "", lambda: [("10.0.0.9", 1)], offer)
         self.assertEqual(self.failed(transfer).code, Exit.USAGE)
         self.assertEqual(self.fetching.asked, [])
 
     def test_a_key_can_be_required_without_an_offer(self) -> None:
         """Attack 4: what a script knows of the owner."""
-        address = [("10.0.0.9", 1)]
-        transfer = self.transfers.get("a.jpg", "secret", address, None, owner=OWNER)
+        transfer = self.transfers.get(
+            "a.jpg", "secret", lambda: [("10.0.0.9", 1)], None, owner=OWNER
+        )
         self.failureResultOf(self.order().stretched(OTHER), ShareError)
         self.successResultOf(self.order().stretched(OWNER))
-        self.end(self.folder / "a.jpg")
+        self.end()
         self.assertTrue(self.successResultOf(transfer.done).owner_known)
 
 
 class EndingTests(TransfersTestCase):
     def test_a_get_that_succeeds_is_told_once(self) -> None:
         transfer = self.get()
-        self.successResultOf(self.order().stretched(OWNER))
         self.clock.advance(2)
-        self.order().progress(3, 7)
-        self.end(self.folder / "a.jpg")
+        self.end()
         (fetched,) = self.told(Fetched)
         self.assertIs(self.successResultOf(transfer.done), fetched)
         self.assertEqual((fetched.seconds, fetched.owner_known), (2, True))
         self.assertEqual(self.transfers.running(), [])
-        self.assertEqual([each.ended for each in self.told(Progress)], [True])
+        self.assertEqual(sum(each.ended for each in self.told(Progress)), 1)
 
     def test_a_get_that_fails_is_told_once_and_in_one_sentence(self) -> None:
         transfer = self.get()
@@ -236,10 +215,10 @@ class EndingTests(TransfersTestCase):
         early, late = self.get(), self.get()
         done = early.done
         self.assertIs(early.done, done)
-        self.end(self.folder / "a", 0)
-        self.end(self.folder / "b", 1)
-        self.assertEqual(self.successResultOf(done).path, str(self.folder / "a"))
-        self.assertEqual(self.successResultOf(late.done).path, str(self.folder / "b"))
+        self.end(number=0)
+        self.end(number=1)
+        self.assertEqual(self.successResultOf(done).path, str(self.folder / "a.jpg"))
+        self.assertEqual(self.successResultOf(late.done).path, str(self.folder / "a (2).jpg"))
 
     def test_a_defect_of_ours_is_logged_and_told_in_a_sentence(self) -> None:
         transfer = self.get()
@@ -250,7 +229,7 @@ class EndingTests(TransfersTestCase):
 
     def test_an_owner_that_is_not_here_is_a_failure_like_any_other(self) -> None:
         offer = Offer(OWNER, "a.jpg", 7, DIGEST, False)
-        transfer = self.transfers.get("a.jpg", "secret", [], offer)
+        transfer = self.transfers.get("a.jpg", "secret", list, offer)
         self.assertEqual(self.fetching.asked[0][1], [])
         self.end(ShareError("No address of the owner is known.", Exit.NOT_FOUND))
         self.failed(transfer)
@@ -261,9 +240,9 @@ class PacingTests(TransfersTestCase):
         return len(self.fetching.asked)
 
     def end_all(self) -> None:
-        for _, _, answer in self.fetching.asked:
+        for number, (_, _, answer) in enumerate(self.fetching.asked):
             if not answer.called:
-                answer.callback(self.folder / "a")
+                self.end(number=number)
 
     def test_few_at_once_from_one_owner_and_some_more_from_all(self) -> None:
         for _ in range(20):
@@ -281,9 +260,9 @@ class PacingTests(TransfersTestCase):
             self.get()
         transfer = self.get()
         self.clock.run_for(100)
-        self.end(self.folder / "a", 0)
+        self.end(number=0)
         self.clock.run_for(2)
-        self.end(self.folder / "a.jpg")
+        self.end()
         self.assertEqual(self.successResultOf(transfer.done).seconds, 2)
 
     def test_all_come_in_the_end_and_in_their_order(self) -> None:
@@ -345,11 +324,16 @@ class PacingTests(TransfersTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_password_stretched_too_late_is_no_failure(self) -> None:
-        late: Deferred[bytes] = Deferred()
-        self.transfers._in_thread = lambda *_: late
+        late: list[Deferred[bytes]] = []
+
+        def in_thread(*_: Any) -> Deferred[bytes]:
+            late.append(Deferred())
+            return late[-1]
+
+        self.transfers._in_thread = in_thread
         transfer = self.get()
         transfer.cancel()
         self.failed(transfer)
-        late.errback(ValueError("no password"))
+        late[0].errback(ValueError("no password"))
         gc.collect()
         self.assertEqual(self.flushLoggedErrors(), [])

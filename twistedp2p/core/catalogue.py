@@ -5,6 +5,8 @@ Bodies (JSON objects)::
     offer      {"digest": "blake3:<64 hex>", "name": "a.jpg", "public": false, "size": 1234}
     withdraw   {"name": "a.jpg"}
 
+The offer of a folder says, too, how many files are in it: ``"files": 120``.
+
 An offer's id is derived from the owner's key and the name (`names.offer_id`): a name stands for
 one offer of an owner, and whoever has heard both knows the id. Of several entries with the same
 name the one with the highest number counts.
@@ -17,6 +19,7 @@ import unicodedata
 import attrs
 
 from twistedp2p.core.calls.lines import DIGEST, MAX_SIZE
+from twistedp2p.core.content.manifest import MOST_ENTRIES
 from twistedp2p.core.datagrams import body
 from twistedp2p.core.datagrams.body import BadBody
 from twistedp2p.core.names import clean_name, offer_id
@@ -29,7 +32,7 @@ MAX_TERMS = 8
 
 @attrs.frozen
 class Offer:
-    """A file that a node serves."""
+    """A file or folder that a node serves."""
 
     owner: bytes
     name: str
@@ -37,6 +40,7 @@ class Offer:
     digest: str
     public: bool
     stamp: int = attrs.field(default=0, eq=False)  # milliseconds since 1970
+    files: int | None = None  # in the folder that it is; None: it is a file
 
     @property
     def id(self) -> bytes:
@@ -46,7 +50,8 @@ class Offer:
     def write(self) -> str:
         """The body of its entry."""
         fields = {"digest": self.digest, "name": self.name, "size": self.size}
-        return body.write({**fields, "public": self.public})
+        folder = {} if self.files is None else {"files": self.files}
+        return body.write({**fields, **folder, "public": self.public})
 
     @classmethod
     def read(cls, owner: bytes, text: str, stamp: int = 0) -> Offer:
@@ -57,7 +62,9 @@ class Offer:
         if not DIGEST.fullmatch(digest) or not isinstance(public, bool):
             raise BadBody("a damaged offer")
         name = _clean(body.text(fields, "name"))
-        return cls(owner, name, body.whole(fields, "size", MAX_SIZE), digest, public, stamp)
+        size = body.whole(fields, "size", MAX_SIZE)
+        files = body.whole(fields, "files", MOST_ENTRIES) if "files" in fields else None
+        return cls(owner, name, size, digest, public, stamp, files)
 
 
 def _clean(name: str) -> str:

@@ -60,7 +60,7 @@ _RESERVED_ON_WINDOWS = re.compile(
 )
 
 # Most names need no cleaning; to see that at once is many times faster than to clean them.
-_CLEAN_AS_IT_IS = re.compile(r"[\w(](?:[\w.()&+,;='!@#$%{}\[\]-]| (?! )){0,178}[\w)\]-]", re.ASCII)
+_CLEAN_AS_IT_IS = re.compile(r"[\w(](?:[\w.()&+,;='!@#$%{}\[\]-]| (?! )){0,178}[\w)\]-]")
 
 _OURS = frozenset("<>:[]~#*!?\"',()")
 _LIKE_OURS = frozenset("ːˑ։׃܃꞉∶⁚⸽︓❬❭≺≻")
@@ -86,7 +86,7 @@ def clean_name(name: str) -> str:
     colon, since `12:30 notes.txt` is an ordinary name elsewhere and `a.txt_b.exe` no stream.
     A reserved name of Windows gets a leading `_`. Nothing left: `file`. Never raises.
     """
-    if _CLEAN_AS_IT_IS.fullmatch(name) and not _RESERVED_ON_WINDOWS.match(name):
+    if _is_plainly_clean(name):
         return name
     name = re.split(r"[/\\]", name)[-1]
     if len(name) > 2 * _WORK_CHARACTERS:
@@ -170,6 +170,19 @@ def _settled(step: Callable[[str], str], text: str) -> str:
     while (after := step(text)) != text:
         text = after
     return text
+
+
+def _is_plainly_clean(name: str) -> bool:
+    """Whether letters, digits and signs that nobody refuses make up the name."""
+    if not _CLEAN_AS_IT_IS.fullmatch(name) or _RESERVED_ON_WINDOWS.match(name):
+        return False
+    return name.isascii() or (
+        len(name.encode()) <= FILE_NAME_BYTES
+        and unicodedata.is_normalized("NFC", name)
+        and name.isprintable()
+        and not _INVISIBLE.search(name)
+        and not _CONJOINING.search(name)
+    )
 
 
 def _name_step(name: str) -> str:

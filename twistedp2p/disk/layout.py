@@ -7,13 +7,16 @@ from collections.abc import Callable
 
 from twistedp2p.disk.index import indexed
 
-LAYOUT = 8  # of the tables; kept in the file as `user_version`
+LAYOUT = 9  # of the tables; kept in the file as `user_version`
 
 _NAMES = """
 CREATE VIRTUAL TABLE names USING fts5(
     folded, content = 'offers', content_rowid = 'id', columnsize = 0, tokenize = 'trigram')
 """
 _HOSTS = "CREATE TABLE hosts(network TEXT, host TEXT, seen INTEGER, PRIMARY KEY(network, host))"
+_CONTENTS = """
+CREATE TABLE contents(name TEXT PRIMARY KEY, manifest BLOB, hashes BLOB, identity BLOB)
+"""
 _GRAMS = "CREATE VIRTUAL TABLE grams USING fts5vocab(names, row)"
 
 # A feed without origin has been dropped: what it held is not seen, and goes by and by. One that
@@ -32,7 +35,8 @@ CREATE TABLE entries(
 CREATE INDEX chat_by_age ON entries(stamp) WHERE log = 'chat';
 CREATE TABLE offers(
     id INTEGER PRIMARY KEY, feed INTEGER, name TEXT, folded TEXT, size INTEGER, digest TEXT,
-    public INTEGER, stamp INTEGER, number INTEGER, live INTEGER, UNIQUE(feed, name));
+    public INTEGER, stamp INTEGER, number INTEGER, live INTEGER, files INTEGER,
+    UNIQUE(feed, name));
 CREATE INDEX latest_offers ON offers(feed, id) WHERE live;
 CREATE INDEX withdrawn ON offers(feed, number) WHERE NOT live;
 {_NAMES};
@@ -44,6 +48,7 @@ CREATE TABLE shares(
     name TEXT PRIMARY KEY, path BLOB, prs BLOB, generated INTEGER, public INTEGER,
     identity TEXT, guesses TEXT);
 {_HOSTS};
+{_CONTENTS};
 """
 
 
@@ -82,9 +87,15 @@ def _keep_what_was_heard_of_pinned_keys(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE pins ADD COLUMN number INTEGER")
 
 
+def _keep_contents(db: sqlite3.Connection) -> None:
+    db.execute(_CONTENTS)
+    db.execute("ALTER TABLE offers ADD COLUMN files INTEGER")
+
+
 STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
     4: _index_letters_and_owners,
     5: _keep_when_it_was_said,
     6: _remember_hosts,
     7: _keep_what_was_heard_of_pinned_keys,
+    8: _keep_contents,
 }

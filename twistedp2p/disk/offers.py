@@ -58,10 +58,10 @@ class Offers(Entries):
     def _insert(self, feed: int, entry: Signed, offer: Offer, live: bool) -> None:
         text = indexed(offer.name, feed)
         self._db.run(
-            "INSERT INTO offers(feed, name, folded, size, digest, public, stamp, number, live)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO offers(feed, name, folded, size, digest, public, stamp, number, live,"
+            " files) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             *(feed, offer.name, text, offer.size, offer.digest, offer.public),
-            *(entry.stamp, entry.number, live),
+            *(entry.stamp, entry.number, live, offer.files),
         )
         if live:
             self._db.run("INSERT INTO names(rowid, folded) VALUES (last_insert_rowid(), ?)", text)
@@ -184,5 +184,5 @@ def _name(entry: Signed) -> str:
 
 
 def offer_of(row: tuple[Any, ...]) -> Offer:
-    owner, name, size, digest, public, stamp = row[:6]
-    return Offer(owner, name, size, digest, bool(public), stamp)
+    owner, name, size, digest, public, stamp, files = row[:7]
+    return Offer(owner, name, size, digest, bool(public), stamp, files)

@@ -28,7 +28,7 @@ GRAMS_MOST = 256  # that begin with a word of two letters; where there are more,
 OWNERS_COST = 300_000  # owners in an expression times their offers: some ms at the worst
 FEW = 1000  # offers, so few that reading their names is quick
 _fingerprint = lru_cache(4096)(fingerprint)  # asked for all who are here at each letter
-COLUMNS = "f.origin, o.name, o.size, o.digest, o.public, o.stamp"
+COLUMNS = "f.origin, o.name, o.size, o.digest, o.public, o.stamp, o.files"
 
 
 def find(db: Database, query: Query, most: int) -> list[tuple[Any, ...]]:

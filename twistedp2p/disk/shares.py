@@ -25,10 +25,12 @@ class Share:
     device: int
     inode: int
     digest: str
+    manifest: int = 0  # bytes of a folder's list of files; 0 for a file
+    files: int | None = None  # in a folder; None: it is a file
 
 
 class OwnShares(Tables):
-    """Our own offers: where the file is, its stretched password, the guesses made at it."""
+    """Our own offers: where each is, its stretched password, the guesses made at it."""
 
     def shares_owner(self) -> bytes | None:
         """The key under which they are offered: their passwords are stretched with it."""
@@ -52,7 +54,7 @@ class OwnShares(Tables):
     def put_share(self, share: Share) -> None:
         """Keep what is needed to serve an offer. Guesses made at an earlier one are kept."""
         # As text, for SQLite has no whole numbers over 63 bits, and inodes may be larger.
-        known = ("size", "mtime_ns", "device", "inode", "digest")
+        known = ("size", "mtime_ns", "device", "inode", "digest", "manifest", "files")
         self._db.run(
             "INSERT OR REPLACE INTO shares VALUES (?1, ?2, ?3, ?4, ?5, ?6,"
             " (SELECT guesses FROM shares WHERE name = ?1))",

@@ -13,14 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import attrs
-from blake3 import blake3
 
+from twistedp2p.core.content.tree import Tree, TreeHash
 from twistedp2p.core.errors import N_, Exit, ShareError
 
 HASH_CHUNK = 1 << 20  # bytes
 # What says that a path leads to another file now, or that we may not read it any more. Whatever
 # else fails (too many open files, a server that is away) passes, and says nothing of the file.
-_UNREADABLE = (errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO)
+UNREADABLE = (errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO)
 
 
 @attrs.frozen
@@ -56,35 +56,32 @@ def open_file(path: str | Path) -> int:
     if stat.S_ISREG(mode):
         return descriptor
     os.close(descriptor)
-    sentence = (
-        N_("{path} is a folder; offer its files one by one, or as an archive.")
-        if stat.S_ISDIR(mode)
-        else N_("{path} is not an ordinary file.")
-    )
-    raise ShareError(sentence, Exit.NO_INPUT, path=path)
+    raise ShareError(N_("{path} is not an ordinary file."), Exit.NO_INPUT, path=path)
 
 
-def read_whole(
+def read_tree(
     path: str | Path, progress: Callable[[int, int], None], stopped: Callable[[], bool]
-) -> tuple[Identity, str]:
-    """Read a file to know its identity and digest; blocks as long as that takes.
+) -> tuple[Identity, Tree]:
+    """Read a file to know its identity and its content; blocks as long as that takes.
 
     `progress(done, size)` is called in this thread about once a MiB; `stopped()` is asked as
     often. Raises `ShareError` when it cannot be read, changes meanwhile, or was stopped.
     """
     descriptor = open_file(path)
     try:
-        identity, digest = Identity.of(descriptor), blake3()
+        identity = Identity.of(descriptor)
+        made = TreeHash(identity.size)
         buffer = memoryview(bytearray(HASH_CHUNK))
-        done = 0
-        # A file that grows as fast as it is read would be read for ever.
-        while done <= identity.size and (count := os.readv(descriptor, [buffer])):
-            digest.update(buffer[:count])
-            done += count
-            progress(done, identity.size)
+        # Not to the end: a file that grows as fast as it is read would be read for ever.
+        while left := identity.size - made.progress:
+            count = os.readv(descriptor, [buffer[:left]])
+            if not count:
+                break
+            made.update(buffer[:count])
+            progress(made.progress, identity.size)
             if stopped():
                 raise ShareError(N_("Reading {path} was stopped."), path=path)
-        if Identity.of(descriptor) != identity or done != identity.size:
+        if Identity.of(descriptor) != identity or made.progress != identity.size:
             raise ShareError(
                 N_("{path} changed while it was read; offer it again when it rests."),
                 path=path,
@@ -95,7 +92,7 @@ def read_whole(
         ) from error
     finally:
         os.close(descriptor)
-    return identity, "blake3:" + digest.hexdigest()
+    return identity, made.finish()
 
 
 def open_unchanged(path: str, identity: Identity) -> int:
@@ -109,7 +106,7 @@ def open_unchanged(path: str, identity: Identity) -> int:
     except FileNotFoundError:
         raise Changed(N_("the file is not there any more")) from None
     except OSError as error:
-        if error.errno not in _UNREADABLE:
+        if error.errno not in UNREADABLE:
             raise
         raise Changed(N_("the file cannot be read any more")) from None
     try:

@@ -2,7 +2,7 @@
 
 Own and others' feed entries as signed bytes (`entries`), the catalogue (`offers`) with its search
 index (`search`), pinned keys (`keys`), hosts that were met (`hosts`), and what is needed to serve
-our own offers (`shares`).
+our own offers (`shares`, `contents`).
 Calls take well under a millisecond, but for `search` and `tidy`, which have connections of their
 own so that they may run in a thread.
 
@@ -18,18 +18,18 @@ from pathlib import Path
 
 from twistedp2p.core.catalogue import Listing, Query
 from twistedp2p.core.errors import N_, ShareError
+from twistedp2p.disk.contents import OwnContents
 from twistedp2p.disk.database import Database
 from twistedp2p.disk.hosts import Hosts
 from twistedp2p.disk.keys import Keys
 from twistedp2p.disk.offers import Offers, offer_of
 from twistedp2p.disk.search import find
-from twistedp2p.disk.shares import OwnShares
 from twistedp2p.disk.tidy import tidy
 
 SEARCH_POOL = 300  # rows that are ranked
 
 
-class Store(Offers, Keys, Hosts, OwnShares):
+class Store(Offers, Keys, Hosts, OwnContents):
     """The node's memory in the file `path`; raises `ShareError` when it cannot be used.
 
     Neither `own_key` nor a well-known key loses anything to make room for others.
@@ -97,4 +97,4 @@ class Store(Offers, Keys, Hosts, OwnShares):
             rows = find(self._search_db, query, max(most, SEARCH_POOL) if query.words else most)
         if query.words:
             rows.sort(key=lambda row: query.rank(row[1]))
-        return [Listing(offer_of(row), row[6], row[0] == own_key) for row in rows[:most]]
+        return [Listing(offer_of(row), row[7], row[0] == own_key) for row in rows[:most]]

@@ -1,4 +1,4 @@
-"""Entry 2 of the menu: getting a file, by its number, its name, or a ticket."""
+"""Entry 2 of the menu: getting a file or folder, by its number, its name, or a ticket."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Desk(Protocol):
 
     def search(self, text: str = "", most: int = 200) -> Any: ...
 
-    def get(self, offer: Offer, password: str = "") -> Any: ...
+    def get(self, offer: Offer, password: str = "", *, part: str = "") -> Any: ...
 
     def get_ticket(self, ticket: Ticket) -> Any: ...
 
@@ -54,14 +54,19 @@ class Getting:
 
     def _chosen(self, text: str) -> None:
         thing = self._numbers.meant(text)
+        head, _, part = text.partition("/")
+        folder = self._numbers.meant(head) if part else None
         if isinstance(thing, Ticket):
             self._fetch(self._desk.get_ticket(thing))
         elif isinstance(thing, Offer):
             self._get_offer(thing)
+        elif isinstance(folder, Offer):
+            self._get_offer(folder, part)
         elif looks_like_ticket(text):
             self._pasted(text)
         elif text:
-            found = self._desk.search(text, FOUND_MOST)
+            name = text.partition("/")[0] or text
+            found = self._desk.search(name, FOUND_MOST)
             self._dialogue.work(found, lambda found: self._named(text, found))
         else:
             self._dialogue.ask_top()
@@ -74,9 +79,10 @@ class Getting:
         self._fetch(self._desk.get_ticket(ticket))
 
     def _named(self, text: str, found: list[Listing]) -> None:
-        exact = [listing for listing in found if listing.offer.name == text]
+        name, _, part = text.partition("/")
+        exact = [listing for listing in found if listing.offer.name == name]
         if len(exact) == 1:
-            self._get_offer(exact[0].offer)
+            self._get_offer(exact[0].offer, part)
             return
         if exact or (found and not is_number(text)):
             self._dialogue.system(self._("Which of these? Type 2 and its number."))
@@ -85,23 +91,23 @@ class Getting:
             self._dialogue.system(self._("No file on offer is called that."))
         self._dialogue.ask_top()
 
-    def _get_offer(self, offer: Offer) -> None:
+    def _get_offer(self, offer: Offer, part: str = "") -> None:
         if offer.owner == self._desk.key:
             self._dialogue.system(self._("{name} is your own."), name=offer.name)
             self._dialogue.ask_top()
         elif offer.public:
-            self._fetch(self._desk.get(offer))
+            self._fetch(self._desk.get(offer, part=part))
         else:
             self._dialogue.ask(
                 self._("Password of {name}?").format(name=offer.name),
-                lambda password: self._with_password(offer, password),
+                lambda password: self._with_password(offer, password, part),
                 secret=True,
             )
 
-    def _with_password(self, offer: Offer, password: str) -> None:
+    def _with_password(self, offer: Offer, password: str, part: str) -> None:
         if password:
             check_password(password)
-            self._fetch(self._desk.get(offer, password))
+            self._fetch(self._desk.get(offer, password, part=part))
         else:
             self._dialogue.ask_top()
 

@@ -10,7 +10,7 @@ from twistedp2p.core.names import fingerprint
 from twistedp2p.face.dialogue import Dialogue
 from twistedp2p.face.news import News
 from twistedp2p.face.numbers import Numbers
-from twistedp2p.face.texts import Translate, size_text
+from twistedp2p.face.texts import Translate, folder_text, size_text
 
 LAST_LINES = 20  # lines of chat
 LIST_ROWS = 30  # rows shown of a list of files
@@ -80,7 +80,10 @@ class Listings:
             access = self._("  (for everybody)") if offer.public else ""
             number = self._numbers.of(offer)
             size = size_text(offer.size)
-            self._row(f"{number:>5}  {size:>8}  {offer.name}  — {owner}{access}")
+            folder = ""
+            if offer.files is not None:
+                folder = f"  ({folder_text(self._, offer.files)})"
+            self._row(f"{number:>5}  {size:>8}  {offer.name}  — {owner}{folder}{access}")
         if len(found) > LIST_ROWS:
             self._dialogue.system(self._("… and more; search to narrow it down."))
 

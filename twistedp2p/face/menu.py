@@ -154,9 +154,11 @@ class Menu:
     def _help(self, _rest: str) -> None:
         for line in (
             self._("1 /say TEXT        say something to the group"),
-            self._("2 /get WHAT        get a file: a number, a name, or a pasted ticket"),
+            self._(
+                "2 /get WHAT        get a file: a number, a name, NAME/PART, or a pasted ticket"
+            ),
             self._("3 /quit            say goodbye and quit"),
-            self._("4 /offer PATH      offer a file under a password, or to everybody"),
+            self._("4 /offer PATH      offer a file or folder under a password, or to everybody"),
             self._("5 /files WORDS     files on offer; words of the name, @nick for one owner"),
             self._("6 /who NICK        who is here; NICK or a part of it narrows it down"),
             self._("7 /withdraw WHAT   offer a file no more"),

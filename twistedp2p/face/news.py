@@ -10,7 +10,7 @@ from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.limits import Buckets, TokenBucket
 from twistedp2p.core.names import fingerprint
 from twistedp2p.core.ticket import Ticket, TicketError, find_tickets
-from twistedp2p.face.texts import Translate, bar, in_words, size_text, time_text
+from twistedp2p.face.texts import Translate, bar, extent_text, in_words, size_text, time_text
 
 NEWS_RATE, NEWS_BURST = 1.0, 8.0  # lines about comings, goings and offers, per second
 WARNING_RATE, WARNING_BURST = 1.0, 8.0  # warnings about others, per second
@@ -193,7 +193,7 @@ class News:
             self._("{nick} offers {name} ({size}): type 2 {number} to get it"),
             nick=added.nick,
             name=added.offer.name,
-            size=size_text(added.offer.size),
+            size=extent_text(self._, added.offer.size, added.offer.files),
             number=self._number(added.offer),
         )
 

@@ -1,4 +1,4 @@
-"""Entries 4 and 7 of the menu: offering a file, and offering it no more."""
+"""Entries 4 and 7 of the menu: offering a file or folder, and offering it no more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twistedp2p.face.dialogue import Dialogue
 from twistedp2p.face.getting import check_password
 from twistedp2p.face.listings import LIST_ROWS, Listings
 from twistedp2p.face.numbers import Numbers
-from twistedp2p.face.texts import Translate, size_text
+from twistedp2p.face.texts import Translate, extent_text
 
 FOR_EVERYBODY = "*"  # typed for a password
 
@@ -28,7 +28,7 @@ class Desk(Protocol):
 
     def offer(self, path: str, password: str = "", public: bool = False) -> Any: ...
 
-    def check_file(self, path: str) -> None: ...
+    def check_path(self, path: str) -> None: ...
 
     def withdraw(self, name: str) -> None: ...
 
@@ -59,7 +59,7 @@ class Offering:
         if rest:
             self._path(rest)
         else:
-            question = self._("Which file (its path)?")
+            question = self._("Which file or folder (its path)?")
             self._dialogue.ask(question, self._path, as_typed=True, complete="path")
 
     def _path(self, typed: str) -> None:
@@ -69,7 +69,7 @@ class Offering:
             return
         if self._dialogue.screen.interactive:  # a script has answers ready for every question
             try:
-                self._desk.check_file(path)
+                self._desk.check_path(path)
             except ShareError as error:
                 self._dialogue.error(error)
                 self._dialogue.ask_top()
@@ -110,7 +110,7 @@ class Offering:
         dialogue.system(
             self._("The group was told: {name}, {size}, {access}."),
             name=offer.name,
-            size=size_text(offer.size),
+            size=extent_text(self._, offer.size, offer.files),
             access=self._("for everybody") if offer.public else self._("under a password"),
         )
         if offer.public:

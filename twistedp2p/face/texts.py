@@ -62,6 +62,16 @@ def size_text(count: float) -> str:
     return f"{count:.0f} {unit}" if unit == "B" or count >= 99.5 else f"{count:.1f} {unit}"
 
 
+def extent_text(translate: Translate, size: int, files: int | None) -> str:
+    """How much an offer is: ``3.2 MB``, ``3.2 MB, folder, 120 files``."""
+    return size_text(size) + (f", {folder_text(translate, files)}" if files is not None else "")
+
+
+def folder_text(translate: Translate, files: int) -> str:
+    """What an offered folder is: ``folder, 120 files``."""
+    return translate("folder, {count} files").format(count=files)
+
+
 def time_text(seconds: float) -> str:
     """A span of time: ``12 s``, ``3:05``, ``2:00:12``."""
     whole = round(seconds)

@@ -1,4 +1,4 @@
-"""The body of a file on the TCP connection: sealed frames (`calls.frames`), out and in.
+"""Bodies on the TCP connection: sealed frames (`calls.frames`), out and in.
 
 Twisted copies what it sends three times, and what it receives twice, into memory that is new each
 time; that costs more than the cipher. So both ends use the socket itself, with buffers that are
@@ -31,6 +31,23 @@ class Reader(Protocol):
         """Let go of it."""
 
 
+class BytesReader:
+    """A `Reader` of what is in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self._left = memoryview(data)
+
+    def readinto(self, room: memoryview) -> int:
+        """As `Reader.readinto`."""
+        piece = self._left[: len(room)]
+        room[: len(piece)] = piece
+        self._left = self._left[len(piece) :]
+        return len(piece)
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
 class Room:
     """Where a frame is read and sealed: at once, so that all transfers can share it."""
 
@@ -46,6 +63,11 @@ class _SealedFile:
     _reader: Reader
     _frames: Frames
     _room: Room
+
+    @property
+    def left(self) -> int:
+        """Bytes of the body."""
+        return self._frames.left
 
     def read(self, _most: int) -> memoryview | bytes:
         """The next frame, nothing at the end."""
@@ -97,12 +119,12 @@ class _Straight:
 class BodySender(FileSender):
     """A FileSender of frames that tells its progress and turns an error into a failure."""
 
-    def __init__(self, progress: Callable[[], None]) -> None:
-        """`progress` is called after each frame."""
+    def __init__(self, progress: Callable[[int], None]) -> None:
+        """`progress` is called after each frame with its bytes."""
         self._progress = progress
 
     def send(self, reader: Reader, frames: Frames, room: Room, tcp: Any) -> Deferred[bytes]:
-        """Send the body; fires when all has been handed over, fails when it ended early."""
+        """Send the body that was begun; fires when all is handed over, fails if it ended early."""
         done: Deferred[bytes] = self.beginFileTransfer(
             _SealedFile(reader, frames, room), _Straight(tcp)
         )
@@ -110,6 +132,7 @@ class BodySender(FileSender):
 
     def resumeProducing(self) -> None:
         """Send one more frame."""
+        left = self._left()
         try:
             super().resumeProducing()
         except Exception:
@@ -118,47 +141,49 @@ class BodySender(FileSender):
                 deferred.errback(Failure())
             return
         if self.file is not None:
-            self._progress()
+            self._progress(left - self._left())
+
+    def _left(self) -> int:
+        return self.file.left if self.file is not None else 0
 
 
 class Opened(Protocol):
-    """Who takes the frames that came. `net.fetch.FileClient` is one."""
+    """Who takes the frames that came, and begins each body. `net.fetch.FileClient` is one."""
 
     def room(self, size: int) -> memoryview:
-        """Where the next `size` bytes of the file are to be written."""
+        """Where the next `size` bytes of the body are to be written."""
 
     def opened(self, size: int) -> None:
-        """They have been, and they are what the owner sent."""
+        """They have been, and they are what the other end sent."""
 
     def spoilt(self) -> None:
-        """What came was not what the owner sent: nothing more will be read."""
+        """What came was not what the other end sent: nothing more will be read."""
 
 
 class BodyReceiver:
     """Opens frames as they come, straight from the socket into their place.
 
-    After the last frame what comes goes to the transport's protocol again.
+    What comes while no body is awaited goes to the transport's protocol.
     """
 
     def __init__(self, tcp: Any, frames: Frames, client: Opened) -> None:
         """`tcp`: a transport of Twisted, which calls `doRead` when its socket has something."""
         self._frames = frames
         self._client = client
-        self._frame = memoryview(bytearray(min(SEALED, frames.next_size + TAG)))
+        self._frame = memoryview(bytearray(SEALED))
         self._filled = 0  # bytes of the frame
         self._spoilt = False
         self._tcp = tcp
         self._recv_into: Callable[[memoryview], int] = tcp.getHandle().recv_into
-        if frames.left:
-            tcp.doRead = self._read
+        tcp.doRead = self._read
 
     def _read(self) -> Any:
         """In the place of the transport's own."""
         try:
-            count = self._recv_into(self._missing())
+            count = self._recv_into(self._missing()) if self._frames.left else 0
         except OSError:
             count = 0
-        if not count:  # nothing yet, the end, or an error: the transport knows which
+        if not count:  # nothing awaited, or yet, the end, or an error: the transport knows which
             return type(self._tcp).doRead(self._tcp)
         self._came(count)
         return None
@@ -168,7 +193,7 @@ class BodyReceiver:
         vars(self._tcp).pop("doRead", None)
 
     def received(self, data: bytes) -> memoryview:
-        """Bytes that the transport read; returns those behind the last frame."""
+        """Bytes that the transport read; returns those that are not awaited."""
         left = memoryview(data)
         while left and self._frames.left and not self._spoilt:
             missing = self._missing()
@@ -194,6 +219,4 @@ class BodyReceiver:
             self.stop()
             self._client.spoilt()
             return
-        if not self._frames.left:
-            self.stop()
         self._client.opened(size)

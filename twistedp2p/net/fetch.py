@@ -1,39 +1,41 @@
-"""The other end of the file service: proves the password, checks the owner, takes one file.
+"""The other end of the file service: proves the password, checks the owner, asks for bytes.
 
-A refused password is never tried again by itself, and nothing is written before the owner has
+A refused password is never tried again by itself, and nothing is asked for before the owner has
 proved that it knows the password too.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import attrs
 from twisted.internet import error as net_error
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from twistedp2p.core.calls.conversation import ClientEnd, Session, Violation
-from twistedp2p.core.calls.frames import FRAME
+from twistedp2p.core.calls.frames import FRAME, Frames
 from twistedp2p.core.calls.lines import ERRORS, BadLine, Err, Ok, Share, parse_owner
+from twistedp2p.core.calls.pieces import BYTES, NEXT, Ask, Extent, piece_number
+from twistedp2p.core.content.tree import span
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.net.body import BodyReceiver
-from twistedp2p.net.deadline import Deadline
-from twistedp2p.net.dial import CONNECT_TIMEOUT, Dialer, NodeClient, no_node, nonsense
-from twistedp2p.net.pump import BlockingFile, InThread, Pump
-from twistedp2p.net.tls import NodeTLS, Peer, body_frames
+from twistedp2p.net.dial import Dialer, NodeClient, no_node, nonsense
+from twistedp2p.net.pump import InThread, Pump
+from twistedp2p.net.tls import Peer, frames_of
 
-ANSWER_DEADLINE = 20.0  # seconds from there to the first byte of the body
-CLOSE_DEADLINE = 5.0  # seconds from the last byte to the owner's end
+ANSWER_DEADLINE = 20.0  # seconds from there to OK
 BATCH = 4 * FRAME  # bytes written in one go
-STALL = 30.0  # seconds without progress of a body
+STALL = 30.0  # seconds without progress of an answer
 
 _CODES = {403: Exit.DENIED, 429: Exit.DENIED, 404: Exit.NOT_FOUND, 409: Exit.NOT_FOUND}
 
 
 class Order(Protocol):
-    """One file that is wanted: what `fetch` asks of those who ordered it."""
+    """What is wanted: what a `FileClient` asks of those who ordered it."""
 
     def stretched(self, owner_key: bytes) -> Deferred[tuple[bytes, bytes]]:
         """The offer's id and the stretched password for this owner.
@@ -41,34 +43,41 @@ class Order(Protocol):
         Fails with `ShareError` when it is not the owner that was meant.
         """
 
-    def open(self, ok: Ok, owner_key: bytes) -> BlockingFile:
-        """Where the body goes (blocking); raises `ShareError` when it is not what was meant."""
-
-    def progress(self, done: int, size: int) -> None:
-        """How far the body has come, bytes."""
+    def agreed(self, ok: Ok, owner_key: bytes) -> None:
+        """The owner has proved the password; raises `ShareError` if it is not what was meant."""
 
 
-class _Valve:
-    """Pauses the owner; while our own disk is what it waits for, its silence is not counted."""
+class Sink(Protocol):
+    """Where the bytes go that `FileClient.fetch` asks for, in the order in which it was called."""
 
-    def __init__(self, tcp: Any, deadline: Deadline) -> None:
-        self._tcp = tcp
-        self._deadline = deadline
+    def write(self, data: memoryview) -> Any:
+        """Take the next bytes. Called in a thread, one call at a time."""
 
-    def pauseProducing(self) -> None:
-        """Send no more for now."""
-        self._deadline.stop()
-        self._tcp.pauseProducing()
+    def written(self, results: list[Any]) -> None:
+        """What calls of `write` have returned, told in the reactor's thread."""
 
-    def resumeProducing(self) -> None:
-        """Go on."""
-        self._deadline.set(STALL)
-        self._tcp.resumeProducing()
+    def came(self, size: int) -> None:
+        """So many bytes more have come."""
+
+
+@attrs.define
+class _Answer:
+    """One that is awaited."""
+
+    left: int  # bytes
+    data: bytearray | None  # None: it goes to the sink
+    done: Deferred[bytes] | None = None
 
 
 class FileClient(NodeClient):
-    """One connection that fetches one file. `done` fires with what the file's `finish` gave."""
+    """One connection to one who has the content.
 
+    `proven` fires with the `Ok` when both ends have proved the password: then ask. `ended` fires
+    when the connection is over: with the reason, a `ShareError` as a rule, or with None where we
+    closed it.
+    """
+
+    _body: Frames
     _tcp: Any = None
     _offer = b""
 
@@ -78,26 +87,40 @@ class FileClient(NodeClient):
         self._own_key = own_key
         self._in_thread = in_thread
         self._end: ClientEnd | None = None
-        self._owner = b""
+        self.owner = b""  # its key, once TLS stands
+        self.ok: Ok | None = None
+        self._extent = Extent(0, 0)
+        self._sink: Sink | None = None
         self._pump: Pump | None = None
-        self._body: BodyReceiver | None = None
-        self._left = self._length = 0  # bytes
-        self._ended = False
-        self.done: Deferred[Any] = Deferred(lambda _: self.cancel())
+        self._receiver: BodyReceiver | None = None
+        self._answers: deque[_Answer] = deque()
+        self._over = False
+        self.proven: Deferred[Ok] = Deferred(lambda _: self.close())
+        self.ended: Deferred[BaseException | None] = Deferred()
 
     def _met(self, peer: Peer) -> None:
         """Make the secret for that key."""
-        self._owner = peer.key
+        self.owner = peer.key
         session = Session(peer.key, self._own_key, peer.binding)
         self._order.stretched(peer.key).addCallbacks(
-            lambda secret: self._begin(session, *secret), self._fail_with
+            lambda secret: self._begin(session, *secret), self._end_with
         )
 
     def _begin(self, session: Session, offer: bytes, prs: bytes) -> None:
-        if not self._ended:
+        if not self._over:
             self._offer = offer
             self._end = ClientEnd(session, offer, prs)
             self.sendLine(self._end.auth().line())
+
+    @property
+    def over(self) -> bool:
+        """Whether it is ending, or has ended: nothing that is asked for now will come."""
+        return self._over
+
+    @property
+    def host(self) -> str:
+        """The address of the other end."""
+        return str(getattr(self.transport.getPeer(), "host", ""))
 
     @property
     def reached(self) -> bool:
@@ -106,7 +129,7 @@ class FileClient(NodeClient):
 
     def lineReceived(self, line: bytes) -> None:
         """One line of the owner."""
-        if self._ended:
+        if self._over:
             return
         if self._end is None:
             self._fail(nonsense())
@@ -129,54 +152,142 @@ class FileClient(NodeClient):
         if isinstance(answer, Share):
             self.sendLine(end.get().line())
         elif isinstance(answer, Ok):
-            self._open(answer)
+            self._agree(end, answer)
         else:
-            self._fail(refusal_error(answer))
+            self._fail(Refused(answer))
 
-    def _open(self, ok: Ok) -> None:
-        self._length = self._left = ok.length
-        self._in_thread(self._order.open, ok, self._owner).addCallbacks(
-            self._begin_body, self._fail_with, callbackArgs=(ok,)
-        )
-
-    def _begin_body(self, file: BlockingFile, ok: Ok) -> None:
-        # The owner waits for GO, so not a byte of the body comes before we listen for it.
-        assert self._end is not None
-        go = self._end.go().line()
-        if self._ended:
-            self._in_thread(file.discard)
+    def _agree(self, end: ClientEnd, ok: Ok) -> None:
+        try:
+            self._order.agreed(ok, self.owner)
+        except ShareError as error:
+            self._fail(error)
             return
-        self.sendLine(go)
+        self.ok = ok
+        self._extent = Extent(ok.size, ok.manifest)
+        self.sendLine(end.go().line())
         self.setRawMode()
-        self._tcp = self.transport.step_aside(self.rawDataReceived)
-        valve = _Valve(self._tcp, self._deadline)
-        self._pump = Pump(file, self._left, BATCH, self._in_thread, valve, self._fail_with)
-        frames = body_frames(self.transport.getHandle(), self._offer, ok.offset, ok.length)
-        self._body = BodyReceiver(self._tcp, frames, self)
-        self._deadline.set(STALL if self._left else CLOSE_DEADLINE)
+        self._body = frames_of(self.transport.getHandle(), self._offer)
+        self._tcp = self.transport.tcp
+        self.transport.step_aside(self.rawDataReceived)
+        self._receiver = BodyReceiver(self._tcp, self._body, self)
+        self._deadline.stop()  # it is we who have to say something
+        self.proven.callback(ok)
+
+    # -- asking
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that were asked for and have not come."""
+        return sum(answer.left for answer in self._answers)
+
+    def ask(self, ask: Ask) -> Deferred[bytes]:
+        """Ask for TREE, HAVE or PEERS; fires with the answer, fails where the connection ends."""
+        done: Deferred[bytes] = Deferred()
+        self._await(ask, bytearray(self._extent.answer_size(ask)), done)
+        return done
+
+    def fetch(self, offset: int, length: int, sink: Sink) -> None:
+        """Ask for bytes, at least 1, that go to `sink`, which is the same in all calls."""
+        self._give_to(sink)
+        self._await(Ask(BYTES, offset, length), None, None)
+
+    def fetch_next(self, have: bytes, sink: Sink) -> Deferred[int | None]:
+        """Have the owner choose a piece that is not in the bitmap `have`; it goes to `sink`.
+
+        Fires with its number before it comes; with None where there is none.
+        """
+        self._give_to(sink)
+        number = self.ask(Ask(NEXT, have=have))
+        return number.addCallback(self._next_told)
+
+    def _next_told(self, data: bytes) -> int | None:
+        size = self._extent.size
+        try:
+            number = piece_number(data)
+            if number is not None:
+                self._answers.appendleft(_Answer(span(size, number)[1], None))
+        except (ValueError, IndexError):
+            self._fail(nonsense())
+            raise broken() from None
+        return number
+
+    def _give_to(self, sink: Sink) -> None:
+        if self._pump is None:
+            self._sink = sink
+            self._pump = Pump(sink, BATCH, self._in_thread, self, self._end_with)
+
+    def _await(self, ask: Ask, data: bytearray | None, done: Deferred[bytes] | None) -> None:
+        if self._over:
+            if done is not None:
+                done.errback(Failure(broken()))
+            return
+        self.transport.write(ask.write())
+        size = self._extent.answer_size(ask)
+        if not self._answers:
+            self._deadline.set(STALL)
+        self._answers.append(_Answer(size, data, done))
+        self._begin_next()
+
+    def _begin_next(self) -> None:
+        """Await the next answer, unless one is awaited; what has no bytes is there already."""
+        while self._answers and not self._answers[0].left:
+            self._complete()  # those who are told may ask for more, which leads here again
+        if self._body.left:
+            return
+        if self._answers:
+            self._body.begin(self._answers[0].left)
+        elif not self._over:
+            self._deadline.stop()
+            if self._pump is not None:
+                self._pump.flush()
+
+    def _complete(self) -> None:
+        answer = self._answers.popleft()
+        if answer.done is not None and answer.data is not None:
+            answer.done.callback(bytes(answer.data))
 
     def rawDataReceived(self, data: bytes) -> None:
-        """Some of the body, sealed."""
-        if not self._ended and (self._body is None or self._body.received(data)):
-            self._fail(nonsense())  # bytes after the last one are a failure, too
+        """Answers, sealed."""
+        if not self._over and (self._receiver is None or self._receiver.received(data)):
+            self._fail(nonsense())  # what nobody has asked for
+
+    # -- pump.Flow
+
+    def pauseProducing(self) -> None:
+        """Our own disk is what the owner waits for: its silence is not counted."""
+        self._deadline.stop()
+        self._tcp.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Go on."""
+        if not self._over:
+            if self._answers:
+                self._deadline.set(STALL)
+            self._tcp.resumeProducing()
 
     # -- body.Opened
 
     def room(self, size: int) -> memoryview:
-        """Where the next `size` bytes of the file belong."""
+        """Where the next `size` bytes belong."""
+        answer = self._answers[0]
+        if answer.data is not None:
+            at = len(answer.data) - answer.left
+            return memoryview(answer.data)[at : at + size]
         assert self._pump is not None
         return self._pump.room(size)
 
     def opened(self, size: int) -> None:
         """They are there."""
-        if self._ended or self._pump is None:
+        if self._over:
             return
-        self._left -= size
+        answer = self._answers[0]
+        answer.left -= size
         self._deadline.moved()  # a byte now and then is no progress, a frame is
-        self._pump.filled(size)
-        self._order.progress(self._length - self._left, self._length)
-        if not self._left and not self._ended:
-            self._deadline.set(CLOSE_DEADLINE)
+        if answer.data is None and self._pump is not None and self._sink is not None:
+            self._pump.filled(size)
+            self._sink.came(size)
+        if not self._over:
+            self._begin_next()
 
     def spoilt(self) -> None:
         """What came was not what the owner sent."""
@@ -186,78 +297,68 @@ class FileClient(NodeClient):
             )
         )
 
-    @property
-    def _all_here(self) -> bool:
-        return self._pump is not None and not self._left
+    # -- the end
 
-    def _finish(self) -> None:
-        assert self._pump is not None
-        self._end_now()
-        self._tcp.loseConnection()
-        self._pump.finish().addBoth(self._tell)
-
-    def _end_now(self) -> None:
-        self._ended = True
-        if self._body is not None:
-            self._body.stop()
-        self._deadline.stop()
-
-    def _fail_with(self, failure: Failure) -> None:
-        self._fail(failure.value)
+    def close(self) -> None:
+        """We need no more; what was asked for and has not come is dropped."""
+        self._end_with(None)
 
     def _fail(self, error: BaseException | None) -> None:
-        if self._ended:
-            return
-        self._end_now()
-        self.transport.abortConnection()
-        if self._pump is None:
-            self._tell(Failure(error))
-        else:
-            self._pump.discard().addBoth(lambda _: self._tell(Failure(error)))
+        self._end_with(Failure(error))
 
-    def _tell(self, outcome: Any) -> None:
-        if not self.done.called:  # cancelling has not waited for the disk
-            self.done.callback(outcome)
+    def _end_with(self, failure: Failure | None) -> None:
+        """Over; it is told when nothing is being written any more."""
+        if self._over:
+            return
+        self._over = True
+        self._deadline.stop()
+        if self._receiver is not None:
+            self._receiver.stop()
+        self.transport.abortConnection()
+        stopped = succeed(None) if self._pump is None else self._pump.stop()
+        stopped.addCallback(lambda _: self._tell(failure))
+
+    def _tell(self, failure: Failure | None) -> None:
+        answers, self._answers = self._answers, deque()
+        if self.ok is None:
+            self.proven.errback(failure or Failure(ShareError(N_("Stopped."))))
+        for answer in answers:
+            if answer.done is not None:
+                answer.done.errback(failure or Failure(broken()))
+        self.ended.callback(None if failure is None else failure.value)
 
     def _timed_out(self) -> None:
-        if self._all_here:
-            self._finish()
-            return
-        self._fail(ShareError(N_("The other end went silent; get the file again."), Exit.TIMEOUT))
-
-    def cancel(self) -> None:
-        """Stop now; nothing is left on disk."""
-        if self._ended and self._pump is not None:
-            self._pump.abandon()  # the last byte had come, but it is not finished yet
-        self._fail(ShareError(N_("Stopped.")))
+        self._fail(ShareError(N_("The other end went silent."), Exit.TIMEOUT))
 
     def connectionLost(self, reason: Failure = ...) -> None:  # type: ignore[assignment]
         """The end, whoever made it."""
-        if self._all_here and not self._ended:
-            self._finish()
-        elif self._owner:
-            self._fail(ShareError(N_("The connection broke in the middle; get the file again.")))
+        if self.owner:
+            self._fail(broken())
         elif reason.check(net_error.ConnectionDone, net_error.ConnectionLost):
             # Before the handshake, a clean close is a full house.
-            self._fail(refusal_error(Err(503)))
+            self._fail(Refused(Err(503)))
         else:
             self._fail(no_node())
 
 
-def refusal_error(line: Err) -> ShareError:
+def broken() -> ShareError:
+    """The connection ended, nobody knows why."""
+    return ShareError(N_("The connection broke in the middle."))
+
+
+class Refused(ShareError):
     """An ERR of the owner as a sentence: its number decides, nothing that the owner worded."""
-    if line.seconds:
-        return ShareError(
-            N_("Refused: {reason} (wait {seconds} s)."),
+
+    def __init__(self, line: Err) -> None:
+        super().__init__(
+            N_("Refused: {reason} (wait {seconds} s).")
+            if line.seconds
+            else N_("Refused: {reason}."),
             _CODES.get(line.code, Exit.FAILED),
             reason=ERRORS.get(line.code, ERRORS[400]),
             seconds=line.seconds,
         )
-    return ShareError(
-        N_("Refused: {reason}."),
-        _CODES.get(line.code, Exit.FAILED),
-        reason=ERRORS.get(line.code, ERRORS[400]),
-    )
+        self.number = line.code
 
 
 class Fetcher:
@@ -265,25 +366,21 @@ class Fetcher:
 
     def __init__(
         self,
-        reactor: Any,
-        tls: NodeTLS,
+        dialer: Dialer,
         own_key: bytes,
+        clock: IReactorTime,
         in_thread: InThread,
-        timeout: float = CONNECT_TIMEOUT,
     ) -> None:
-        self._clock = reactor
-        self._dialer = Dialer(reactor, tls, timeout)
+        self._clock = clock
+        self._dialer = dialer
         self._own_key = own_key
         self._in_thread = in_thread
 
-    async def fetch(self, order: Order, addresses: Sequence[tuple[str, int]]) -> Any:
-        """Fetch from the first of `addresses` (host, TCP port) where the owner answers.
+    async def connect(self, order: Order, addresses: Sequence[tuple[str, int]]) -> FileClient:
+        """A connection to the first of `addresses` (host, TCP port) where the owner answers.
 
         What goes wrong before an owner that may be the one has shown its key is a reason to try the
-        next address.
-
-        Returns what the file's `finish` gave; raises `ShareError`. Cancelling stops it, and
-        leaves nothing on disk.
+        next address. Both ends have proved the password then. Raises `ShareError`.
         """
         failure: ShareError = ShareError(N_("No address of the owner is known."), Exit.NOT_FOUND)
         for host, port in addresses:
@@ -293,11 +390,13 @@ class Fetcher:
                 failure = error
                 continue
             try:
-                return await client.done
+                await client.proven
             except ShareError as error:
                 if client.reached:
                     raise
                 failure = error
+            else:
+                return client
         raise failure
 
     async def _connect(self, order: Order, host: str, port: int) -> FileClient:

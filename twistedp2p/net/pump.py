@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
@@ -19,17 +19,14 @@ MOST_FULL = 6  # full batches waiting or being written: pause the sender
 MOST_AT_ONCE = 3  # batches that are written before the thread is given back
 
 
-class BlockingFile(Protocol):
-    """What is written to: `disk.parts.PartFile` has this face."""
+class Written(Protocol):
+    """What is written to: `net.fetch.Sink` is more of it."""
 
-    def write(self, data: memoryview) -> None:
-        """Append."""
+    def write(self, data: memoryview) -> Any:
+        """Take the next bytes."""
 
-    def finish(self) -> Any:
-        """Check the whole; the result is what `Pump.finish` gives."""
-
-    def discard(self) -> None:
-        """Leave nothing behind."""
+    def written(self, results: list[Any]) -> None:
+        """What calls of `write` have returned."""
 
 
 class Flow(Protocol):
@@ -61,39 +58,39 @@ class Pump:
     costs more than a copy; and several are written in one call where several wait, for a change of
     threads costs as much as 100 KiB.
 
-    `failed` is called once with the Failure of a write; nothing is written after that. `size` is
-    how much will come, `batch` how much is written in one go, in bytes.
+    `failed` is called once with the Failure of a write; nothing is written after that. `batch` is
+    how much is written in one go, in bytes.
     """
 
     def __init__(
         self,
-        file: BlockingFile,
-        size: int,
+        file: Written,
         batch: int,
         in_thread: InThread,
         flow: Flow,
         failed: Callable[[Failure], None],
     ) -> None:
         self._file = file
-        self._batch = max(1, min(batch, size))
+        self._batch = batch
         self._in_thread = in_thread
         self._flow = flow
         self._failed = failed
-        self._filling = bytearray(self._batch)
+        self._filling = bytearray(batch)
         self._filled = 0  # bytes of `_filling`
         self._full: deque[tuple[bytearray, int]] = deque()
         self._free: list[bytearray] = []
-        self._busy = self._paused = self._broken = False
-        self._failure: Failure | None = None
+        self._busy = self._paused = self._stopped = False
         self._idle: list[Deferred[None]] = []
 
-    def room(self, most: int) -> memoryview:
-        """Where what comes next is to be put: `most` bytes, or as many as there is room for."""
-        return memoryview(self._filling)[self._filled : self._filled + most]
+    def room(self, size: int) -> memoryview:
+        """Where the next `size` bytes are to be put; at most a batch."""
+        if self._batch - self._filled < size:
+            self.flush()
+        return memoryview(self._filling)[self._filled : self._filled + size]
 
     def filled(self, count: int) -> None:
         """That many bytes were put there; the sender is paused when too much waits."""
-        if self._broken:
+        if self._stopped:
             return
         self._filled += count
         if self._filled == self._batch:
@@ -110,19 +107,18 @@ class Pump:
         self._kick()
 
     def _kick(self) -> None:
-        if not self._busy and self._full and not self._broken:
+        if not self._busy and self._full and not self._stopped:
             self._busy = True
             batches = list(islice(self._full, MOST_AT_ONCE))
             self._in_thread(self._write, batches).addCallbacks(self._written, self._broke)
 
-    def _write(self, batches: list[tuple[bytearray, int]]) -> int:
-        for buffer, count in batches:
-            self._file.write(memoryview(buffer)[:count])
-        return len(batches)
+    def _write(self, batches: list[tuple[bytearray, int]]) -> list[Any]:
+        return [self._file.write(memoryview(buffer)[:count]) for buffer, count in batches]
 
-    def _written(self, batches: int) -> None:
+    def _written(self, results: list[Any]) -> None:
         self._busy = False
-        self._free += [self._full.popleft()[0] for _ in range(batches)]
+        self._free += [self._full.popleft()[0] for _ in results]
+        self._file.written(results)
         if self._paused and len(self._full) <= MOST_FULL // 2:
             self._paused = False
             self._flow.resumeProducing()
@@ -130,44 +126,24 @@ class Pump:
         self._settle()
 
     def _broke(self, failure: Failure) -> None:
-        self._busy, self._broken = False, True
-        self._failure = failure
-        self._failed(failure)
+        self._busy, self._stopped = False, True
         self._settle()
+        self._failed(failure)
 
     def _settle(self) -> None:
-        while not self._busy and (self._broken or not self._full) and self._idle:
-            self._idle.pop().callback(None)
+        if not self._busy and self._stopped:
+            while self._idle:
+                self._idle.pop().callback(None)
 
-    def _when_idle(self) -> Deferred[None]:
+    def flush(self) -> None:
+        """Nothing more will come for now: write what there is."""
+        if self._filled and not self._stopped:
+            self._turn()
+
+    def stop(self) -> Deferred[None]:
+        """Drop what waits; fires when nothing is being written any more."""
+        self._stopped = True
         idle: Deferred[None] = Deferred()
         self._idle.append(idle)
         self._settle()
         return idle
-
-    def finish(self) -> Deferred[Any]:
-        """Write what waits, then finish the file in the thread; fires with its result.
-
-        Where a write fails, or has failed, the file is discarded and this fails alike.
-        """
-        if self._filled and not self._broken:
-            self._turn()
-        return self._when_idle().addCallback(self._finish)
-
-    def _finish(self, _: None) -> Deferred[Any]:
-        return self._in_thread(self._finish_or_discard)
-
-    def _finish_or_discard(self) -> Any:
-        if not self._broken:
-            return self._file.finish()
-        self._file.discard()
-        return self._failure or Failure(CancelledError())
-
-    def abandon(self) -> None:
-        """Have a `finish` that is under way discard the file, if it is not too late for that."""
-        self._broken = True
-
-    def discard(self) -> Deferred[Any]:
-        """Drop what waits, then discard the file in the thread."""
-        self._broken = True
-        return self._when_idle().addCallback(lambda _: self._in_thread(self._file.discard))

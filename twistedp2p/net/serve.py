@@ -9,7 +9,7 @@ A client that brings SYNC or TELL instead goes on with a `net.talk.Talk` behind 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistedp2p.core.calls.conversation import OwnerEnd, Refusal, Session, Violation
-from twistedp2p.core.calls.frames import FRAME, Frames
+from twistedp2p.core.calls.frames import Frames
 from twistedp2p.core.calls.lines import (
     MAX_LINE,
     BadLine,
@@ -39,9 +39,21 @@ from twistedp2p.core.calls.lines import (
     Tell,
     parse_client,
 )
+from twistedp2p.core.calls.pieces import (
+    BYTES,
+    MAX_WAITING,
+    NEXT,
+    NONE,
+    NUMBER,
+    Ask,
+    AskReader,
+    BadAsk,
+    Extent,
+)
+from twistedp2p.core.content.tree import span
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.limits import Buckets, counted_as
-from twistedp2p.net.body import BodySender, Reader, Room
+from twistedp2p.net.body import BodySender, BytesReader, Reader, Room
 from twistedp2p.net.deadline import Deadline
 from twistedp2p.net.talk import Talk
 from twistedp2p.net.tls import (
@@ -49,14 +61,14 @@ from twistedp2p.net.tls import (
     NodeTLSFactory,
     NotANode,
     Peer,
-    body_frames,
+    frames_of,
     peer_of,
 )
 
 PROOF_DEADLINE = 10.0  # seconds from accept to a right proof
 GO_DEADLINE = 10.0  # seconds from OK to GO
-STALL = 30.0  # seconds without progress of a body
-LINGER = 120.0  # seconds for the last bytes to reach a slow reader
+STALL = 30.0  # seconds without progress of an answer
+IDLE = 120.0  # seconds from the last answer to the next ask
 
 
 class Served(Protocol):
@@ -71,8 +83,12 @@ class Served(Protocol):
         """Bytes."""
 
     @property
+    def manifest(self) -> int:
+        """Bytes of a folder's manifest; 0 for a file."""
+
+    @property
     def digest(self) -> str:
-        """Of the whole file."""
+        """Of all of it (`content.tree`)."""
 
     @property
     def prs(self) -> bytes:
@@ -91,14 +107,26 @@ class Shelf(Protocol):
     def guessed(self, served: Any, address: str, key: bytes, right: bool) -> None:
         """How the guess came out."""
 
+    def check(self, served: Any) -> None:
+        """Raise `Refusal` where it is not what was offered any more."""
+
+    def chosen(self, served: Any, offset: int, length: int) -> None:
+        """A client chose these bytes itself."""
+
     def open(self, served: Any, offset: int, length: int) -> Reader:
         """The bytes to send; raises `Refusal`."""
 
-    def progress(self, served: Any, connection: object, sent: int, length: int) -> None:
-        """How far a body has come."""
+    def next(self, served: Any, have: bytes) -> int | None:
+        """The piece that a client who has these (a bitmap) should have next."""
+
+    def text(self, served: Any, ask: Ask, key: bytes, host: str) -> bytes:
+        """What to answer to TREE, HAVE and PEERS; raises `Refusal`."""
+
+    def progress(self, served: Any, connection: object, sent: int) -> None:
+        """How many bytes of an offer's content a connection has been sent."""
 
     def ended(self, served: Any, connection: object) -> None:
-        """A body is over, whole or cut."""
+        """A connection that got as far as to ask is over."""
 
 
 class Answering(Protocol):
@@ -130,20 +158,27 @@ class FileServer(LineReceiver):
     MAX_LENGTH = MAX_LINE
     transport: Any  # a NodeTransport
     _frames: Frames
+    _extent: Extent
+    _asks: AskReader | None = None
     _offer = b""
     _tcp: Any = None
 
-    def __init__(self, factory: FileService, address: str) -> None:
+    def __init__(self, factory: FileService, address: str, host: str) -> None:
+        """`address` is what `host` counts as."""
         self._service = factory
         self._address = address
+        self._host = host
         self._deadline = Deadline(factory.clock, self.cut)
         self._end: OwnerEnd | None = None
         self._peer = Peer(b"", b"")
         self._talk: Talk | None = None
         self._served: Served | None = None
-        self._reader: Reader | None = None
-        self._counting = self._sending = False
-        self._sent = self._length = 0
+        self._waiting: deque[Ask] = deque()
+        self._bodies: deque[tuple[Reader, int, bool]] = deque()  # of one ask: bytes; content?
+        self._reader: Reader | None = None  # of the body that is being sent
+        self._counts = False  # that body is content
+        self._counting = self._placed = self._sending = False
+        self._sent = 0  # bytes of content
         self._over = self._refused = False
 
     def connectionMade(self) -> None:
@@ -173,9 +208,11 @@ class FileServer(LineReceiver):
         self.cut()
 
     def rawDataReceived(self, data: bytes) -> None:
-        """Nothing is to be said during the body; after a refusal nobody listens."""
+        """Asks, or records of a talk; after a refusal nobody listens."""
         if self._talk is not None:
             self._talk.received(data)
+        elif self._asks is not None and not self._over:
+            self._asked(self._asks, data)
         elif not self._refused:
             self.cut()
 
@@ -203,7 +240,7 @@ class FileServer(LineReceiver):
             self._answer_get(end, end.heard_get(line))
         else:
             end.heard_go(line)
-            self._send_body()
+            self._begin()
 
     def _hand_over(self, line: Sync | Tell) -> None:
         if self._service.talks is None:
@@ -225,15 +262,10 @@ class FileServer(LineReceiver):
         if not right:
             raise Refusal(403)
         self._proven()
-        length = served.size - get.offset if get.length is None else get.length
-        if length < 0 or get.offset + length > served.size:
-            raise Refusal(416)
+        shelf.check(served)
         self._service.take_place(self._peer.key, self._address)
-        self._sending = True
-        self._reader = shelf.open(served, get.offset, length)
-        self._length = length
-        self._frames = body_frames(self.transport.getHandle(), self._offer, get.offset, length)
-        self.sendLine(end.ok(served.size, get.offset, length, served.digest, served.name).line())
+        self._placed = True
+        self.sendLine(end.ok(served.size, served.manifest, served.digest, served.name).line())
         self._deadline.set(GO_DEADLINE)
 
     def _proven(self) -> None:
@@ -241,24 +273,88 @@ class FileServer(LineReceiver):
             self._counting = False
             self._service.unproven[self._address] -= 1
 
-    def _send_body(self) -> None:
+    def _begin(self) -> None:
+        """GO was said: from now on there are asks and answers."""
+        assert self._served is not None
+        self._frames = frames_of(self.transport.getHandle(), self._offer)
+        self._extent = Extent(self._served.size, self._served.manifest)
+        self._asks = AskReader(self._extent)
+        self._tcp = self.transport.tcp
         self.setRawMode()
-        self._deadline.set(STALL)
-        self._tcp = self.transport.step_aside(self.rawDataReceived)
-        assert self._reader is not None
-        sender = BodySender(self._body_progress)
-        done = sender.send(self._reader, self._frames, self._service.room, self._tcp)
+        self._deadline.set(IDLE)
+
+    def _asked(self, asks: AskReader, data: bytes) -> None:
+        try:
+            self._waiting.extend(asks.received(data))
+        except BadAsk:
+            self.cut()
+            return
+        if len(self._waiting) > MAX_WAITING:
+            self.cut()
+        else:
+            self._answer_next()
+
+    def _answer_next(self) -> None:
+        """Begin the next answer that has any bytes, if there is something to answer."""
+        while not self._over and not self._sending:
+            if not self._bodies:
+                if not self._waiting:
+                    self._deadline.set(IDLE)
+                    return
+                try:
+                    self._open_answers(self._waiting.popleft())
+                except Refusal:
+                    self.cut()
+                    return
+                self._deadline.set(STALL)
+            self._send_body()
+
+    def _open_answers(self, ask: Ask) -> None:
+        """What answers `ask`: one body, or two for NEXT. Raises `Refusal`."""
+        shelf, served = self._service.shelf, self._served
+        assert served is not None
+        if ask.kind == BYTES:
+            self._bodies.append((shelf.open(served, ask.a, ask.b), ask.b, True))
+            shelf.chosen(served, ask.a, ask.b)
+        elif ask.kind == NEXT:
+            number = shelf.next(served, ask.have)
+            told = NUMBER.pack(NONE if number is None else number)
+            self._bodies.append((BytesReader(told), len(told), False))
+            if number is not None:
+                offset, length = span(served.size, number)
+                self._bodies.append((shelf.open(served, offset, length), length, True))
+        else:
+            text = shelf.text(served, ask, self._peer.key, self._host)
+            assert len(text) == self._extent.answer_size(ask)
+            self._bodies.append((BytesReader(text), len(text), False))
+
+    def _send_body(self) -> None:
+        self._reader, length, self._counts = self._bodies.popleft()
+        if not length:  # nothing is sent for it: many of them would be as many calls in each other
+            self._close_reader()
+            return
+        self._sending = True
+        self._frames.begin(length)
+        done = BodySender(self._frame_sent).send(
+            self._reader, self._frames, self._service.room, self._tcp
+        )
         done.addCallbacks(self._body_sent, lambda _failure: self.cut())
 
-    def _body_progress(self) -> None:
-        self._sent = min(self._length, self._sent + FRAME)
+    def _frame_sent(self, size: int) -> None:
         self._deadline.moved()
-        self._service.shelf.progress(self._served, self, self._sent, self._length)
+        if self._counts:
+            self._sent += size
+            self._service.shelf.progress(self._served, self, self._sent)
 
     def _body_sent(self, _last: bytes) -> None:
-        if not self._over:
-            self._deadline.set(LINGER)
-            self._tcp.loseConnection()
+        self._close_reader()
+        self._sending = False
+        self._answer_next()
+
+    def _close_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
 
     def _refuse(self, line: Err) -> None:
         if not self._over:
@@ -276,10 +372,11 @@ class FileServer(LineReceiver):
         if self._talk is not None:
             with suppress(ShareError):  # the other end called, and will call again
                 self._talk.lost()
-        if self._sending:
+        self._close_reader()
+        while self._bodies:
+            self._bodies.popleft()[0].close()
+        if self._placed:
             self._service.free_place(self._peer.key, self._address)
-        if self._reader is not None:
-            self._reader.close()
             self._service.shelf.ended(self._served, self)
 
 
@@ -314,11 +411,11 @@ class FileService(ServerFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> FileServer:
         """One protocol for one connection."""
-        return FileServer(self, self.counted(addr))
+        return FileServer(self, self.counted(addr), _host(addr))
 
     def counted(self, address: IAddress | None) -> str:
         """What a client's address counts as."""
-        return self._count_as(str(getattr(address, "host", "")))
+        return self._count_as(_host(address))
 
     def cut(self) -> None:
         """End every connection: nothing is served any more."""
@@ -349,6 +446,10 @@ class FileService(ServerFactory):
     def listening_factory(self) -> NodeTLSFactory:
         """What to listen with."""
         return _Door(self._tls, self)
+
+
+def _host(address: IAddress | None) -> str:
+    return str(getattr(address, "host", ""))
 
 
 class _Door(NodeTLSFactory):

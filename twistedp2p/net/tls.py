@@ -23,7 +23,7 @@ from twisted.internet.interfaces import (
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from twistedp2p.core.calls.frames import KEY, LABEL, Frames, key_context
+from twistedp2p.core.calls.frames import KEY, LABEL, Frames
 
 ALPN = b"p2pshare/1"
 EXPORTER_LABEL = b"EXPORTER-Channel-Binding"  # RFC 9266, section 4.2
@@ -109,14 +109,18 @@ class NodeTLS:
 
 
 class NodeTransport(TLSMemoryBIOProtocol):
-    """TLS that steps aside when the body of a file begins (`core.calls.frames`)."""
+    """TLS that steps aside for what an owner sends after GO (`core.calls.frames`)."""
 
     _receive: Callable[[bytes], None] | None = None
 
-    def step_aside(self, receive: Callable[[bytes], None]) -> Any:
-        """From now on give what comes to `receive` as it is; returns the TCP transport to use."""
-        self._receive = receive
+    @property
+    def tcp(self) -> Any:
+        """The TCP transport below."""
         return self.transport
+
+    def step_aside(self, receive: Callable[[bytes], None]) -> None:
+        """From now on give what comes to `receive` as it is; what is written stays TLS."""
+        self._receive = receive
 
     def dataReceived(self, bytes: bytes) -> None:  # noqa: A002 - as Twisted calls it
         """Called by Twisted."""
@@ -157,7 +161,7 @@ def peer_of(connection: SSL.Connection) -> Peer:
     return Peer(key, binding)
 
 
-def body_frames(connection: SSL.Connection, offer: bytes, offset: int, length: int) -> Frames:
-    """The frames of the one body that this session may carry, `length` bytes from `offset`."""
-    key = connection.export_keying_material(LABEL, KEY, key_context(offer, offset, length))
-    return Frames(key, length, chacha="CHACHA20" in (connection.get_cipher_name() or ""))
+def frames_of(connection: SSL.Connection, offer: bytes) -> Frames:
+    """What the owner sends of that offer (16 bytes) once this session has come to GO."""
+    key = connection.export_keying_material(LABEL, KEY, offer)
+    return Frames(key, chacha="CHACHA20" in (connection.get_cipher_name() or ""))

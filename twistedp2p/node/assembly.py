@@ -22,8 +22,8 @@ from twistedp2p.core.limits import counted_as
 from twistedp2p.core.names import fingerprint
 from twistedp2p.core.presence.roster import Address, Roster
 from twistedp2p.disk.instance import Instance
-from twistedp2p.disk.parts import remove_left
 from twistedp2p.disk.store import Store
+from twistedp2p.disk.taking import remove_left
 from twistedp2p.net.dial import Dialer
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.group import Group
@@ -41,6 +41,8 @@ from twistedp2p.node.dispatch import Dispatch, Rooms
 from twistedp2p.node.examination import Examination, LooksAt
 from twistedp2p.node.faces import Faces
 from twistedp2p.node.feeds import Feeds
+from twistedp2p.node.getting import Sharing
+from twistedp2p.node.holdings import Holdings
 from twistedp2p.node.membership import Membership
 from twistedp2p.node.memory import Notes
 from twistedp2p.node.nicks import Nicks
@@ -50,7 +52,10 @@ from twistedp2p.node.presence import Presence, pins_of_earlier_runs
 from twistedp2p.node.progress import Courses
 from twistedp2p.node.reach import Reach
 from twistedp2p.node.renewal import Renewal
+from twistedp2p.node.serving import Serving
+from twistedp2p.node.shared_folder import SharedFolder
 from twistedp2p.node.shares import Shares
+from twistedp2p.node.shelves import Shelves
 from twistedp2p.node.sync import Syncs
 from twistedp2p.node.threads import Threads
 from twistedp2p.node.tidings import Tidings
@@ -278,13 +283,28 @@ class Assembly:
             nick=self._nicks.own,
             public_prs=self._envelope.public_prs,
         )
+        self._shared = [
+            SharedFolder(
+                path,
+                self._shares,
+                self._faces.emit,
+                password=self.config.shared_password,
+                public=self.config.shared_public,
+                clock=reactor,
+                in_thread=self._threads.run,
+            )
+            for path in self.config.shared
+        ]
+        self._serving = Serving(self._shares, self._store, self._courses, clock=reactor)
+        self._holdings = Holdings(self._wall)
         self._transfers = Transfers(
-            Fetcher(reactor, self._tls, self.key, self._threads.run),
+            Fetcher(Dialer(reactor, self._tls), self.key, reactor, self._threads.run),
             self._courses,
             self._faces.emit,
             clock=reactor,
             in_thread=self._threads.run,
             folder=self.config.download_folder,
+            sharing=Sharing(self._holdings, self.file_port) if self.config.swarm else None,
             owner_changed=self._owner_changed,
             public_prs=self._envelope.public_prs,
         )
@@ -352,7 +372,7 @@ class Assembly:
         self._service = FileService(
             self._tls,
             self.key,
-            self._shares,
+            Shelves(self._serving, self._holdings),
             reactor,
             self.config.limits,
             talks,
@@ -377,6 +397,8 @@ class Assembly:
         if self.config.mdns:
             self._mdns.start()
         self._shares.start()
+        for folder in self._shared:
+            folder.start()
         if self._membership is not None:
             self._membership.start()
         self._threads.run(remove_left, self.config.download_folder, self._wall())
@@ -395,10 +417,13 @@ class Assembly:
         self._is_open = False
         self._tidying.stop()
         self._examination.stop()
+        for folder in self._shared:
+            folder.stop()
         self._shares.stop()
         if self._membership is not None:
             self._membership.stop()
         self._transfers.stop()
+        self._holdings.stop()
         self._syncs.stop()
         self._direct.stop()
         self._chat.stop()

@@ -36,6 +36,10 @@ class Config:
     code: str | Path | None = attrs.field(default=None, repr=False)
     peers: Sequence[tuple[str, int]] = ()  # hosts and UDP ports to greet, wherever they are
     mdns: bool = True
+    shared: Sequence[str] = ()  # folders to watch: what is in them is offered
+    shared_password: str = attrs.field(default="", repr=False)  # of all that is in them
+    shared_public: bool = False  # it needs no password
+    swarm: bool = True  # downloads are given on to others who know their passwords
     limits: Limits = attrs.field(factory=Limits)
 
 

@@ -22,7 +22,7 @@ from twistedp2p.core.events import (
 from twistedp2p.core.names import clean_name, clean_nick
 from twistedp2p.core.presence.roster import Peer
 from twistedp2p.core.ticket import Ticket
-from twistedp2p.disk.shelf import open_file
+from twistedp2p.disk.offered import check_path
 from twistedp2p.node.assembly import Assembly
 from twistedp2p.node.config import Status
 from twistedp2p.node.shares import Offered
@@ -93,15 +93,15 @@ class Node(Assembly):
         return self._chat.last_said(most)
 
     def offer(self, path: str, password: str = "", public: bool = False) -> Deferred[Offered]:
-        """Offer a file; fires when the group has been told, or fails with `ShareError`."""
+        """Offer a file or folder; fires when the group was told, or fails with `ShareError`."""
         return Deferred.fromCoroutine(self._shares.offer(path, password, public))
 
-    def check_file(self, path: str) -> None:
-        """Raise `ShareError` where that file could not be offered."""
-        os.close(open_file(os.path.expanduser(path)))
+    def check_path(self, path: str) -> None:
+        """Raise `ShareError` where that file or folder could not be offered."""
+        check_path(os.path.expanduser(path))
 
     def withdraw(self, name: str) -> None:
-        """Offer a file no more; raises `ShareError`."""
+        """Offer it no more; raises `ShareError`."""
         self._shares.withdraw(name)
 
     def own_offers(self, most: int = 200) -> list[Offer]:
@@ -117,10 +117,17 @@ class Node(Assembly):
         """What is on offer, best match first; everything, latest first, for an empty text."""
         return self._threads.run(self._store.search, Query.parse(text), self.key, most)
 
-    def get(self, offer: Offer, password: str = "", folder: Path | None = None) -> Transfer:
-        """Fetch an offer of the catalogue."""
+    def get(
+        self, offer: Offer, password: str = "", folder: Path | None = None, part: str = ""
+    ) -> Transfer:
+        """Fetch an offer of the catalogue, or `part` of a folder: a path below it."""
         return self._transfers.get(
-            offer.name, password, self._file_addresses(offer.owner), offer, folder
+            offer.name,
+            password,
+            lambda: self._file_addresses(offer.owner),
+            offer,
+            folder,
+            wanted=[part] if part.strip("/") else None,
         )
 
     def get_ticket(self, ticket: Ticket, folder: Path | None = None) -> Transfer:
@@ -134,7 +141,10 @@ class Node(Assembly):
         ]
         if len(offers) == 1:
             return self.get(offers[0], ticket.password, folder)
-        addresses = [(host, ticket.port) for host in self._group.ways_to(ticket.host)]
+
+        def addresses() -> list[tuple[str, int]]:
+            return [(host, ticket.port) for host in self._group.ways_to(ticket.host)]
+
         return self._transfers.get(name, ticket.password, addresses, None, folder)
 
     def get_running(self) -> list[Transfer]:

@@ -1,50 +1,40 @@
-"""Our own offers: made known, kept, watched, and served to those who know their password."""
+"""Our own offers: made, made known, kept, and withdrawn."""
 
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredSemaphore
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.calls.cpace import PUBLIC_PASSWORD, stretch
 from twistedp2p.core.catalogue import MAX_OFFERS_PER_NODE, Offer, write_withdraw
+from twistedp2p.core.content.tree import PIECE_LEAST
 from twistedp2p.core.errors import N_, Exit, ShareError
-from twistedp2p.core.events import Event, Notice, OfferAdded, OfferGone, WrongPassword
-from twistedp2p.core.limits import GuessLimiter
+from twistedp2p.core.events import Event, Notice, OfferAdded, OfferGone
 from twistedp2p.core.names import clean_name, offer_id
 from twistedp2p.core.words import looks_generated, three_words
+from twistedp2p.disk.offered import Content
 from twistedp2p.disk.parts import numbered
 from twistedp2p.disk.shares import Share
-from twistedp2p.disk.shelf import (
-    BoundedReader,
-    Changed,
-    Identity,
-    check,
-    open_unchanged,
-    read_whole,
-)
 from twistedp2p.disk.store import Store
 from twistedp2p.net.pump import InThread
+from twistedp2p.node.guesses import Guesses
 from twistedp2p.node.memory import Notes
 from twistedp2p.node.progress import Courses
+from twistedp2p.node.reading import Reading
+from twistedp2p.node.watching import Watching
 
-WATCH_EVERY = 60.0  # seconds between looks at the offered files
-LOOK_AT_ONCE, LOOK_PAUSE = 200, 0.02  # files looked at in one go: a few ms; seconds in between
-READING_AT_ONCE = 2  # files whose digest is being computed
-SAVE_AFTER = 1.0  # seconds from a guess until its count is written
-GONE_AT_ONCE, GONE_EVERY = 10, 0.2  # files withdrawn in one go; seconds: 50 datagrams a second
 NAMES_TOLD = 5  # of offers that need their passwords again
 TOLD_AT_ONCE, TOLD_PAUSE = 50, 0.02  # offers published anew in one go; seconds in between
+_LEFT_OUT = N_(
+    "Left out of {name}: {links} links, {special} special files, {unreadable} that cannot be read."
+)
 
 _log = Logger()
 
@@ -67,7 +57,7 @@ class Offered:
 
 
 class Shares:
-    """Implements `net.serve.Shelf` for the offers of this node."""
+    """The offers of this node. `guesses`: at their passwords."""
 
     def __init__(
         self,
@@ -86,7 +76,6 @@ class Shares:
         self._store = store
         self._own_key = own_key
         self._publishing = publishing
-        self._courses = courses
         self._emit = emit
         self._clock = clock
         self._wall = wall
@@ -98,22 +87,44 @@ class Shares:
         ours = [] if self._of_old_key else kept
         self._shares = {share.name: self._for_members(share) for share in ours}
         self._names = {offer_id(own_key, name): name for name in self._shares}
-        self._limiters: dict[str, GuessLimiter] = {}
-        self._unsaved: set[str] = set()  # names of those whose count of guesses has changed
-        self._saving: IDelayedCall | None = None
-        self._serving: dict[object, int] = {}
-        self._reading: dict[str, str] = {}  # name -> path
-        self._reading_places = DeferredSemaphore(READING_AT_ONCE)
+        self.guesses = Guesses(store, emit, clock=clock, wall=wall)
+        self._being_read: dict[str, str] = {}  # name -> path
+        self._reading = Reading(courses, clock=clock, in_thread=in_thread)
+        self._watching = Watching(
+            lambda: list(self._shares.values()),
+            self.withdraw_changed,
+            store,
+            clock=clock,
+            in_thread=in_thread,
+        )
         self._notes = Notes()
-        self._watch: IDelayedCall | None = None
         self._stopped = False
 
     def start(self) -> None:
-        """Look at the files of earlier runs, and go on looking."""
-        self._watch = self._clock.callLater(0, self._look)
+        """Look at what earlier runs offered, and go on looking."""
+        self._watching.start()
         self._notes.note(self._drop_those_of_old_key)
         if self._of_old_key:
             self._clock.callLater(0, self._carry_over)
+        else:
+            renewed = Deferred.fromCoroutine(self._read_anew())
+            renewed.addErrback(lambda failure: _log.failure("offers of an earlier layout", failure))
+
+    async def _read_anew(self) -> None:
+        """Earlier versions kept no hashes of what they offered, without which none is served."""
+        for name in sorted(self._notes.note(self._store.without_tree) or ()):
+            share = self._shares.get(name)
+            if share is None or share.size <= PIECE_LEAST:
+                continue
+            async with self._reading.places:
+                if self._stopped:
+                    return
+                try:
+                    content = await self._reading.read(share.path, name)
+                    if self._shares.get(name) is share and not self._stopped:
+                        self._make_known(_with(share, content), content)
+                except ShareError as error:
+                    _log.warn("{name}: {error}", name=name, error=str(error))
 
     def _drop_those_of_old_key(self) -> None:
         with self._store.together():
@@ -161,9 +172,9 @@ class Shares:
     def stop(self) -> None:
         """Read and watch no more."""
         self._stopped = True
-        if self._watch is not None and self._watch.active():
-            self._watch.cancel()
-        self._save_guesses()
+        self._reading.stop()
+        self._watching.stop()
+        self.guesses.stop()
 
     def _for_members(self, share: Share) -> Share:
         """In a closed group, what is public is so to its members: see `closed.Envelope`."""
@@ -179,7 +190,7 @@ class Shares:
     # -- offering
 
     async def offer(self, path: str, password: str, public: bool) -> Offered:
-        """Read the file, keep what is needed to serve it, and tell the group.
+        """Read the file or folder, keep what is needed to serve it, and tell the group.
 
         An empty password makes one of three words; `public` needs none. Raises `ShareError`.
         """
@@ -187,19 +198,19 @@ class Shares:
         generated = not public and not password
         secret = PUBLIC_PASSWORD if public else password or three_words()
         name = self._free_name(whole)
-        self._reading[name] = whole
+        self._being_read[name] = whole
         try:
-            async with self._reading_places:
-                identity, digest = await self._read(whole, name)
+            async with self._reading.places:
+                content = await self._reading.read(whole, name)
                 prs = await self._stretched(secret, name)
         finally:
-            del self._reading[name]
-        if self._stopped:
-            raise _stopped(whole)
+            del self._being_read[name]
+        self._reading.check(whole)
         guessable = not looks_generated(secret)
-        known = attrs.asdict(identity)
-        share = Share(name, whole, prs, not guessable, public, digest=digest, **known)
-        offer = self._make_known(self._for_members(share))
+        share = _with(Share(name, whole, prs, not guessable, public, 0, 0, 0, 0, ""), content)
+        offer = self._make_known(self._for_members(share), content)
+        if any(attrs.astuple(content.skipped)):
+            self._emit(Notice(_LEFT_OUT, {"name": name, **attrs.asdict(content.skipped)}))
         return Offered(offer, "" if public else secret, generated)
 
     def _wanted(self, path: str) -> str:
@@ -209,9 +220,9 @@ class Shares:
             raise ShareError(
                 N_("{path} cannot be read: {why}."), Exit.NO_INPUT, path=path, why=error
             ) from None
-        if len(self._shares) + len(self._reading) >= MAX_OFFERS_PER_NODE:
+        if len(self._shares) + len(self._being_read) >= MAX_OFFERS_PER_NODE:
             raise ShareError(N_("This node offers as many files as it can."))
-        if whole in self._reading.values():
+        if whole in self._being_read.values():
             raise ShareError(N_("{path} is being read already."), path=path)
         return whole
 
@@ -221,29 +232,9 @@ class Shares:
         for number in range(1, MAX_OFFERS_PER_NODE):
             name = numbered(plain, number)
             share = self._shares.get(name)
-            if name not in self._reading and (share is None or share.path == path):
+            if name not in self._being_read and (share is None or share.path == path):
                 return name
         raise ShareError(N_("Too many files are called {name}."), name=plain)
-
-    async def _read(self, path: str, name: str) -> tuple[Identity, str]:
-        number = self._courses.number()
-        self._courses.begin(number, "read", name, 0)
-        done = [0, 0]  # written by the thread, read by the loop
-
-        def note(so_far: int, size: int) -> None:
-            done[:] = so_far, size
-
-        def report() -> None:
-            self._courses.moved(number, *done)
-            ticking.append(self._clock.callLater(0.25, report))
-            ticking.pop(0)
-
-        ticking = [self._clock.callLater(0.25, report)]
-        try:
-            return await self._in_thread(read_whole, path, note, lambda: self._stopped)  # type: ignore[no-any-return]
-        finally:
-            ticking[0].cancel()
-            self._courses.end(number)
 
     async def _stretched(self, secret: str, name: str) -> bytes:
         try:
@@ -253,34 +244,35 @@ class Shares:
         except ValueError:
             raise ShareError(N_("A password has 1 to 256 characters."), Exit.USAGE) from None
 
-    def _make_known(self, share: Share) -> Offer:
-        """Keep and publish an offer, or neither; raises `ShareError`."""
-        self._save_guesses()
+    def _make_known(self, share: Share, content: Content | None = None) -> Offer:
+        """Keep and publish an offer, or neither; raises `ShareError`.
+
+        `content`: where it was read just now.
+        """
+        self.guesses.save()
         before = self._shares.get(share.name)
         offer = self._offer_of(share)
         with self._store.together():
             self._store.put_share(share)
+            if content is not None:
+                known = content.folder.identity.write() if content.folder else b""
+                self._store.put_tree(share.name, content.tree, known)
             if before is not None and before.prs != share.prs:
-                self._forget_exempt(share.name)
+                self.guesses.another_password(share.name)
             self._publishing.publish_offer(offer)
         self._shares[share.name] = share
         self._names[offer_id(self._own_key, share.name)] = share.name
-        self._limiters.pop(share.name, None)
+        self.guesses.drop(share.name)
         self._emit(OfferAdded(offer, self._nick(), own=True))
         return offer
 
     def _offer_of(self, share: Share) -> Offer:
         stamp = int(self._wall() * 1000)
-        return Offer(self._own_key, share.name, share.size, share.digest, share.public, stamp)
-
-    def _forget_exempt(self, name: str) -> None:
-        """Another password: who proved the old one has no more guesses at it than others."""
-        state = self._store.guesses(name)
-        if state is not None:
-            self._store.save_guesses(name, {**state, "exempt": []})
+        fields = share.size, share.digest, share.public, stamp, share.files
+        return Offer(self._own_key, share.name, *fields)
 
     def withdraw(self, name: str, why: str = "") -> None:
-        """Offer a file no more; raises `ShareError` when it was not on offer here.
+        """Offer it no more; raises `ShareError` when it was not on offer here.
 
         Where that cannot be kept it raises too, and the file is on offer as before.
         """
@@ -291,38 +283,13 @@ class Shares:
             self._publishing.publish_withdraw(name, write_withdraw(name))
         del self._shares[name]
         self._names.pop(offer_id(self._own_key, name), None)
-        self._limiters.pop(name, None)
+        self.guesses.drop(name)
         self._emit(OfferGone(name, self._own_key, self._nick(), own=True, why=why))
 
-    # -- watching
-
-    def _look(self, rest: Iterator[Share] | None = None) -> None:
-        """Look at all files, or at the `rest` of them, some at a time."""
-        rest = iter(list(self._shares.values())) if rest is None else rest
-        some = list(islice(rest, LOOK_AT_ONCE))
-        self._in_thread(_changed, some).addErrback(_not_looked).addCallback(
-            self._looked, rest if some else None
-        )
-
-    def _looked(self, found: list[tuple[Share, str]], rest: Iterator[Share] | None) -> None:
-        """Withdraw those, a few at a time (a whole disk may have gone), then look on."""
-        if self._stopped:
-            return
-        now, later = found[:GONE_AT_ONCE], found[GONE_AT_ONCE:]
-        if later:
-            self._watch = self._clock.callLater(GONE_EVERY, self._looked, later, rest)
-        elif rest is not None:
-            self._watch = self._clock.callLater(LOOK_PAUSE, self._look, rest)
-        else:
-            self._watch = self._clock.callLater(WATCH_EVERY, self._look)
-        for share, why in now:
-            self._withdraw_changed(share, why)
-
-    def _withdraw_changed(self, share: Share, why: str) -> None:
+    def withdraw_changed(self, share: Share, why: str) -> None:
+        """It is not what was offered any more, as the sentence `why` says."""
         if self._shares.get(share.name) is share:
             self._notes.note(self.withdraw, share.name, why)  # else at the next look
-
-    # -- serving (net.serve.Shelf)
 
     def find(self, offer: bytes) -> Share:
         """The offer of that id; raises `Refusal`."""
@@ -331,101 +298,13 @@ class Shares:
             raise Refusal(404)
         return self._shares[name]
 
-    def _limiter(self, share: Share) -> GuessLimiter:
-        limiter = self._limiters.get(share.name)
-        if limiter is None:
-            limiter = GuessLimiter(
-                generated=share.generated, now=self._wall(), choose=secrets.randbelow
-            )
-            try:
-                saved = self._store.guesses(share.name)
-            except ShareError as error:  # a limiter that has forgotten would be no limiter
-                _log.error("{name}: {error}", name=share.name, error=str(error))
-                raise Refusal(500) from None
-            if saved is not None:
-                try:
-                    limiter.restore(saved)
-                except ValueError as error:
-                    _log.warn("{name}: {error}", name=share.name, error=error)
-            self._limiters[share.name] = limiter
-        return limiter
 
-    def guess(self, served: Share, address: str, key: bytes) -> None:
-        """Ask for one guess; raises `Refusal` when there is none. Public offers need none."""
-        if served.public:
-            return
-        # The time of day, not the reactor's: the state outlives the process.
-        wait = self._limiter(served).take(address, key, self._wall())
-        if wait:
-            raise Refusal(429, int(wait) + 1)
-
-    def guessed(self, served: Share, address: str, key: bytes, right: bool) -> None:
-        """Note how a guess came out; a wrong one is told to the owner."""
-        if served.public:
-            return
-        limiter = self._limiter(served)
-        if right:
-            limiter.right(address, key)
-        else:
-            self._emit(WrongPassword(served.name, address, key))
-        self._unsaved.add(served.name)
-        if self._stopped:
-            self._save_guesses()
-        elif self._saving is None:
-            self._saving = self._clock.callLater(SAVE_AFTER, self._save_guesses)
-
-    def _save_guesses(self) -> None:
-        """Write the counts that have changed: thousands of rows each, where many have guessed."""
-        if self._saving is not None and self._saving.active():
-            self._saving.cancel()
-        self._saving = None
-        for name in self._unsaved & self._limiters.keys():
-            state = self._limiters[name].state(self._wall())
-            self._notes.note(self._store.save_guesses, name, state)
-        self._unsaved.clear()
-
-    def open(self, served: Share, offset: int, length: int) -> BoundedReader:
-        """The bytes to send; raises `Refusal` where the file is not what was offered."""
-        identity = _identity(served)
-        try:
-            descriptor = open_unchanged(served.path, identity)
-        except Changed as change:
-            self._withdraw_changed(served, str(change))
-            raise Refusal(409) from None
-        except OSError as error:
-            _log.error("{path}: {error}", path=served.path, error=str(error))
-            raise Refusal(500) from None
-        return BoundedReader(descriptor, identity, offset, length)
-
-    def progress(self, served: Share, connection: object, sent: int, length: int) -> None:
-        """A body has come so far."""
-        number = self._serving.get(connection)
-        if number is None:
-            number = self._serving[connection] = self._courses.number()
-            self._courses.begin(number, "serve", served.name, length)
-        self._courses.moved(number, sent)
-
-    def ended(self, served: Share, connection: object) -> None:
-        """A body is over."""
-        number = self._serving.pop(connection, None)
-        if number is not None:
-            self._courses.end(number)
-
-
-def _stopped(path: str) -> ShareError:
-    return ShareError(N_("Reading {path} was stopped."), path=path)
-
-
-def _not_looked(failure: Failure) -> list[tuple[Share, str]]:
-    _log.failure("looking at the offered files", failure)
-    return []
-
-
-def _identity(share: Share) -> Identity:
-    return Identity(share.size, share.mtime_ns, share.device, share.inode)
-
-
-def _changed(shares: list[Share]) -> list[tuple[Share, str]]:
-    """Those whose file is not what was offered, and why. Blocks."""
-    found = [(share, check(share.path, _identity(share))) for share in shares]
-    return [(share, why) for share, why in found if why]
+def _with(share: Share, content: Content) -> Share:
+    """The offer of what was read."""
+    known, tree, folder = content.identity, content.tree, content.folder
+    files = None
+    if folder is not None:
+        files = sum(not entry.is_folder for entry in folder.manifest.entries)
+    return attrs.evolve(
+        share, **attrs.asdict(known), digest=tree.digest, manifest=len(tree.manifest), files=files
+    )

@@ -8,25 +8,25 @@ is told as such.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twistedp2p.core.calls.cpace import PUBLIC_PASSWORD, stretch
-from twistedp2p.core.calls.lines import Ok
+from twistedp2p.core.calls.cpace import PUBLIC_PASSWORD
 from twistedp2p.core.catalogue import Offer
-from twistedp2p.core.errors import N_, Exit, ShareError
-from twistedp2p.core.events import Event, Fetched, FetchFailed
+from twistedp2p.core.errors import N_, ShareError
+from twistedp2p.core.events import Event, Fetched, FetchFailed, Notice
 from twistedp2p.core.limits import CappedTable, TokenBucket
-from twistedp2p.core.names import clean_name, offer_id
-from twistedp2p.disk.parts import PartFile
+from twistedp2p.core.names import clean_name
 from twistedp2p.net.pump import InThread
+from twistedp2p.node.getting import Address, Fetching, Getting, Order, PublicPrs, Sharing
 from twistedp2p.node.progress import Courses
 
 AT_ONCE = 16  # transfers in
@@ -35,84 +35,7 @@ AT_ONCE_EACH = 8  # of them from one owner
 CONNECTIONS_RATE, CONNECTIONS_BURST = 4.0, 8.0
 MAX_OWNERS = 4096
 
-PublicPrs = Callable[[bytes, bytes], bytes | None]  # as of `closed.Envelope.public_prs`
-
 _log = Logger()
-
-
-class Fetching(Protocol):
-    """What of `net.fetch.Fetcher` is needed."""
-
-    async def fetch(self, order: Any, addresses: Sequence[tuple[str, int]]) -> Any: ...
-
-
-@attrs.define
-class Order:
-    """One wanted file: implements `net.fetch.Order`.
-
-    `offer` is the catalogue's or None; `required` is the key that the owner must have, or empty
-    where a ticket is all that is known.
-    """
-
-    offer: Offer | None
-    name: str
-    password: str = attrs.field(repr=False)
-    folder: Path
-    in_thread: InThread
-    moved: Callable[[int, int], None]
-    required: bytes
-    members_prs: PublicPrs | None = None  # for a public offer of a closed group
-    owner: bytes = b""
-    size: int = 0
-    _secret: bytes = attrs.field(default=b"", repr=False)
-
-    async def prepare(self) -> None:
-        """Stretch the password before any connection is made, where the owner is known."""
-        if self.required:
-            self._secret = await self._stretch(self.required)
-
-    def _stretch(self, owner: bytes) -> Deferred[bytes]:
-        prs = self.members_prs and self.members_prs(owner, offer_id(owner, self.name))
-        if prs:
-            return succeed(prs)
-        secret: Deferred[bytes] = self.in_thread(
-            stretch, self.password, owner, offer_id(owner, self.name)
-        )
-        return secret.addErrback(_no_password)
-
-    def stretched(self, owner_key: bytes) -> Deferred[tuple[bytes, bytes]]:
-        """The offer's id and the stretched password; fails when it is another owner."""
-        if self.required and owner_key != self.required:
-            return fail(
-                ShareError(
-                    N_("Another node answers at the owner's address: {name} was not taken."),
-                    Exit.DENIED,
-                    name=self.name,
-                )
-            )
-        self.owner = owner_key
-        secret = succeed(self._secret) if self._secret else self._stretch(owner_key)
-        return secret.addCallback(lambda prs: (offer_id(owner_key, self.name), prs))
-
-    def open(self, ok: Ok, owner_key: bytes) -> PartFile:
-        """Where the body goes, under the name that was asked for. Blocks."""
-        if self.offer is not None and (ok.digest, ok.size) != (self.offer.digest, self.offer.size):
-            raise ShareError(
-                N_("What was to come is not the {name} that was offered."),
-                Exit.DAMAGED,
-                name=self.name,
-            )
-        self.size = ok.size
-        return PartFile(self.folder, self.name, ok.size, ok.digest)
-
-    def progress(self, done: int, size: int) -> None:
-        """How far the body has come."""
-        self.moved(done, size)
-
-
-def _no_password(failure: Failure) -> Any:
-    failure.trap(ValueError)
-    raise ShareError(N_("A password has 1 to 256 characters."), Exit.USAGE)
 
 
 @attrs.define(eq=False)
@@ -121,6 +44,7 @@ class Transfer:
 
     number: int
     name: str
+    _getting: Getting
     _work: Deferred[Any] | None = None
     _outcome: Fetched | Failure | None = None
     _done: Deferred[Fetched] | None = None
@@ -156,6 +80,11 @@ class Transfer:
 
     def cancel(self) -> None:
         """Stop; nothing is left on disk."""
+        self._getting.discard()
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop; what has come is kept for a later get."""
         if self._work is not None:
             self._work.cancel()
 
@@ -172,6 +101,8 @@ class Transfers:
         clock: Any,
         in_thread: InThread,
         folder: Path,
+        sharing: Sharing | None = None,
+        draw: Callable[[int], int] = secrets.randbelow,
         owner_changed: Callable[[str, int, bytes], bool] = lambda _host, _port, _key: False,
         public_prs: PublicPrs = lambda _owner, _offer: None,
     ) -> None:
@@ -183,6 +114,8 @@ class Transfers:
         self._clock = clock
         self._in_thread = in_thread
         self._folder = folder
+        self._sharing = sharing
+        self._draw = draw
         self._running: dict[int, Transfer] = {}
         self._all = DeferredSemaphore(AT_ONCE)
         self._each: CappedTable[str, tuple[DeferredSemaphore, TokenBucket]] = CappedTable(
@@ -197,14 +130,17 @@ class Transfers:
         self,
         name: str,
         password: str,
-        addresses: Sequence[tuple[str, int]],
+        addresses: Callable[[], Sequence[Address]],
         offer: Offer | None,
         folder: Path | None = None,
         owner: bytes = b"",
+        wanted: Sequence[str] | None = None,
     ) -> Transfer:
-        """Fetch one file; `offer` is the catalogue's, where it is known.
+        """Fetch a file or folder; `offer` is the catalogue's, where it is known.
 
+        `addresses` are those of the owner, whenever it is asked: it may come back with others.
         `owner` is the key that is required of the owner, where that is known without an offer.
+        `wanted`: which files and folders of a folder, as paths below it; None: all.
         """
         number = self._courses.number()
         public = offer is not None and offer.public
@@ -214,24 +150,35 @@ class Transfers:
             PUBLIC_PASSWORD if public else password,
             folder or self._folder,
             self._in_thread,
-            lambda done, size: self._courses.moved(number, done, size),
             owner if offer is None else offer.owner,
             self._public_prs if public else None,
+            wanted=wanted,
         )
-        transfer = Transfer(number, order.name)
+        getting = Getting(
+            order,
+            addresses,
+            self._fetching,
+            clock=self._clock,
+            moved=lambda done, size: self._courses.moved(number, done, size),
+            sharing=self._sharing,
+            tell=lambda what: self._emit(Notice(what.sentence, what.values)),
+            draw=self._draw,
+        )
+        transfer = Transfer(number, order.name, getting)
         self._running[number] = transfer
         self._courses.begin(number, "get", order.name, offer.size if offer else 0)
-        work = Deferred.fromCoroutine(self._run(order, number, addresses))
+        where = addresses()
+        work = Deferred.fromCoroutine(self._run(getting, number, where))
         work.addCallbacks(
             self._fetched,
             self._failed,
-            callbackArgs=(order, number, addresses),
+            callbackArgs=(getting, number, where),
             errbackArgs=(order, number),
         )
         transfer.begin(work)
         return transfer
 
-    async def _run(self, order: Order, number: int, addresses: Sequence[tuple[str, int]]) -> Any:
+    async def _run(self, getting: Getting, number: int, addresses: Sequence[Address]) -> Path:
         host = addresses[0][0] if addresses else ""
         row = self._each.get(host)
         if row is None:
@@ -247,23 +194,24 @@ class Transfers:
                     wait = bucket.wait(self._clock.seconds())
                     await deferLater(self._clock, wait)
                 self._courses.starts(number)
-                await order.prepare()
-                return await self._fetching.fetch(order, addresses)
+                await getting.order.prepare()
+                return await getting.run()
             finally:
                 self._all.release()
         finally:
             each.release()
 
     def _fetched(
-        self, path: Path, order: Order, number: int, addresses: Sequence[tuple[str, int]]
+        self, path: Path, getting: Getting, number: int, addresses: Sequence[Address]
     ) -> Fetched:
+        order = getting.order
         self._running.pop(number, None)
         known = bool(order.required)
         fetched = Fetched(
             number,
             order.name,
             str(path),
-            order.size,
+            getting.size,
             self._courses.end(number),
             order.owner,
             known,
@@ -280,9 +228,9 @@ class Transfers:
         raise error
 
     def stop(self) -> None:
-        """Stop every get."""
+        """Stop every get; what has come is kept for later ones."""
         for transfer in self.running():
-            transfer.cancel()
+            transfer.stop()
 
 
 def _sentence(failure: Failure) -> ShareError:

@@ -82,14 +82,14 @@ class OwnerEnd:
         """Whether the client knows the password. Ask the guess limiter before."""
         return self._exchange is not None and self._exchange.verify(get.tag)
 
-    def ok(self, size: int, offset: int, length: int, digest: str, name: str) -> Ok:
-        """The answer that announces the body of `length` bytes."""
+    def ok(self, size: int, manifest: int, digest: str, name: str) -> Ok:
+        """The answer that proves the password, and says what there is; sizes in bytes."""
         assert self._exchange is not None
         self.state = "go"
-        return Ok(self._exchange.tag(), size, offset, length, digest, name)
+        return Ok(self._exchange.tag(), size, manifest, digest, name)
 
     def heard_go(self, line: ClientLine) -> None:
-        """The last line of the client; raises `Violation` on any other. The body may begin."""
+        """The last line of the client; raises `Violation` on any other. Asks may follow."""
         if self.state != "go" or not isinstance(line, Go):
             raise Violation("GO was awaited")
         self.state = "body"
@@ -101,7 +101,6 @@ class ClientEnd:
     def __init__(self, session: Session, offer: bytes, prs: bytes) -> None:
         self._exchange = session.exchange(prs, offer, initiator=True)
         self._offer = offer
-        self._asked: Get | None = None
         self.state = "auth"
 
     def auth(self) -> Auth:
@@ -112,8 +111,7 @@ class ClientEnd:
     def heard(self, line: Share | Ok | Err) -> Share | Ok | Err:
         """Check a line of the owner against the state; raises `Violation`.
 
-        After an `Ok` that passes, the owner has proved the password; exactly `length` bytes
-        follow our `go`.
+        After an `Ok` that passes, the owner has proved the password.
         """
         if isinstance(line, Err) and self.state not in ("body", "ended"):
             self.state = "ended"
@@ -132,22 +130,17 @@ class ClientEnd:
             raise Violation(str(error)) from error
         self.state = "get"
 
-    def get(self, offset: int = 0, length: int | None = None) -> Get:
-        """The proof and the wanted range, once `Share` has come."""
+    def get(self) -> Get:
+        """The proof, once `Share` has come."""
         self.state = "answer"
-        self._asked = Get(self._exchange.tag(), offset, length)
-        return self._asked
+        return Get(self._exchange.tag())
 
     def _take_ok(self, line: Ok) -> None:
-        assert self._asked is not None
         if not self._exchange.verify(line.tag):
             raise Violation("the other end does not know the password")
-        length = line.size - line.offset if self._asked.length is None else self._asked.length
-        if line.offset != self._asked.offset or line.length != length:
-            raise Violation("another part of the file than asked for")
         self.state = "go"
 
     def go(self) -> Go:
-        """Ask for the body, once there is somewhere to put it."""
+        """The last line: asks and answers follow."""
         self.state = "body"
         return Go()

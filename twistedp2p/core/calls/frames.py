@@ -1,24 +1,21 @@
-"""The body of a file as sealed frames, beside TLS on the same TCP connection.
+"""Sealed frames beside TLS on the same TCP connection: what an owner answers.
 
-Once the conversation inside TLS has come to GO, what the owner sends is no TLS any more but::
+Once the conversation inside TLS has come to GO, what the owner sends is no TLS any more but a
+series of bodies (`pieces` says which), each of a length that both ends know::
 
-    frame 0 | frame 1 | ... | frame n-1
-
-    frame     sealed FRAME bytes of the file (the last frame: what is left), then a tag of 16 bytes
+    body      frame 0 | frame 1 | ...          nothing at all where its length is 0
+    frame     sealed FRAME bytes of the body (its last frame: what is left), then a tag of 16 bytes
     key       32 bytes of the TLS exporter (RFC 8446, 7.5), label "EXPORTER-p2pshare-1-body",
-              context: offer id (16 bytes) | offset (8, big-endian) | length (8)
-    nonce     12 bytes: number of the frame, big-endian
+              context: offer id (16 bytes)
+    nonce     12 bytes: number of the frame since GO, big-endian
     sealed    AES-256-GCM, or ChaCha20-Poly1305 where TLS agreed on that
-    extra     1 byte of associated data: 1 for the last frame, else 0
+    extra     1 byte of associated data: 1 for the last frame of a body, else 0
 
-Both ends know length and therefore every boundary; there is nothing to parse. A session, and so a
-key, serves one body. TLS costs several times more here for the same protection, by its 16 KiB
-records; the pattern is that of DTLS-SRTP (RFC 5764).
+There is nothing to parse: every boundary is known. TLS costs several times more here for the same
+protection, by its 16 KiB records; the pattern is that of DTLS-SRTP (RFC 5764).
 """
 
 from __future__ import annotations
-
-import struct
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
@@ -34,27 +31,28 @@ class BadFrame(ValueError):
     """A frame that the owner of this session did not send at this place."""
 
 
-def key_context(offer: bytes, offset: int, length: int) -> bytes:
-    """What the exporter of the session is asked with: the body that the key is for."""
-    return offer + struct.pack(">QQ", offset, length)
-
-
 class Frames:
-    """Seals or opens the frames of one body of `length` bytes, in order. `key` has 32 bytes."""
+    """Seals or opens the frames of one session, body after body. `key` has 32 bytes."""
 
-    def __init__(self, key: bytes, length: int, *, chacha: bool) -> None:
+    def __init__(self, key: bytes, *, chacha: bool) -> None:
         self._cipher = ChaCha20Poly1305(key) if chacha else AESGCM(key)
-        self._left = length
+        self._left = 0
         self._number = 0
+
+    def begin(self, length: int) -> None:
+        """The next body has `length` bytes. Raises `BadFrame` where another is not over."""
+        if self._left:
+            raise BadFrame("a body within a body")
+        self._left = length
 
     @property
     def left(self) -> int:
-        """Bytes of the file that are still to come."""
+        """Bytes of the body that are still to come."""
         return self._left
 
     @property
     def next_size(self) -> int:
-        """Bytes of the file in the next frame; 0 after the last."""
+        """Bytes of the body in the next frame; 0 after its last."""
         return min(FRAME, self._left)
 
     def _step(self, size: int) -> tuple[bytes, bytes]:

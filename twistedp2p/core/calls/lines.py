@@ -4,9 +4,9 @@ Lines end with CR LF and have at most 512 bytes::
 
     C: AUTH <offer> <Ya>                        offer: 32 hex digits; Ya, Yb: 32 bytes base64url
     S: SHARE <Yb>
-    C: GET <Ta> <offset> <length|->             Ta, Tb: 64 bytes base64url; bytes, decimal
-    S: OK <Tb> <size> <offset> <length> <digest> <name>
-    C: GO                                       then exactly <length> bytes, sealed (`frames`)
+    C: GET <Ta>                                 Ta, Tb: 64 bytes base64url
+    S: OK <Tb> <size> <manifest> <digest> <name>
+    C: GO                                       then sealed frames both ways (`pieces`)
     S: ERR <code> [<seconds>]                   instead of SHARE or OK; then the end
 
 or, for what is no file, and goes on as `records`::
@@ -14,8 +14,9 @@ or, for what is no file, and goes on as `records`::
     C: SYNC <proof>                             or TELL <proof>; proof: 32 bytes base64url
     S: HERE <proof>                             or ERR
 
-``digest`` is ``blake3:`` and 64 hex digits, of the whole file. ``name`` is UTF-8, the rest of
-the line. Numbers are canonical decimals below 2^53.
+``size`` and ``manifest`` are bytes: of all that is on offer, and of the manifest of a folder (0
+for a file). ``digest`` is ``blake3:`` and 64 hex digits (`content.tree`). ``name`` is UTF-8, the
+rest of the line. Numbers are canonical decimals below 2^53.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from twistedp2p.core.names import b64, unb64
 
 MAX_LINE = 512  # bytes, without CR LF
 MAX_SIZE = 2**53 - 1  # bytes of a file
+MAX_MANIFEST = 16 * 2**20  # bytes
 MAX_WAIT = 86_400  # seconds that an ERR may ask to wait
 
 ERRORS = {
@@ -36,7 +38,6 @@ ERRORS = {
     403: N_("wrong password"),
     404: N_("there is no such file on offer there"),
     409: N_("the file has changed since it was offered"),
-    416: N_("the file has no such part"),
     429: N_("too many wrong passwords; try again later"),
     500: N_("the other end could not read the file"),
     503: N_("the other end is busy; try again later"),
@@ -77,21 +78,18 @@ class Share:
 
 @attrs.frozen
 class Get:
-    """The client's proof (64 bytes) and the range it wants; `length` None is to the end."""
+    """The client's proof (64 bytes)."""
 
     tag: bytes
-    offset: int  # bytes
-    length: int | None  # bytes
 
     def line(self) -> bytes:
         """The bytes on the wire, without the line end."""
-        length = "-" if self.length is None else self.length
-        return f"GET {b64(self.tag)} {self.offset} {length}".encode("ascii")
+        return f"GET {b64(self.tag)}".encode("ascii")
 
 
 @attrs.frozen
 class Go:
-    """The client is ready for the body: what follows is no TLS any more."""
+    """The client has read OK: what follows is no TLS any more, at either end."""
 
     def line(self) -> bytes:
         """The bytes on the wire, without the line end."""
@@ -133,18 +131,17 @@ class Here:
 
 @attrs.frozen
 class Ok:
-    """The owner's proof (64 bytes) and what follows: `length` bytes of a file of `size`."""
+    """The owner's proof (64 bytes) and what there is to ask for."""
 
     tag: bytes
     size: int  # bytes
-    offset: int  # bytes
-    length: int  # bytes
+    manifest: int  # bytes; 0 for a file
     digest: str
     name: str
 
     def line(self) -> bytes:
         """The bytes on the wire, without the line end."""
-        head = f"OK {b64(self.tag)} {self.size} {self.offset} {self.length} {self.digest} "
+        head = f"OK {b64(self.tag)} {self.size} {self.manifest} {self.digest} "
         return (head + self.name).encode("utf-8")
 
 
@@ -167,9 +164,9 @@ DIGEST = re.compile(r"blake3:[0-9a-f]{64}")
 _NUMBER = r"(0|[1-9][0-9]{0,15})"
 _AUTH = re.compile(r"AUTH ([0-9a-f]{32}) ([\w-]{43})", re.ASCII)
 _SHARE = re.compile(r"SHARE ([\w-]{43})", re.ASCII)
-_GET = re.compile(rf"GET ([\w-]{{86}}) {_NUMBER} (?:-|{_NUMBER})", re.ASCII)
+_GET = re.compile(r"GET ([\w-]{86})", re.ASCII)
 _OK = re.compile(
-    rf"OK ([\w-]{{86}}) {_NUMBER} {_NUMBER} {_NUMBER} (blake3:[0-9a-f]{{64}}) (.{{1,200}})",
+    rf"OK ([\w-]{{86}}) {_NUMBER} {_NUMBER} (blake3:[0-9a-f]{{64}}) (.{{1,200}})",
     re.ASCII,
 )
 _TALK = re.compile(r"(SYNC|TELL|HERE) ([\w-]{43})", re.ASCII)
@@ -212,8 +209,7 @@ def parse_client(line: bytes) -> ClientLine:
     if match := _AUTH.fullmatch(text):
         return Auth(bytes.fromhex(match[1]), _bytes(match[2], 32))
     if match := _GET.fullmatch(text):
-        length = None if match[3] is None else _number(match[3])
-        return Get(_bytes(match[1], 64), _number(match[2]), length)
+        return Get(_bytes(match[1], 64))
     if text == "GO":
         return Go()
     if (match := _TALK.fullmatch(text)) and match[1] != "HERE":
@@ -227,10 +223,10 @@ def parse_owner(line: bytes) -> Share | Ok | Err:
     if match := _SHARE.fullmatch(text):
         return Share(_bytes(match[1], 32))
     if match := _OK.fullmatch(text):
-        size, offset, length = (_number(match[group]) for group in (2, 3, 4))
-        if offset + length > size:
-            raise BadLine("the range is larger than the file")
-        return Ok(_bytes(match[1], 64), size, offset, length, match[5], match[6])
+        size, manifest = _number(match[2]), _number(match[3])
+        if manifest > MAX_MANIFEST:
+            raise BadLine("the manifest is too large")
+        return Ok(_bytes(match[1], 64), size, manifest, match[4], match[5])
     if match := _ERR.fullmatch(text):
         return _err(match)
     raise BadLine("not a line of the conversation")

@@ -1,0 +1,200 @@
+"""One file to a whole room: real nodes in namespaces, with links as slow as asked for.
+
+    python -m benchmarks.swarm
+    python -m benchmarks.swarm --loss 2
+    python -m benchmarks.swarm --receivers 30 --megabits 0 --alone
+
+All receivers begin to fetch one file of an owner at the same time. The ideal time is that in which
+one link carries the file once. With `--alone` the same is done with `--no-swarm`, too: everybody
+fetches from the owner. Where the processors were busy most of the time, they and not the links were
+the limit, and that is said.
+
+Needs root, iproute2 and iptables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import IO
+
+import attrs
+
+from tests.lan.netns import Lan, why_no_namespaces
+
+PASSWORD = "abacus abdomen abdominal"
+PORT = 9393  # TCP
+BUSY = 0.9  # of the processors' time, from which on they are said to be the limit
+CHUNK = 2**20  # bytes
+START = 60.0  # seconds for the nodes to start and the file to be read
+NODE = """
+import json, sys
+from pathlib import Path
+from twisted.internet import reactor, stdio
+from twisted.internet.defer import Deferred
+from twisted.protocols.basic import LineReceiver
+from twistedp2p.core.ticket import parse_ticket
+from twistedp2p.disk.instance import claim
+from twistedp2p.node.config import Config
+from twistedp2p.node.desk import Node
+from twistedp2p.net.serve import Limits
+
+def tell(**fields):
+    print(json.dumps(fields), flush=True)
+
+class Orders(LineReceiver):
+    delimiter = b"\\n"
+
+    def lineReceived(self, line):
+        word, _, rest = line.decode().partition(" ")
+        if word == "offer":
+            path, _, password = rest.partition(" ")
+            node.offer(path, password).addCallbacks(
+                lambda offered: tell(offered=offered.offer.name), failed)
+        else:
+            node.get_ticket(parse_ticket(rest)).done.addCallbacks(
+                lambda fetched: tell(fetched=fetched.path, seconds=fetched.seconds), failed)
+
+    def connectionLost(self, reason):
+        Deferred.fromCoroutine(node.stop()).addBoth(lambda _: reactor.stop())
+
+def failed(failure):
+    tell(failed=str(failure.value))
+
+folder = Path(sys.argv[1])
+limits = Limits(connections_rate=100, connections_burst=100, transfers_per_address=64)
+node = Node(reactor, Config(nick=sys.argv[2], download_folder=folder, mdns=False,
+                            swarm=sys.argv[3] == "swarm", limits=limits),
+            claim(folder / "state"))
+node.start()
+stdio.StandardIO(Orders())
+tell(ready=True)
+reactor.run()
+"""
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.swarm", description="One file to a whole room."
+    )
+    parser.add_argument("--receivers", type=int, default=8, help="how many (8)")
+    parser.add_argument("--mib", type=int, default=256, help="size of the file (256)")
+    parser.add_argument("--megabits", type=float, default=100, help="of each link; 0: no limit")
+    parser.add_argument("--loss", type=float, default=0, help="percent of what comes in (0)")
+    parser.add_argument("--alone", action="store_true", help="beside it, without the swarm")
+    parser.add_argument("--directory", type=Path, default=None, help="where the files go")
+    return parser.parse_args()
+
+
+@attrs.frozen
+class Member:
+    """A node in its namespace."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+
+    def order(self, text: str) -> None:
+        """Tell it to do something."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
+
+    def told(self, word: str) -> dict[str, object]:
+        """Wait for it to tell that; raises SystemExit where it tells a failure."""
+        stdout: IO[str] | None = self.process.stdout
+        assert stdout is not None
+        for line in stdout:
+            told: dict[str, object] = json.loads(line)
+            if word in told:
+                return told
+            if "failed" in told:
+                raise SystemExit(f"a get failed: {told['failed']}")
+        raise SystemExit("a node has ended")
+
+
+def sent_by(lan: Lan, ns: int) -> int:
+    """Bytes that eth0 of a namespace has sent."""
+    return int(lan.run(ns, ["cat", "/sys/class/net/eth0/statistics/tx_bytes"]).stdout)
+
+
+def busy() -> tuple[float, float]:
+    """Seconds of processor time that were spent since the start, and that were to be had."""
+    words = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+    ticks = os.sysconf("SC_CLK_TCK")
+    return (sum(words) - words[3] - words[4]) / ticks, sum(words) / ticks
+
+
+def run(options: argparse.Namespace, folder: Path, mode: str) -> None:
+    """One run, printed."""
+    size = options.mib * 2**20
+    with Lan(options.receivers + 1) as lan:
+        members = []
+        for ns in range(options.receivers + 1):
+            own = folder / mode / str(ns)
+            own.mkdir(parents=True)
+            argv = [sys.executable, "-c", NODE, str(own), f"n{ns}", mode]
+            members.append(Member(lan.popen(ns, argv, stderr=None), own))
+        for member in members:
+            member.told("ready")
+        owner, *receivers = members
+        owner.order(f"offer {folder / 'big.bin'} {PASSWORD}")
+        owner.told("offered")
+        for ns in range(len(members)):
+            if options.megabits:
+                lan.rate(ns, options.megabits, inwards=True)
+            lan.loss(ns, options.loss / 100)
+        before, (spent, had) = sent_by(lan, 0), busy()
+        begun = time.monotonic()
+        ticket = f'("{lan.address(0)}",{PORT}),("{PASSWORD}","big.bin")'
+        for member in receivers:
+            member.order(f"get {ticket}")
+        seconds = sorted(float(str(member.told("fetched")["seconds"])) for member in receivers)
+        took = time.monotonic() - begun
+        spent_now, had_now = busy()
+        copies = (sent_by(lan, 0) - before) / size
+        load = (spent_now - spent) / (had_now - had)
+        for member in receivers:
+            assert (member.folder / "big.bin").stat().st_size == size
+        ideal = size * 8 / 1e6 / options.megabits if options.megabits else None
+        print(
+            f"{mode}: {options.receivers} receivers, {options.mib} MiB, "
+            f"{options.megabits:g} Mbit/s, loss {options.loss:g} %: last done after {took:.1f} s"
+            + (f" = {took / ideal:.2f} of the ideal {ideal:.1f} s" if ideal else "")
+            + f", first {seconds[0]:.1f} s; the owner sent {copies:.2f} copies; "
+            f"processors {load:.0%} busy" + (" (they were the limit)" if load > BUSY else ""),
+            flush=True,
+        )
+        for member in members:
+            assert member.process.stdin is not None
+            member.process.stdin.close()
+        for member in members:
+            member.process.wait(START)
+
+
+def main() -> int:
+    """Run it."""
+    options = arguments()
+    why = why_no_namespaces()
+    if why:
+        print(f"no namespaces here: {why}")
+        return 1
+    with tempfile.TemporaryDirectory(dir=options.directory) as temporary:
+        folder = Path(temporary)
+        with open(folder / "big.bin", "wb") as file:
+            for _ in range(options.mib):
+                file.write(os.urandom(CHUNK))
+        run(options, folder, "swarm")
+        if options.alone:
+            run(options, folder, "alone")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Who is told of whom, and who gets which piece."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from twistedp2p.core.calls.pieces import MAX_PEERS, from_bitmap, to_bitmap
+from twistedp2p.core.content.audience import PRESENT, Audience
+
+
+def audience(count: int) -> Audience:
+    return Audience(count, Random(1).randrange)
+
+
+class AudienceTests(SynchronousTestCase):
+    def test_all_pieces_are_handed_out_once_before_any_is_twice(self) -> None:
+        it, nothing = audience(100), bytes(13)
+        handed = Counter(it.next(nothing) for _ in range(100))
+        self.assertEqual({1}, set(handed.values()))
+        handed.update(it.next(nothing) for _ in range(100))
+        self.assertEqual({2}, set(handed.values()))
+
+    def test_nobody_is_handed_what_he_has(self) -> None:
+        it = audience(10)
+        have = bytearray(b"\1" * 10)
+        self.assertIsNone(it.next(to_bitmap(have)))
+        have[7] = 0
+        for _ in range(300):
+            self.assertEqual(7, it.next(to_bitmap(have)))
+
+    def test_what_is_no_bitmap(self) -> None:
+        it = audience(10)
+        for wrong in (b"", b"\0", b"\0\1", bytes(3)):
+            self.assertRaises(ValueError, it.next, wrong)
+
+    def test_others_are_told_who_serve_and_were_here_a_moment_ago(self) -> None:
+        it = audience(1)
+        self.assertEqual([], it.seen(b"a", "10.0.0.1", 9393, 0.0))
+        self.assertEqual([("10.0.0.1", 9393)], it.seen(b"b", "10.0.0.2", 0, 1.0))
+        self.assertEqual([("10.0.0.1", 9393)], it.seen(b"c", "fe80::1%eth0", 9393, 1.0))
+        self.assertEqual([], it.seen(b"a", "10.0.0.1", 9393, 2.0))
+        self.assertEqual([], it.seen(b"b", "10.0.0.2", 0, 3.0 + PRESENT))
+
+    def test_some_of_many_are_told_by_chance(self) -> None:
+        it = audience(1)
+        for number in range(100):
+            it.seen(bytes([number]), f"10.0.0.{number}", 1, 0.0)
+        told = {tuple(it.seen(b"x", "10.0.1.1", 0, 1.0)) for _ in range(5)}
+        self.assertEqual({MAX_PEERS}, {len(set(some)) for some in told})
+        self.assertEqual(5, len(told))
+
+
+class BitmapTests(SynchronousTestCase):
+    @settings(deadline=None)
+    @given(st.lists(st.integers(0, 1), max_size=70))
+    def test_a_bitmap_is_read_back(self, have: list[int]) -> None:
+        self.assertEqual(bytearray(have), from_bitmap(to_bitmap(bytearray(have)), len(have)))
+
+    def test_the_first_piece_is_the_highest_bit(self) -> None:
+        self.assertEqual(b"\x80\x40", to_bitmap(bytearray([1, 0, 0, 0, 0, 0, 0, 0, 0, 1])))

@@ -1,0 +1,374 @@
+"""One get: cut, gone on with, given up, and what is said of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.node.fakes import FakeReactor
+from tests.node.gets import OTHER, OWNER, FakeClient, Fetching, random_content, tree_of
+from tests.node.test_shares import quick_stretch
+from twistedp2p.core.calls.conversation import Refusal
+from twistedp2p.core.calls.lines import Err
+from twistedp2p.core.calls.pieces import PEERS, TREE
+from twistedp2p.core.catalogue import Offer
+from twistedp2p.core.errors import Exit, ShareError
+from twistedp2p.core.events import FetchFailed, Notice
+from twistedp2p.net.fetch import Refused, broken
+from twistedp2p.net.pump import in_threads_of
+from twistedp2p.node import getting as getting_module
+from twistedp2p.node.getting import AGAIN_FIRST, PATIENCE, Sharing
+from twistedp2p.node.holdings import Holdings
+from twistedp2p.node.progress import Courses
+from twistedp2p.node.transfers import Transfer, Transfers
+
+CONTENT = random_content(40)
+DIGEST = tree_of(CONTENT).digest
+WHERE = [("10.0.0.9", 9393)]
+
+
+class GettingTestCase(SynchronousTestCase):
+    swarm = False
+
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.patch(getting_module, "stretch", quick_stretch)
+        self.clock, self.fetching = FakeReactor(), Fetching()
+        self.events: list[Any] = []
+        self.holdings = Holdings(self.clock.seconds)
+        self.addCleanup(self.holdings.stop)
+        self.transfers = Transfers(
+            self.fetching,
+            Courses(self.clock.seconds, self.events.append),
+            self.events.append,
+            clock=self.clock,
+            in_thread=in_threads_of(self.clock),
+            folder=self.folder,
+            sharing=Sharing(self.holdings, 9393) if self.swarm else None,
+        )
+        self.where = list(WHERE)
+        self.open_before = self.open_files()
+        self.addCleanup(self.nothing_is_left)
+
+    def open_files(self) -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    def nothing_is_left(self) -> None:
+        self.transfers.stop()
+        self.holdings.stop()
+        self.assertEqual([], self.clock.getDelayedCalls())
+        self.assertEqual(self.open_before, self.open_files())
+        self.assertEqual([], self.flushLoggedErrors())
+
+    def get(self, **fields: Any) -> Transfer:
+        offer = Offer(OWNER, "a.bin", len(CONTENT), DIGEST, False)
+        return self.transfers.get("a.bin", "secret", lambda: self.where, offer, **fields)
+
+    def connect(self, **fields: Any) -> FakeClient:
+        """The connection that is being made stands."""
+        client = FakeClient(CONTENT, **fields)
+        self.fetching.end(client)
+        return client
+
+    def cut(self, client: FakeClient, error: ShareError | None = None) -> None:
+        client.lose(error or broken())
+
+    def arrived(self, transfer: Transfer) -> None:
+        path = Path(self.successResultOf(transfer.done).path)
+        self.assertEqual(CONTENT, path.read_bytes())
+        self.assertEqual([path.name], [each.name for each in self.folder.iterdir()])
+
+    def failed(self, transfer: Transfer) -> ShareError:
+        error = self.failureResultOf(transfer.done, ShareError).value
+        str(error)
+        return error  # type: ignore[no-any-return]
+
+    def notices(self) -> list[str]:
+        return [
+            each.sentence.format(**each.values)
+            for each in self.events
+            if isinstance(each, Notice)
+        ]  # fmt: skip
+
+
+class AgainTests(GettingTestCase):
+    def test_a_cut_get_goes_on_where_it_was(self) -> None:
+        transfer = self.get()
+        first = self.connect()
+        self.assertEqual(1, first.asked_for(TREE))
+        first.give()
+        self.cut(first)
+        self.clock.advance(AGAIN_FIRST)
+        second = self.connect()
+        self.assertEqual(
+            list(range(16, 40)), second.pieces + list(range(len(second.pieces) + 16, 40))
+        )
+        second.give_all()
+        self.arrived(transfer)
+        self.assertEqual(1, len(self.notices()))
+        self.assertIn("broke in the middle. It goes on", self.notices()[0])
+
+    def test_it_is_said_once_however_often_it_is_cut(self) -> None:
+        transfer = self.get()
+        client = self.connect()
+        for _ in range(5):
+            self.clock.advance(AGAIN_FIRST)
+            self.cut(client)
+            self.clock.advance(AGAIN_FIRST)
+            client = self.connect()
+        client.give_all()
+        self.arrived(transfer)
+        self.assertEqual(1, len(self.notices()))
+
+    def test_the_owner_is_asked_where_it_is_by_then(self) -> None:
+        """It was started anew, and listens at another port."""
+        self.get()
+        client = self.connect()
+        self.where = [("10.0.0.9", 20_000)]
+        self.cut(client)
+        self.clock.advance(AGAIN_FIRST)
+        self.assertEqual(self.where, self.fetching.asked[-1][1])
+
+    def test_an_owner_that_does_not_come_back(self) -> None:
+        transfer = self.get()
+        client = self.connect()
+        client.give()
+        self.cut(client)
+        for _ in range(200):
+            if len(self.fetching.asked) and not self.fetching.asked[-1][2].called:
+                self.fetching.end(ShareError("Nothing listens there.", Exit.NOT_FOUND))
+            self.clock.advance(1)
+        error = self.failed(transfer)
+        self.assertEqual(Exit.NOT_FOUND, error.code)
+        self.assertEqual(
+            "Nothing listens there. What came of a.bin is kept: another get goes on there.",
+            str(error),
+        )
+        self.assertLess(len(self.fetching.asked), PATIENCE / 4)
+        self.assertEqual(1, len([each for each in self.events if isinstance(each, FetchFailed)]))
+        # and a later get finds it
+        again = self.get()
+        client = self.connect()
+        self.assertEqual(16, client.pieces[0])
+        client.give_all()
+        self.arrived(again)
+
+    def test_an_owner_that_always_cuts_off_is_left_in_the_end(self) -> None:
+        """It proves the password, and sends nothing: connecting again is no progress."""
+        transfer = self.get()
+        for _ in range(200):
+            if not self.fetching.asked[-1][2].called:
+                self.cut(self.connect())
+            self.clock.advance(1)
+        self.assertEqual("The connection broke in the middle.", str(self.failed(transfer)))
+
+    def test_where_nothing_came_nothing_is_said_to_be_kept(self) -> None:
+        transfer = self.get()
+        self.cut(self.connect())
+        self.clock.advance(AGAIN_FIRST)
+        self.fetching.end(Refused(Err(404)))
+        self.clock.run_for(10)
+        self.assertNotIn("kept", str(self.failed(transfer)))
+        self.assertEqual([], list(self.folder.iterdir()))
+
+    def test_what_will_not_change_is_said_soon(self) -> None:
+        """Attack 14: no further try after 403. Attack 16: the file has changed."""
+        for error in (Refused(Err(403)), Refused(Err(404)), Refused(Err(409))):
+            transfer = self.get()
+            self.cut(self.connect())
+            self.clock.advance(AGAIN_FIRST)
+            tried = len(self.fetching.asked)
+            self.fetching.end(error)
+            self.clock.run_for(20)
+            self.assertEqual(tried, len(self.fetching.asked))
+            self.assertEqual(error.code, self.failed(transfer).code)
+
+    def test_another_node_at_the_address_is_not_the_end(self) -> None:
+        """Another node took the address while the owner was away."""
+        transfer = self.get()
+        self.cut(self.connect())
+        self.clock.advance(AGAIN_FIRST)
+        self.connect(owner=OTHER)
+        self.clock.advance(2 * AGAIN_FIRST)
+        self.connect().give_all()
+        self.arrived(transfer)
+
+    def test_a_full_disk_ends_it_at_once(self) -> None:
+        transfer = self.get()
+        client = self.connect()
+        client.give()
+        self.cut(client, ShareError("The disk is full.", Exit.NO_FOLDER))
+        error = self.failed(transfer)
+        self.assertEqual(Exit.NO_FOLDER, error.code)
+        self.assertIn("is kept", str(error))
+
+    def test_an_owner_that_sends_what_was_not_offered_is_left(self) -> None:
+        transfer = self.get()
+        client = self.connect()
+        client.give(wrong=True)
+        self.assertTrue(client.over)
+        self.assertEqual(Exit.DAMAGED, self.failed(transfer).code)
+
+    def test_a_list_of_hashes_that_is_not_that_of_the_offer(self) -> None:
+        """Attack 17: another file's."""
+        transfer = self.get()
+        client = FakeClient(CONTENT)
+        client.tree = tree_of(bytes(len(CONTENT)))
+        self.fetching.end(client)
+        self.assertEqual(Exit.DAMAGED, self.failed(transfer).code)
+        self.assertTrue(client.over)
+
+    def test_another_content_than_before_is_not_mixed_in(self) -> None:
+        """Attack 17: resume against another file."""
+        transfer = self.transfers.get("a.bin", "secret", lambda: self.where, None)
+        client = self.connect()
+        client.give()
+        self.cut(client)
+        self.clock.advance(AGAIN_FIRST)
+        other = FakeClient(random_content(40, seed=2))
+        self.fetching.end(other)
+        self.clock.run_for(10)
+        self.assertEqual(Exit.DAMAGED, self.failed(transfer).code)
+        self.assertEqual([], other.pieces)
+
+    def test_another_key_than_before_is_not_gone_on_with(self) -> None:
+        """Attack 4: a ticket names no key, but the first that proved the password stays."""
+        transfer = self.transfers.get("a.bin", "secret", lambda: self.where, None)
+        self.cut(self.connect())
+        self.clock.advance(AGAIN_FIRST)
+        self.fetching.end(FakeClient(CONTENT, owner=OTHER))
+        self.assertEqual([transfer], self.transfers.running())
+        self.assertIsInstance(
+            self.failureResultOf(self.fetching.asked[-1][0].stretched(OTHER)).value, ShareError
+        )
+
+
+class StoppingTests(GettingTestCase):
+    def steps(self) -> list[Any]:
+        def cut() -> None:
+            self.cut(self.clients[-1])
+
+        def connect() -> None:
+            self.clients.append(self.connect())
+
+        return [
+            connect,
+            lambda: self.clients[-1].give(),
+            cut,
+            lambda: self.clock.advance(1),
+            connect,
+        ]
+
+    def test_stopping_at_every_step_keeps_what_came(self) -> None:
+        for count in range(6):
+            self.clients: list[FakeClient] = []
+            transfer = self.get()
+            for step in self.steps()[:count]:
+                step()
+            transfer.stop()
+            self.assertEqual("Stopped.", str(self.failed(transfer)))
+            self.assertTrue(all(client.over for client in self.clients))
+            self.assertEqual([], self.clock.getDelayedCalls())
+            self.assertEqual(self.open_before, self.open_files())
+            left = list(self.folder.iterdir())
+            self.assertEqual(1 if count > 1 else 0, len(left))
+            for path in left:
+                path.unlink()
+
+    def test_cancelling_at_every_step_leaves_nothing(self) -> None:
+        for count in range(6):
+            self.clients = []
+            transfer = self.get()
+            for step in self.steps()[:count]:
+                step()
+            transfer.cancel()
+            self.assertEqual("Stopped.", str(self.failed(transfer)))
+            self.assertEqual([], self.clock.getDelayedCalls())
+            self.assertEqual([], list(self.folder.iterdir()))
+
+    def test_two_gets_of_the_same_at_once(self) -> None:
+        """Into one folder, and into another: each has a part of its own."""
+        elsewhere = self.folder / "elsewhere"
+        elsewhere.mkdir()
+        transfers = [self.get(), self.get(), self.get(folder=elsewhere)]
+        clients = []
+        for number in range(3):
+            clients.append(FakeClient(CONTENT))
+            self.fetching.end(clients[-1], number)
+        while sum(client.give() for client in clients):
+            pass
+        paths = {self.successResultOf(transfer.done).path for transfer in transfers}
+        self.assertEqual(3, len(paths))
+        for path in paths:
+            self.assertEqual(CONTENT, Path(path).read_bytes())
+
+
+class GivingOnTests(GettingTestCase):
+    swarm = True
+
+    def held(self) -> Any:
+        (order, _, _) = self.fetching.asked[0]
+        return self.holdings.find(order.secret[0])
+
+    def test_what_comes_is_given_on_meanwhile_and_after(self) -> None:
+        transfer = self.get()
+        client = self.connect()
+        self.assertEqual("a.bin", self.held().name)
+        client.give_all()
+        self.arrived(transfer)
+        reader = self.holdings.open(self.held(), 5, 9)
+        room = bytearray(9)
+        self.assertEqual((9, CONTENT[5:14]), (reader.readinto(memoryview(room)), bytes(room)))
+
+    def test_what_is_stopped_is_given_on_no_more(self) -> None:
+        transfer = self.get()
+        self.connect()
+        held = self.held()
+        transfer.stop()
+        self.failed(transfer)
+        self.assertRaises(Refusal, self.holdings.find, held.offer)
+
+    def test_others_go_on_without_the_owner(self) -> None:
+        transfer = self.get()
+        owner = FakeClient(CONTENT)
+        owner.peers = [("10.0.0.3", 9393)]
+        self.fetching.end(owner, 0)
+        peer = FakeClient(CONTENT, OTHER, "10.0.0.3")
+        self.fetching.end(peer, 1)
+        self.clock.advance(0.25)
+        self.cut(owner, Refused(Err(409)))
+        self.assertEqual([], self.notices())
+        for _ in range(200):
+            self.clock.advance(0.25)
+            peer.give_all()
+        self.arrived(transfer)
+        self.assertEqual(2, len(self.fetching.asked))  # nobody asks that owner again
+
+    def test_others_that_send_nothing_do_not_keep_it_up_for_ever(self) -> None:
+        transfer = self.get()
+        owner = FakeClient(CONTENT)
+        owner.peers = [("10.0.0.3", 9393)]
+        self.fetching.end(owner, 0)
+        peer = FakeClient(CONTENT, OTHER, "10.0.0.3")
+        peer.has = bytearray(40)
+        self.fetching.end(peer, 1)
+        self.cut(owner, ShareError("What came was not that.", Exit.DAMAGED))
+        self.clock.run_for(2 * PATIENCE)
+        self.assertEqual(Exit.DAMAGED, self.failed(transfer).code)
+        self.assertTrue(peer.over)
+
+    def test_a_file_of_one_piece_asks_for_no_company(self) -> None:
+        small = random_content(1)
+        offer = Offer(OWNER, "s.bin", len(small), tree_of(small).digest, False)
+        transfer = self.transfers.get("s.bin", "secret", lambda: self.where, offer)
+        client = FakeClient(small)
+        self.fetching.end(client)
+        client.give_all()
+        self.successResultOf(transfer.done)
+        self.assertEqual((0, 0), (client.asked_for(PEERS), client.asked_for(TREE)))

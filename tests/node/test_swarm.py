@@ -1,0 +1,175 @@
+"""The others who fetch the same: who is asked, how often, and who is left alone."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.node.gets import FakeClient, Fetching, MemoryKept, random_content, tree_of
+from twistedp2p.core.calls.pieces import HAVE, PEERS
+from twistedp2p.core.content.choice import Choice
+from twistedp2p.core.errors import Exit, ShareError
+from twistedp2p.node.gather import Gather
+from twistedp2p.node.swarm import (
+    HAVE_EVERY,
+    MAX_SOURCES,
+    PEERS_EVERY,
+    PEERS_WAIT,
+    TRIED_AGAIN,
+    PeerOrder,
+    Swarm,
+)
+
+CONTENT = random_content(8)
+PEER = ("10.0.0.3", 9393)
+SECRET = (b"i" * 16, b"p" * 32)
+
+
+class SwarmTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock, self.fetching = Clock(), Fetching()
+        tree = tree_of(CONTENT)
+        self.kept = MemoryKept(tree)
+        choice = Choice(tree.count, self.kept.have, random.Random(1).randrange)
+        self.lost: list[Any] = []
+        self.gather = Gather(
+            tree, self.kept, choice, lambda _size: None, lambda *what: self.lost.append(what),
+            crowd=None,
+        )  # fmt: skip
+        self.owner = FakeClient(CONTENT)
+        self.addCleanup(self.nothing_is_left)
+
+    def begin(self, *peers: tuple[str, int]) -> Swarm:
+        self.owner.peers = list(peers)
+        self.gather.add(self.owner, self.owner.ended, owner=True)
+        order = PeerOrder(SECRET, lambda _ok, _key: None)
+        self.swarm = Swarm(self.gather, order, self.connect, 9393, self.clock)
+        return self.swarm
+
+    async def connect(self, order: Any, addresses: Any) -> Any:
+        return await self.fetching.connect(order, addresses)
+
+    def nothing_is_left(self) -> None:
+        self.swarm.stop()
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def run_for(self, seconds: float) -> None:
+        for _ in range(round(seconds * 4)):
+            self.clock.advance(0.25)
+
+    def joined(self) -> FakeClient:
+        client = FakeClient(CONTENT, b"x" * 32, PEER[0])
+        client.has = bytearray(len(client.has))
+        self.fetching.end(client)
+        return client
+
+    def test_those_of_whom_the_owner_tells_are_asked_too(self) -> None:
+        self.begin(PEER)
+        self.assertEqual([PEER], self.fetching.asked[0][1])
+        peer = self.joined()
+        self.assertEqual(2, len(self.gather.sources))
+        peer.has = bytearray(b"\1" * 8)
+        self.run_for(2 * HAVE_EVERY)
+        self.assertTrue(peer.pieces)
+
+    def test_the_password_is_the_same_for_all_and_proved_to_each(self) -> None:
+        """Attack 3: nothing is believed of who does not know it."""
+        self.begin(PEER)
+        order = self.fetching.asked[0][0]
+        self.assertEqual(SECRET, self.successResultOf(order.stretched(b"any" * 11)))
+        self.assertNotIn("p" * 32, repr(order))
+
+    def test_one_who_is_connected_is_not_connected_to_again(self) -> None:
+        self.begin(PEER)
+        self.joined()
+        self.run_for(3 * TRIED_AGAIN)
+        self.assertEqual(1, len(self.fetching.asked))
+
+    def test_one_who_cannot_be_reached_is_tried_again_later(self) -> None:
+        self.begin(PEER)
+        self.fetching.end(ShareError("Nothing listens there."))
+        self.run_for(TRIED_AGAIN - 1)
+        self.assertEqual(1, len(self.fetching.asked))
+        self.run_for(PEERS_EVERY + 1)
+        self.assertEqual(2, len(self.fetching.asked))
+
+    def test_one_who_refuses_the_password_is_not_tried_again(self) -> None:
+        """Attack 14."""
+        self.begin(PEER)
+        self.fetching.end(ShareError("Refused", Exit.DENIED))
+        self.run_for(5 * TRIED_AGAIN)
+        self.assertEqual(1, len(self.fetching.asked))
+
+    def test_one_who_sent_wrong_pieces_is_not_connected_to_again(self) -> None:
+        self.begin(PEER)
+        peer = self.joined()
+        peer.has = bytearray(b"\1" * 8)
+        for _ in range(8):
+            self.run_for(2 * HAVE_EVERY)
+            peer.give(wrong=True)
+        self.assertTrue(peer.over)
+        self.run_for(5 * TRIED_AGAIN)
+        self.assertEqual(1, len(self.fetching.asked))
+
+    def test_an_owner_that_never_tells_of_others_is_asked_for_pieces_all_the_same(self) -> None:
+        self.owner.silent = {PEERS}
+        self.begin()
+        self.assertEqual(0, len(self.owner.queue))
+        self.run_for(PEERS_WAIT)
+        self.assertTrue(self.owner.pieces)
+
+    def test_who_does_not_answer_is_asked_once(self) -> None:
+        """A slow link has many asks before it already; over 64 that wait it is cut off."""
+        self.owner.silent = {PEERS}
+        self.begin()
+        self.run_for(60)
+        self.assertEqual(1, self.owner.asked_for(PEERS))
+
+    def test_who_never_says_what_it_has_is_asked_for_that_once(self) -> None:
+        self.begin(PEER)
+        peer = self.joined()
+        peer.silent = {HAVE}
+        self.run_for(60)
+        self.assertLessEqual(peer.asked_for(HAVE), 2)
+
+    def test_who_says_nonsense_is_left(self) -> None:
+        self.begin(PEER)
+        peer = self.joined()
+        peer.has = bytearray(b"\1" * 100)
+        self.run_for(1)
+        self.assertTrue(peer.over)
+        self.assertEqual(Exit.DAMAGED, self.lost[0][1].code)
+
+    def test_there_are_only_so_many_sources(self) -> None:
+        """Attack 40: whoever tells of a thousand others."""
+        peers = [(f"10.0.1.{number}", 9393) for number in range(16)]
+        self.begin(*peers)
+        self.run_for(30)
+        self.assertEqual(MAX_SOURCES - 1, len(self.fetching.asked))
+
+    def test_nobody_makes_us_connect_to_our_own_host(self) -> None:
+        """Attack 39: an address of ours, told from elsewhere."""
+        self.begin(("127.0.0.1", 9393), ("::1", 9393))
+        self.assertEqual([], self.fetching.asked)
+        self.owner.host = "127.0.0.1"
+        self.run_for(PEERS_EVERY)
+        self.assertEqual(2, len(self.fetching.asked))
+
+    def test_stopping_cancels_what_is_under_way(self) -> None:
+        self.begin(PEER)
+        self.swarm.stop()
+        self.assertEqual(1, self.fetching.cancelled)
+        self.assertEqual([], self.clock.getDelayedCalls())
+        self.assertEqual([], self.flushLoggedErrors())
+
+    def test_who_comes_after_the_end_is_let_go(self) -> None:
+        self.begin(PEER)
+        late: Deferred[Any] = self.fetching.asked[0][2]
+        self.swarm._over = True
+        client = FakeClient(CONTENT)
+        late.callback(client)
+        self.assertTrue(client.over)

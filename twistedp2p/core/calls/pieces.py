@@ -1,0 +1,193 @@
+"""What is asked for, and answered, once GO was said.
+
+::
+
+    client    ask | ask | ...         inside TLS, at any time
+    owner     answer | answer | ...   in the order of the asks; each is a body (`frames`)
+
+    ask       17 bytes, big-endian: kind (1) | a (8) | b (8); after NEXT follows a bitmap of the
+              pieces that the client has, or has asked somebody for
+
+    kind       a        b        answer
+    1 BYTES    offset   length   those bytes of what is on offer, at least 1
+    2 TREE     0        0        the manifest, then the hashes of all pieces, 32 bytes each
+    3 HAVE     0        0        a bitmap of the pieces that are there
+    4 NEXT     0        0        8 bytes, the number of a piece that the client lacks; and, as a
+                                 body of its own, that piece. Where there is none: 2^64 - 1 alone
+    5 PEERS    port     0        1,024 bytes: [[host, port], ...], others who have pieces, as JSON,
+                                 filled up with spaces; `port`: where the client serves pieces, or 0
+
+Hosts are IP addresses, ports are TCP's and at least 1,024: at others there is no node.
+
+Bit 7 of byte 0 of a bitmap is piece 0; the bits that are left over are 0. Who says anything else,
+asks for what is not there, or leaves more than `MAX_WAITING` asks waiting, is cut off.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import struct
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from twistedp2p.core.calls.lines import MAX_SIZE
+from twistedp2p.core.content.tree import HASH_SIZE, piece_count
+
+BYTES, TREE, HAVE, NEXT, PEERS = range(1, 6)  # kinds
+ASK = struct.Struct(">BQQ")
+NUMBER = struct.Struct(">Q")
+NONE = 2**64 - 1  # instead of the number of a piece
+PEERS_SIZE = 1024  # bytes
+MAX_PEERS = 16  # in an answer
+MAX_WAITING = 64  # asks of one connection
+PORTS = range(1024, 65_536)  # where nodes are
+Where = tuple[str, int]  # host, TCP port
+
+
+class BadAsk(ValueError):
+    """What no client of ours asks."""
+
+
+@attrs.frozen
+class Ask:
+    """One ask; `have` is the bitmap of NEXT."""
+
+    kind: int
+    a: int = 0
+    b: int = 0
+    have: bytes = b""
+
+    def write(self) -> bytes:
+        """The bytes on the wire."""
+        return ASK.pack(self.kind, self.a, self.b) + self.have
+
+
+def bitmap_size(size: int) -> int:
+    """Bytes of a bitmap of all pieces of `size` bytes."""
+    return -(-piece_count(size) // 8)
+
+
+@attrs.frozen
+class Extent:
+    """What there is to ask for, as the OK says."""
+
+    size: int  # bytes
+    manifest: int  # bytes
+
+    def check(self, ask: Ask) -> None:
+        """Raises `BadAsk` where that is not there to be asked for."""
+        if ask.kind == BYTES:
+            if not ask.b or ask.a + ask.b > self.size:
+                raise BadAsk("bytes that are not there")
+        elif ask.b or (ask.a and not (ask.kind == PEERS and ask.a in PORTS)):
+            raise BadAsk("what is nowhere described")
+        elif ask.kind == NEXT and not self.size:
+            raise BadAsk("pieces of nothing")
+        elif ask.kind not in (TREE, HAVE, NEXT, PEERS):
+            raise BadAsk("an unknown kind")
+
+    def answer_size(self, ask: Ask) -> int:
+        """Bytes of the (first) body that answers `ask`."""
+        if ask.kind == BYTES:
+            return ask.b
+        if ask.kind == TREE:
+            return self.manifest + HASH_SIZE * piece_count(self.size)
+        if ask.kind == HAVE:
+            return bitmap_size(self.size)
+        return NUMBER.size if ask.kind == NEXT else PEERS_SIZE
+
+
+class AskReader:
+    """Reads the asks of one connection, however they come."""
+
+    def __init__(self, extent: Extent) -> None:
+        self._extent = extent
+        self._data = bytearray()
+
+    def received(self, data: bytes) -> Iterator[Ask]:
+        """What `data` completes; raises `BadAsk`."""
+        self._data += data
+        while len(self._data) >= ASK.size:
+            ask = Ask(*ASK.unpack_from(self._data))
+            self._extent.check(ask)
+            end = ASK.size + (bitmap_size(self._extent.size) if ask.kind == NEXT else 0)
+            if len(self._data) < end:
+                return
+            have = bytes(self._data[ASK.size : end])
+            del self._data[:end]
+            yield attrs.evolve(ask, have=have)
+
+
+def write_peers(peers: Sequence[Where]) -> bytes:
+    """The answer to PEERS: as many of them as there is room for."""
+    rows = [[host, port] for host, port in peers[:MAX_PEERS]]
+    while len(text := json.dumps(rows, separators=(",", ":")).encode()) > PEERS_SIZE:
+        rows.pop()
+    return text.ljust(PEERS_SIZE)
+
+
+def read_peers(data: bytes) -> list[Where]:
+    """Read the answer to PEERS; raises ValueError."""
+    try:
+        rows = json.loads(data)
+    except RecursionError:
+        raise ValueError("no list of peers") from None
+    if not isinstance(rows, list) or len(rows) > MAX_PEERS:
+        raise ValueError("no list of peers")
+    for row in rows:
+        match row:
+            case [str(host), int(port)] if port in PORTS:
+                _check_host(host)
+            case _:
+                raise ValueError("no list of peers")
+    return [(host, port) for host, port in rows]
+
+
+def _check_host(text: str) -> None:
+    host = ipaddress.ip_address(text)
+    if host.is_multicast or host.is_unspecified or getattr(host, "scope_id", None):
+        raise ValueError("an address where no node is")
+
+
+def means_the_same(host: str, elsewhere: str) -> bool:
+    """Whether an IP address names the same host at `elsewhere`, the address of another."""
+    return _is_loopback(host) <= _is_loopback(elsewhere)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def piece_number(data: bytes) -> int | None:
+    """Read the first body that answers NEXT; None where there is no piece."""
+    number = int(NUMBER.unpack(data)[0])
+    if number == NONE:
+        return None
+    if number > MAX_SIZE:
+        raise ValueError("no piece has that number")
+    return number
+
+
+_DIGITS = bytes.maketrans(b"\0\1", b"01")
+
+
+def to_bitmap(have: bytes | bytearray) -> bytes:
+    """A bitmap of `have`, which holds a byte for each piece, 1 or 0."""
+    size = -(-len(have) // 8)
+    text = bytes(have).translate(_DIGITS).ljust(size * 8, b"0")
+    return int(text or b"0", 2).to_bytes(size, "big")
+
+
+def from_bitmap(bitmap: bytes, count: int) -> bytearray:
+    """A byte for each of `count` pieces, 1 or 0; raises ValueError on what is no such bitmap."""
+    if len(bitmap) != -(-count // 8):
+        raise ValueError("a bitmap of another size")
+    text = format(int.from_bytes(bitmap, "big"), f"0{len(bitmap) * 8}b").encode() if bitmap else b""
+    if b"1" in text[count:]:
+        raise ValueError("pieces that there are not")
+    return bytearray(digit & 1 for digit in text[:count])

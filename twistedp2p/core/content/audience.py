@@ -1,0 +1,86 @@
+"""Those who fetch one offer from here: where they serve it themselves, and what they were handed.
+
+An owner hands each piece to one of them before it hands any to a second (super-seeding), for they
+give it on to each other: so it sends little more than one copy, however many they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from twistedp2p.core.calls.pieces import MAX_PEERS, Where, from_bitmap, means_the_same
+from twistedp2p.core.limits import CappedTable
+
+MAX_AUDIENCE = 512  # who serve an offer, that are known
+PRESENT = 30.0  # seconds from the last ask for others to being told of as one of them
+MOST_HANDED = 255  # times, that are counted
+
+
+@attrs.frozen
+class _Seen:
+    where: Where
+    at: float
+
+
+class Audience:
+    """Of an offer of `count` pieces. `draw(n)` gives one of 0 to n - 1."""
+
+    def __init__(self, count: int, draw: Callable[[int], int]) -> None:
+        self._count = count
+        self._draw = draw
+        self._handed = bytearray(count)
+        self._least = 0  # no piece was handed out fewer times
+        self._seen: CappedTable[bytes, _Seen] = CappedTable(MAX_AUDIENCE)
+
+    def seen(self, key: bytes, host: str, port: int, now: float) -> list[Where]:
+        """A client asks for others; it serves at `port` itself, where that is not 0.
+
+        Returns some of the others, by chance. A host that only its own network can name is not
+        told to anybody, and the loopback to this host alone.
+        """
+        if port and not host.casefold().startswith("fe80:"):
+            self._seen.put(key, _Seen((host, port), now))
+        others = [
+            seen.where
+            for other, seen in self._seen.items()
+            if other != key and now - seen.at <= PRESENT and means_the_same(seen.where[0], host)
+        ]
+        for last in range(len(others) - 1, 0, -1):
+            chosen = self._draw(last + 1)
+            others[last], others[chosen] = others[chosen], others[last]
+        return others[:MAX_PEERS]
+
+    def handed(self, offset: int, length: int, piece: int) -> None:
+        """Somebody was handed these bytes of his own choice; pieces have `piece` bytes."""
+        for index in range(offset // piece, -(-(offset + length) // piece)):
+            self._handed[index] = min(self._handed[index] + 1, MOST_HANDED)
+
+    def next(self, have: bytes) -> int | None:
+        """The piece for a client who has these (a bitmap): one that was handed out the least.
+
+        It counts as handed out. None where the client has all. Raises ValueError on what is no
+        bitmap of these pieces.
+        """
+        lacking = from_bitmap(have, self._count).translate(bytes([1, 0]).ljust(256))
+        if lacking.find(1) < 0:
+            return None
+        for times in range(self._least, MOST_HANDED + 1):
+            so_often = bytearray(256)
+            so_often[times] = 1
+            handed = self._handed.translate(so_often)
+            if times == self._least and handed.find(1) < 0 and times < MOST_HANDED:
+                self._least += 1
+                continue
+            both = int.from_bytes(handed, "big") & int.from_bytes(lacking, "big")
+            if both:
+                return self._hand(both.to_bytes(self._count, "big"))
+        return None
+
+    def _hand(self, among: bytes) -> int:
+        start = self._draw(self._count)
+        index = among.find(1, start)
+        index = index if index >= 0 else among.find(1, 0, start)
+        self._handed[index] = min(self._handed[index] + 1, MOST_HANDED)
+        return index

@@ -1,0 +1,206 @@
+"""What is in a folder on offer: its files and folders, and the one stream of all their bytes.
+
+A manifest is UTF-8 text, a JSON array on each line, in this one spelling of it::
+
+    ["p2pshare/1 folder"]
+    ["<path>",<size>,<mtime>]
+    ...
+
+The path's components are clean file names joined by "/", and that of a folder ends with "/". A
+folder's size is 0. The lines are sorted by path, and no two paths are the same in NFC after case
+folding, for the receiver's disk may take them for one. The content of the offer is the bytes of
+all files, one after another in this order, and cut into pieces as one file is (`content.tree`).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+import attrs
+
+from twistedp2p.core.names import clean_name
+
+MOST_ENTRIES = 100_000
+MOST_DEPTH = 32  # components of a path
+MOST_BYTES = 16 * 2**20  # of the manifest
+MOST_SIZE = 2**53 - 1  # bytes of all files
+MOST_MTIME = 2**40  # seconds since 1970
+_HEAD = '["p2pshare/1 folder"]\n'
+_NUMBER = "(0|[1-9][0-9]{0,15})"
+# Clean names hold neither quotes nor backslashes, so nothing is ever escaped.
+_LINE = re.compile(rf'\["([^"\\\n]+)",{_NUMBER},{_NUMBER}\]\n')
+_LINES = re.compile(rf"(?:{_LINE.pattern})*")
+
+
+class BadManifest(ValueError):
+    """Not a manifest, or one of a folder that is not to be made."""
+
+
+@attrs.frozen
+class Entry:
+    """A file or folder."""
+
+    path: str  # "a/b.txt"; of a folder "a/"
+    size: int  # bytes
+    mtime: int  # seconds since 1970
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder."""
+        return self.path.endswith("/")
+
+
+@attrs.frozen
+class Manifest:
+    """Entries in their order; raises `BadManifest` where they are not as they must be."""
+
+    entries: tuple[Entry, ...] = attrs.field(repr=False)
+    size: int = attrs.field(init=False)  # bytes of all files
+    _starts: list[int] = attrs.field(init=False, repr=False, eq=False)
+    _paths: list[str] = attrs.field(init=False, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        if len(self.entries) > MOST_ENTRIES:
+            raise BadManifest("too many files")
+        _check(self.entries)
+        *starts, size = accumulate((entry.size for entry in self.entries), initial=0)
+        if size > MOST_SIZE:
+            raise BadManifest("too large")
+        object.__setattr__(self, "size", size)
+        object.__setattr__(self, "_starts", starts)
+        object.__setattr__(self, "_paths", [entry.path for entry in self.entries])
+
+    def write(self) -> bytes:
+        """The manifest as it is sent; raises `BadManifest` when that is over 16 MiB."""
+        lines = [f'["{entry.path}",{entry.size},{entry.mtime}]\n' for entry in self.entries]
+        data = (_HEAD + "".join(lines)).encode()
+        if len(data) > MOST_BYTES:
+            raise BadManifest("too long")
+        return data
+
+    @classmethod
+    def read(cls, data: bytes) -> Manifest:
+        """Read what `write` wrote; raises `BadManifest` on anything else."""
+        if len(data) > MOST_BYTES or data.count(b"\n") > MOST_ENTRIES + 1:
+            raise BadManifest("too long")
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as error:
+            raise BadManifest("not UTF-8") from error
+        if not text.startswith(_HEAD):
+            raise BadManifest("not a manifest")
+        if not _LINES.fullmatch(text, len(_HEAD)):
+            raise BadManifest("a line that is not understood")
+        lines = _LINE.findall(text, len(_HEAD))
+        return cls(tuple(Entry(path, int(size), int(mtime)) for path, size, mtime in lines))
+
+    def slices(self, offset: int, length: int) -> Iterator[tuple[Entry, int, int]]:
+        """What of which files makes up a range of the stream: entry, offset in it, length.
+
+        Raises ValueError where the range goes beyond the stream.
+        """
+        return (found[1:] for found in self.numbered_slices(offset, length))
+
+    def numbered_slices(self, offset: int, length: int) -> Iterator[tuple[int, Entry, int, int]]:
+        """The same, each with the number of its entry before it."""
+        if offset < 0 or length < 0 or offset + length > self.size:
+            raise ValueError("beyond the end")
+        # Of those that begin there, the last one is the one that has bytes.
+        index = bisect_right(self._starts, offset) - 1
+        while length:
+            entry, at = self.entries[index], offset - self._starts[index]
+            count = min(length, entry.size - at)
+            if count:
+                yield index, entry, at, count
+            offset, length, index = offset + count, length - count, index + 1
+
+    def within(self, wanted: Sequence[str]) -> list[int]:
+        """The numbers of the entries that are `wanted` or below a folder that is.
+
+        A folder may be named with its "/" or without. Raises LookupError naming what is not there.
+        """
+        found: set[int] = set()
+        for path in wanted:
+            bare = path.rstrip("/")
+            first, after = (bisect_left(self._paths, bare + end) for end in ("/", "0"))
+            some = set(range(first, after))  # "0" is what comes after "/"
+            file = bisect_left(self._paths, bare)
+            if file < len(self._paths) and self._paths[file] == bare:
+                some.add(file)
+            if not some:
+                raise LookupError(path)
+            found |= some
+        return sorted(found)
+
+    def part(self, wanted: Sequence[str]) -> list[tuple[int, int]]:
+        """Where these files and folders are in the stream: offsets and lengths, in order, joined.
+
+        Raises LookupError naming what is not there.
+        """
+        spans: list[tuple[int, int]] = []
+        for index in self.within(wanted):
+            start, size = self._starts[index], self.entries[index].size
+            if size and spans and sum(spans[-1]) == start:
+                spans[-1] = spans[-1][0], spans[-1][1] + size
+            elif size:
+                spans.append((start, size))
+        return spans
+
+
+def folded(name: str) -> str:
+    """What disks that know neither case nor normal forms take a clean name for."""
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", name.casefold())
+
+
+class _Paths:
+    """The paths seen so far, as a disk may see them."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}  # path without "/" at the end -> folded
+        self._seen: set[str] = set()  # folded
+
+    def add(self, path: str, depth: int = 1) -> None:
+        """Take a file's path, or a folder's without "/" at the end."""
+        self._new(path, depth)
+
+    def add_folder(self, path: str, depth: int = 1) -> str:
+        """Take a folder, once; what it is folded."""
+        known = self._folders.get(path)
+        if known is None:
+            known = self._folders[path] = self._new(path, depth)
+        return known
+
+    def _new(self, path: str, depth: int) -> str:
+        if depth > MOST_DEPTH:
+            raise BadManifest("too deep")
+        parent, slash, name = path.rpartition("/")
+        if clean_name(name) != name:
+            raise BadManifest("a name that is not clean")
+        above = self.add_folder(parent, depth + 1) if slash else ""
+        known = f"{above}/{folded(name)}"
+        if known in self._seen:
+            raise BadManifest("two of one name")
+        self._seen.add(known)
+        return known
+
+
+def _check(entries: tuple[Entry, ...]) -> None:
+    paths, before = _Paths(), ""
+    for entry in entries:
+        if not before < entry.path:
+            raise BadManifest("not sorted")
+        before = entry.path
+        if entry.size < 0 or not 0 <= entry.mtime <= MOST_MTIME:
+            raise BadManifest("a number out of bounds")
+        if not entry.is_folder:
+            paths.add(entry.path)
+        elif entry.size:
+            raise BadManifest("a folder with bytes")
+        else:
+            paths.add_folder(entry.path[:-1])

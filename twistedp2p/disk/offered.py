@@ -1,0 +1,98 @@
+"""What is offered, be it a file or a folder: read to know it, then opened while it is the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import attrs
+
+from twistedp2p.core.content.manifest import BadManifest, Manifest
+from twistedp2p.core.content.tree import Tree
+from twistedp2p.disk.folder_shelf import (
+    FolderIdentity,
+    FolderReader,
+    check_folder,
+    open_folder,
+    open_same,
+    read_folder,
+)
+from twistedp2p.disk.scan import Skipped
+from twistedp2p.disk.shares import Share
+from twistedp2p.disk.shelf import (
+    BoundedReader,
+    Identity,
+    check,
+    open_file,
+    open_unchanged,
+    read_tree,
+)
+
+
+@attrs.frozen
+class Folder:
+    """What is known of an offered folder."""
+
+    manifest: Manifest
+    identity: FolderIdentity
+
+    @classmethod
+    def read(cls, manifest: bytes, identity: bytes) -> Folder:
+        """As they are kept; raises ValueError. Takes 10 ms for 1,000 files."""
+        folder = cls(Manifest.read(manifest), FolderIdentity.read(identity))
+        if len(folder.identity.times) != len(folder.manifest.entries):
+            raise BadManifest("not the identity of that folder")
+        return folder
+
+
+@attrs.frozen
+class Content:
+    """What was read at a path."""
+
+    identity: Identity  # of a folder with the size of all its files
+    tree: Tree
+    folder: Folder | None = None
+    skipped: Skipped = attrs.Factory(Skipped)
+
+
+def check_path(path: str) -> None:
+    """Raise `ShareError` where that could not be offered."""
+    os.close(open_folder(path) if os.path.isdir(path) else open_file(path))
+
+
+def read_content(
+    path: str, progress: Callable[[int, int], None], stopped: Callable[[], bool]
+) -> Content:
+    """Read a file or folder; blocks as long as that takes. As `read_tree` and `read_folder`."""
+    if not os.path.isdir(path):
+        return Content(*read_tree(path, progress, stopped))
+    known, tree, skipped = read_folder(path, progress, stopped)
+    folder = Folder(Manifest.read(tree.manifest), known)
+    return Content(Identity(tree.size, 0, known.device, known.inode), tree, folder, skipped)
+
+
+def identity_of(share: Share) -> Identity:
+    """In which state it was offered."""
+    return Identity(share.size, share.mtime_ns, share.device, share.inode)
+
+
+def open_offered(
+    share: Share, folder: Folder | None, offset: int, length: int
+) -> BoundedReader | FolderReader:
+    """A reader of that range; raises `Changed`, or OSError: not now."""
+    if folder is None:
+        identity = identity_of(share)
+        return BoundedReader(open_unchanged(share.path, identity), identity, offset, length)
+    top = open_same(share.path, folder.identity)
+    return FolderReader(top, folder.manifest, folder.identity, offset, length)
+
+
+def changed(share: Share, kept: tuple[bytes, bytes] | None) -> str:
+    """The reason why it is not what was offered any more; empty where that is not known. Blocks.
+
+    `kept`: of a folder, what `Folder.read` takes.
+    """
+    if kept is None:
+        return check(share.path, identity_of(share))
+    folder = Folder.read(*kept)
+    return check_folder(share.path, folder.manifest, folder.identity)

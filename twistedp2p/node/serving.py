@@ -1,0 +1,146 @@
+"""Our own offers as they are served to those who know their passwords."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from typing import Any
+
+from twisted.logger import Logger
+
+from twistedp2p.core.calls.conversation import Refusal
+from twistedp2p.core.calls.pieces import HAVE, TREE, Ask, to_bitmap, write_peers
+from twistedp2p.core.content.audience import Audience
+from twistedp2p.core.content.tree import Tree, piece_count, piece_size
+from twistedp2p.core.errors import ShareError
+from twistedp2p.core.limits import CappedTable
+from twistedp2p.disk.folder_shelf import FolderReader
+from twistedp2p.disk.offered import Folder, open_offered
+from twistedp2p.disk.shares import Share
+from twistedp2p.disk.shelf import BoundedReader, Changed
+from twistedp2p.disk.store import Store
+from twistedp2p.node.progress import Courses
+from twistedp2p.node.shares import Shares
+
+MAX_AUDIENCES = 1000  # offers of which it is known who fetches them
+MAX_ENTRIES = 200_000  # of folders that are kept in memory: some 60 MB
+
+_log = Logger()
+
+
+class Folders:
+    """Offered folders, read from `store` and kept: else it would be done for each ask."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept: OrderedDict[str, tuple[Share, Folder]] = OrderedDict()  # the latest is last
+
+    def of(self, share: Share) -> Folder | None:
+        """None for a file; raises `ShareError` and ValueError where it cannot be read."""
+        if not share.manifest:
+            return None
+        known, folder = self._kept.pop(share.name, (None, None))
+        if folder is None or known is not share:
+            folder = Folder.read(*self._store.folder(share.name))
+        self._kept[share.name] = share, folder
+        while len(self._kept) > 1 and self._entries() > MAX_ENTRIES:
+            self._kept.popitem(last=False)
+        return folder
+
+    def _entries(self) -> int:
+        return sum(len(folder.manifest.entries) for _, folder in self._kept.values())
+
+
+class Serving:
+    """Implements `net.serve.Shelf` for the offers of this node."""
+
+    def __init__(self, shares: Shares, store: Store, courses: Courses, *, clock: Any) -> None:
+        self._shares = shares
+        self._guesses = shares.guesses
+        self._store = store
+        self._courses = courses
+        self._clock = clock
+        self._folders = Folders(store)
+        self._audiences: CappedTable[tuple[str, str], Audience] = CappedTable(MAX_AUDIENCES)
+        self._under_way: dict[object, int] = {}  # connection -> number
+
+    def find(self, offer: bytes) -> Share:
+        """The offer of that id; raises `Refusal`."""
+        return self._shares.find(offer)
+
+    def guess(self, served: Share, address: str, key: bytes) -> None:
+        """Ask for one guess; raises `Refusal` when there is none."""
+        self._guesses.guess(served, address, key)
+
+    def guessed(self, served: Share, address: str, key: bytes, right: bool) -> None:
+        """Note how a guess came out."""
+        self._guesses.guessed(served, address, key, right)
+
+    def check(self, served: Share) -> None:
+        """Raise `Refusal` where it is not what was offered, or its hashes are not known yet."""
+        self.open(served, 0, 0).close()
+        self._tree(served)
+
+    def open(self, served: Share, offset: int, length: int) -> BoundedReader | FolderReader:
+        """The bytes to send; raises `Refusal` where it is not what was offered."""
+        try:
+            return open_offered(served, self._folders.of(served), offset, length)
+        except Changed as change:
+            self._shares.withdraw_changed(served, str(change))
+            raise Refusal(409) from None
+        except (OSError, ShareError, ValueError) as error:
+            _log.error("{path}: {error}", path=served.path, error=str(error))
+            raise Refusal(500) from None
+
+    def next(self, served: Share, have: bytes) -> int | None:
+        """The piece for a client who has these (a bitmap)."""
+        try:
+            return self._audience(served).next(have)
+        except ValueError:
+            raise Refusal(400) from None
+
+    def chosen(self, served: Share, offset: int, length: int) -> None:
+        """A client chose these bytes itself."""
+        self._audience(served).handed(offset, length, piece_size(served.size))
+
+    def _audience(self, served: Share) -> Audience:
+        which = served.name, served.digest
+        audience = self._audiences.get(which)
+        if audience is None:
+            audience = Audience(piece_count(served.size), secrets.randbelow)
+            self._audiences.put(which, audience)
+        return audience
+
+    def text(self, served: Share, ask: Ask, key: bytes, host: str) -> bytes:
+        """What to answer to TREE, HAVE and PEERS."""
+        if ask.kind == TREE:
+            tree = self._tree(served)
+            return tree.manifest + tree.hashes
+        if ask.kind == HAVE:
+            return to_bitmap(b"\1" * piece_count(served.size))
+        now = self._clock.seconds()
+        return write_peers(self._audience(served).seen(key, host, ask.a, now))
+
+    def _tree(self, served: Share) -> Tree:
+        try:
+            tree = self._store.tree(served)
+        except ShareError as error:
+            _log.error("{name}: {error}", name=served.name, error=str(error))
+            raise Refusal(500) from None
+        if tree is None:
+            raise Refusal(503, 10)  # it is being read anew
+        return tree
+
+    def progress(self, served: Share, connection: object, sent: int) -> None:
+        """A connection has been sent so much."""
+        number = self._under_way.get(connection)
+        if number is None:
+            number = self._under_way[connection] = self._courses.number()
+            self._courses.begin(number, "serve", served.name, served.size)
+        self._courses.moved(number, sent)
+
+    def ended(self, served: Share, connection: object) -> None:
+        """A connection is over."""
+        number = self._under_way.pop(connection, None)
+        if number is not None:
+            self._courses.end(number)

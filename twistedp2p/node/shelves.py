@@ -1,0 +1,68 @@
+"""What we serve: our own offers, and what we have of others'. Implements `net.serve.Shelf`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from twistedp2p.core.calls.conversation import Refusal
+from twistedp2p.core.calls.pieces import Ask
+from twistedp2p.node.holdings import Held, Holdings
+from twistedp2p.node.serving import Serving
+
+
+@attrs.frozen
+class Shelves:
+    """Asks the one of the two rooms whose offer it is."""
+
+    _serving: Serving
+    _holdings: Holdings
+
+    def _of(self, served: Any) -> Any:
+        return self._holdings if isinstance(served, Held) else self._serving
+
+    def find(self, offer: bytes) -> Any:
+        """Our own offer of that id, or the download; raises `Refusal`."""
+        try:
+            return self._serving.find(offer)
+        except Refusal:
+            return self._holdings.find(offer)
+
+    def guess(self, served: Any, address: str, key: bytes) -> None:
+        """As `net.serve.Shelf.guess`."""
+        self._of(served).guess(served, address, key)
+
+    def guessed(self, served: Any, address: str, key: bytes, right: bool) -> None:
+        """As `net.serve.Shelf.guessed`."""
+        self._of(served).guessed(served, address, key, right)
+
+    def check(self, served: Any) -> None:
+        """As `net.serve.Shelf.check`."""
+        self._of(served).check(served)
+
+    def chosen(self, served: Any, offset: int, length: int) -> None:
+        """As `net.serve.Shelf.chosen`."""
+        self._of(served).chosen(served, offset, length)
+
+    def open(self, served: Any, offset: int, length: int) -> Any:
+        """As `net.serve.Shelf.open`."""
+        return self._of(served).open(served, offset, length)
+
+    def next(self, served: Any, have: bytes) -> int | None:
+        """As `net.serve.Shelf.next`."""
+        number: int | None = self._of(served).next(served, have)
+        return number
+
+    def text(self, served: Any, ask: Ask, key: bytes, host: str) -> bytes:
+        """As `net.serve.Shelf.text`."""
+        text: bytes = self._of(served).text(served, ask, key, host)
+        return text
+
+    def progress(self, served: Any, connection: object, sent: int) -> None:
+        """As `net.serve.Shelf.progress`."""
+        self._of(served).progress(served, connection, sent)
+
+    def ended(self, served: Any, connection: object) -> None:
+        """As `net.serve.Shelf.ended`."""
+        self._of(served).ended(served, connection)

@@ -1,0 +1,162 @@
+"""The others who fetch the same: found through the owner and through each other, and asked, too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twistedp2p.core.calls.lines import Ok
+from twistedp2p.core.calls.pieces import HAVE, PEERS, Ask, Where, means_the_same, read_peers
+from twistedp2p.core.errors import Exit, ShareError
+from twistedp2p.core.limits import CappedTable
+from twistedp2p.node.gather import Gather, Source
+
+MAX_SOURCES = 10  # connections of one download
+HAVE_EVERY = 0.25  # seconds between two looks at what a source has
+HAVE_BYTES = 16_384  # bytes a second that looking may cost for each source
+PEERS_FIRST, PEERS_EVERY = 0.25, 4.0  # seconds between two asks for others: first, later
+PEERS_WAIT = 2.0  # seconds that the first answer is waited for before anything is asked for
+TRIED_AGAIN = 20.0  # seconds until one that could not be reached, or is gone, is tried again
+MAX_TRIED = 256  # addresses
+NEVER = float("inf")
+
+Connect = Callable[[Any, Sequence[Where]], Any]
+
+_log = Logger()
+
+
+@attrs.frozen
+class PeerOrder:
+    """Orders from another than the owner: implements `net.fetch.Order`.
+
+    Whoever answers must know the same password and promise the same content; each piece is
+    checked, so no more needs to be known of it.
+    """
+
+    secret: tuple[bytes, bytes] = attrs.field(repr=False)  # the offer's id, the stretched password
+    check: Callable[[Ok, bytes], None]
+
+    def stretched(self, owner_key: bytes) -> Deferred[tuple[bytes, bytes]]:
+        """The offer's id and the stretched password."""
+        told: Deferred[tuple[bytes, bytes]] = Deferred()
+        told.callback(self.secret)
+        return told
+
+    def agreed(self, ok: Ok, owner_key: bytes) -> None:
+        """Raises `ShareError` where it has something else."""
+        self.check(ok, owner_key)
+
+
+class Swarm:
+    """Looks for sources of one download beside its owner, and at what they have."""
+
+    def __init__(
+        self, gather: Gather, order: PeerOrder, connect: Connect, port: int, clock: Any
+    ) -> None:
+        """`port`: where we give on what we have (TCP)."""
+        self._gather = gather
+        self._order = order
+        self._connect = connect
+        self._port = port
+        self._clock = clock
+        self._looking: set[Source] = set()  # those whose answer to HAVE has yet to come
+        self._asked: set[Source] = set()  # and those whose answer to PEERS has
+        self._not_before: CappedTable[Where, float] = CappedTable(MAX_TRIED)
+        self._connecting: dict[Where, Deferred[None]] = {}
+        self._joined: set[Where] = set()
+        self._every = max(HAVE_EVERY, len(gather.bitmap) / HAVE_BYTES)
+        self._calls: dict[str, IDelayedCall] = {}
+        self._over = False
+        self._calls["wait"] = clock.callLater(PEERS_WAIT, gather.others, False)
+        self._ask_for_peers(PEERS_FIRST)
+        self._look()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._over = True
+        for call in self._calls.values():
+            if call.active():
+                call.cancel()
+        for connecting in list(self._connecting.values()):
+            connecting.cancel()
+
+    def _look(self) -> None:
+        """Ask those who do not have all yet what they have by now."""
+        self._calls["look"] = self._clock.callLater(self._every, self._look)
+        for source in list(self._gather.sources):
+            if source.has is not None and not all(source.has) and source not in self._looking:
+                self._looking.add(source)
+                source.client.ask(Ask(HAVE)).addBoth(self._told, source)
+
+    def _told(self, answer: bytes | Failure, source: Source) -> None:
+        self._looking.discard(source)
+        if isinstance(answer, bytes) and not self._over:
+            try:
+                self._gather.has(source, answer)
+            except ValueError:
+                source.distrust()
+
+    def _ask_for_peers(self, pause: float) -> None:
+        again = min(2 * pause, PEERS_EVERY)
+        self._calls["peers"] = self._clock.callLater(pause, self._ask_for_peers, again)
+        for source in list(self._gather.sources):
+            if source not in self._asked:
+                self._asked.add(source)
+                source.client.ask(Ask(PEERS, self._port)).addBoth(self._heard_of, source)
+
+    def _heard_of(self, answer: bytes | Failure, source: Source) -> None:
+        self._asked.discard(source)
+        if not isinstance(answer, bytes) or self._over:
+            return
+        try:
+            peers = read_peers(answer)
+        except ValueError:
+            source.distrust()
+            return
+        self._gather.others(bool(peers))
+        for where in peers:
+            if means_the_same(where[0], source.client.host) and self._may_join(where):
+                self._connecting[where] = joining = Deferred.fromCoroutine(self._join(where))
+                if joining.called:  # failed at once
+                    del self._connecting[where]
+                joining.addErrback(_not_joined)
+
+    def _may_join(self, where: Where) -> bool:
+        if len(self._gather.sources) + len(self._connecting) >= MAX_SOURCES or self._over:
+            return False
+        if where in self._connecting or where in self._joined:
+            return False
+        not_before = self._not_before.get(where) or 0.0
+        return bool(not_before <= self._clock.seconds())
+
+    async def _join(self, where: Where) -> None:
+        try:
+            client = await self._connect(self._order, [where])
+        except ShareError as error:
+            refused = error.code in (Exit.DENIED, Exit.DAMAGED)
+            self._not_before.put(where, NEVER if refused else self._clock.seconds() + TRIED_AGAIN)
+            raise
+        finally:
+            self._connecting.pop(where, None)
+        if self._over:
+            client.close()
+            return
+        self._joined.add(where)
+        source = self._gather.add(client, client.ended, owner=False)
+        client.ended.addCallback(lambda _: self._gone(source, where))
+
+    def _gone(self, source: Source, where: Where) -> None:
+        self._joined.discard(where)
+        again = NEVER if source.wrong else self._clock.seconds() + TRIED_AGAIN
+        self._not_before.put(where, again)
+
+
+def _not_joined(failure: Failure) -> None:
+    if not failure.check(ShareError, CancelledError):
+        _log.failure("another source", failure)
