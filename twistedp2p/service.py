@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -40,6 +41,7 @@ from twistedp2p.face.editor import Editor, open_editor
 from twistedp2p.face.menu import Menu
 from twistedp2p.face.terminal import open_plain
 from twistedp2p.face.texts import in_words, translations
+from twistedp2p.net.notify import Notices, Supervisor
 from twistedp2p.node import Config, Node
 
 TOOLBAR_EVERY = 0.5  # seconds
@@ -112,6 +114,7 @@ class P2PShare(Service):
         self._menu: Menu | None = None
         self._screen: Any = None
         self._toolbar: LoopingCall | None = None
+        self._notices: Notices | None = None
         self._bottom_is_old = True
         self._not_drawn = 0  # turns of the toolbar
 
@@ -178,6 +181,10 @@ class P2PShare(Service):
         self._node.start()
         self._open_menu(reactor, self._node)
         self._offer_all(self._node)
+        self._notices = Notices(
+            reactor, Supervisor.of(os.environ, os.getpid()), partial(_in_short, self._node)
+        )
+        reactor.callWhenRunning(self._notices.ready)
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # it is, under nohup
             signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(_stop, reactor))
 
@@ -238,6 +245,8 @@ class P2PShare(Service):
     def stopService(self) -> Deferred[None] | None:
         """Called by twistd: say goodbye, give the terminal back."""
         super().stopService()
+        if self._notices is not None:
+            self._notices.stopping()
         if self._toolbar is not None and self._toolbar.running:
             self._toolbar.stop()
         if self._screen is not None:
@@ -255,6 +264,12 @@ class P2PShare(Service):
         if self._twistd.get("pidfile") == str(path):
             self._twistd["pidfile"] = ""
             path.unlink(missing_ok=True)
+
+
+def _in_short(node: Node) -> str:
+    """How it fares, for who runs services."""
+    status = node.status()
+    return f"nodes here: {status.nodes}, offers: {status.offers}, transfers: {status.transfers}"
 
 
 def _stop(reactor: Any) -> None:

@@ -18,6 +18,7 @@ from twistedp2p.core.errors import Exit, ShareError
 COMMANDS = {
     "code": "make, show or change the code of a closed group",
     "doctor": "find out why nodes do not see each other, and what to do",
+    "unit": "print a systemd unit that runs a node as a service",
 }
 """Each subcommand, and what it does in some words."""
 
