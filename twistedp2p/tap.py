@@ -21,8 +21,9 @@ from twistedp2p.core.names import clean_nick
 from twistedp2p.core.presence.families import group_address
 from twistedp2p.core.presence.ladder import parse_peer
 from twistedp2p.disk.code_file import read_codes
-from twistedp2p.disk.instance import Instance, claim, default_state_folder
+from twistedp2p.disk.instance import Instance, claim
 from twistedp2p.disk.shelf import open_file
+from twistedp2p.disk.socket_path import DEFAULT, check_instance, default_state_folder
 from twistedp2p.face.terminal import choose_mode
 from twistedp2p.face.texts import translations
 from twistedp2p.net.steady import keep_steady
@@ -57,6 +58,7 @@ class Options(usage.Options):
         ["group", "g", "239.0.0.1", "Multicast address of the group."],
         ["port", "p", "9392", "UDP port of the chat; the next one carries files and node traffic."],
         ["nick", "n", None, "The name that others see (default: your user name)."],
+        ["instance", None, DEFAULT, "Name of this node, where several run (default: none)."],
         ["state-dir", "s", None, "Folder for identity and memory (default: per XDG)."],
         ["download-dir", "d", None, "Folder for what you get (default: the current one)."],
         ["file-port", "f", None, "TCP port for files (default: port + 1, or any free one)."],
@@ -130,6 +132,7 @@ class Options(usage.Options):
         if self["menu"] not in MENUS:
             raise usage.UsageError(f"--menu is one of {', '.join(MENUS)}")
         self._check_group()
+        self._check_instance()
         self._check_folder()
         self["peers"] = [self._check_peer(peer) for peer in self["peers"]]
         if self["nick"] is not None:
@@ -150,6 +153,12 @@ class Options(usage.Options):
     def _check_group(self) -> None:
         try:
             self["group"] = group_address(self["group"])
+        except ShareError as error:
+            fail(error)
+
+    def _check_instance(self) -> None:
+        try:
+            check_instance(self["instance"])
         except ShareError as error:
             fail(error)
 
@@ -268,7 +277,7 @@ def makeService(options: Options) -> P2PShare:
     folder = options["state-dir"]
     state = Path(folder).expanduser().absolute() if folder else default_state_folder(os.environ)
     try:
-        instance = claim(state)
+        instance = claim(state, options["instance"])
     except ShareError as error:
         fail(error)
     twistd: Any = options.parent

@@ -19,7 +19,7 @@ from twistedp2p.core.presence.ladder import parse_peer
 from twistedp2p.core.presence.roster import Address
 from twistedp2p.disk.code_file import read_codes
 from twistedp2p.disk.hosts import hosts_remembered
-from twistedp2p.disk.instance import default_state_folder
+from twistedp2p.disk.socket_path import default_state_folder
 from twistedp2p.face.report import Row, diagnosis_rows, document, finding_rows
 from twistedp2p.face.texts import rows_of, translations
 from twistedp2p.net.interfaces import Interface, UnknownInterface, choose, networks_of

@@ -15,6 +15,7 @@ class Exit(IntEnum):
     OK = 0
     FAILED = 1
     USAGE = 2
+    NO_NODE = 3
     DENIED = 4
     NOT_FOUND = 5
     DAMAGED = 6
@@ -29,6 +30,7 @@ class Exit(IntEnum):
     PORT_TAKEN = 69
     NO_FOLDER = 73
     INTERRUPTED = 130
+    BROKEN_PIPE = 141
 
 
 def N_(sentence: str) -> str:
