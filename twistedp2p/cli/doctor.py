@@ -41,7 +41,6 @@ exit codes:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = CODES
     add = parser.add_argument
     add(
