@@ -10,17 +10,19 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
 from twisted.python import usage
 
-from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.core.errors import N_, Exit, ShareError, words
 from twistedp2p.core.names import clean_nick
 from twistedp2p.core.presence.families import group_address
 from twistedp2p.core.presence.ladder import parse_peer
 from twistedp2p.disk.code_file import read_codes
+from twistedp2p.disk.config_file import read_settings, variable
 from twistedp2p.disk.instance import Instance, claim
 from twistedp2p.disk.shelf import open_file
 from twistedp2p.disk.socket_path import DEFAULT, check_instance, default_state_folder
@@ -66,6 +68,7 @@ class Options(usage.Options):
         ["group-code-file", "c", None, "File with the code that closes the group (p2pshare code)."],
         ["menu", "m", "auto", "auto, always, never, or plain (lines only)."],
         ["ttl", None, "1", "Routers that datagrams may pass, plus one (0: stay on this host)."],
+        ["config", None, None, "File with options (default: per XDG, and in /etc/p2pshare)."],
     ]
     optFlags = [  # noqa: RUF012
         ["no-mdns", None, "Do not tell of this node, nor look for others, by mDNS."],
@@ -79,15 +82,19 @@ class Options(usage.Options):
             "password-file": usage.CompleteFiles(),
             "group-code-file": usage.CompleteFiles(),
             "offer": usage.CompleteFiles(),
+            "config": usage.CompleteFiles(),
             "menu": usage.CompleteList(list(MENUS)),
         }
     )
 
     def __init__(self) -> None:
         super().__init__()
+        # None: not given. `_settle` puts the defaults there. Flags are 0.
+        self.update({name: None for name, usual in self.defaults.items() if usual != 0})
         self["interfaces"] = []
         self["offers"] = []
         self["peers"] = []
+        self._places: dict[str, str] = {}  # of options that were not given, but stand elsewhere
 
     def opt_interface(self, name: str) -> None:
         """Use only this interface (name or address; may be given several times)."""
@@ -122,26 +129,67 @@ class Options(usage.Options):
                     why=str(error).rstrip("."),
                 )
             )
+        except ShareError as error:
+            fail(error)
 
     def postOptions(self) -> None:
         """Check every option before anything starts."""
-        self["port"] = self._number("port", 1024, 65_534)
-        self["ttl"] = self._number("ttl", 0, 255)
-        if self["file-port"] is not None:
-            self["file-port"] = self._number("file-port", 1024, 65_535)
-        if self["menu"] not in MENUS:
-            raise usage.UsageError(f"--menu is one of {', '.join(MENUS)}")
-        self._check_group()
-        self._check_instance()
-        self._check_folder()
-        self["peers"] = [self._check_peer(peer) for peer in self["peers"]]
+        self._settle()
+        self._check("port", self._check_port)
+        self._check("ttl", self._check_ttl)
+        self._check("file-port", self._check_file_port)
+        self._check("menu", self._check_menu)
+        self._check("group", self._check_group)
+        self._check("instance", self._check_instance)
+        self._check("download-dir", self._check_folder)
+        self._check("peer", self._check_peers)
+        self._check("password-file", self._read_password)
+        self._check("group-code-file", self._check_code_file)
+        self._check("offer", self._check_offers)
         if self["nick"] is not None:
             self["nick"] = clean_nick(self["nick"])
-        self["password"] = self._read_password()
-        self._check_code_file()
-        self["offers"] = [self._check_offer(path) for path in self["offers"]]
         if self.parent is not None and self.parent.get("pidfile") == TWISTD_PID:
             self.parent["pidfile"] = ""  # `makeService` finds a place for it
+
+    def _settle(self) -> None:
+        """Fill in what was not given: from the environment, the files, the defaults."""
+        file = self["config"] or os.environ.get(variable("config"))
+        for name, setting in read_settings(os.environ, file).items():
+            option = f"{name}s" if f"{name}s" in self else name
+            if self[option] in (None, 0, []):
+                self[option] = setting.value
+                self._places[name] = setting.place
+        for name, default in self.defaults.items():
+            if self[name] is None:
+                self[name] = default
+
+    def _check(self, name: str, check: Callable[[], None]) -> None:
+        """Check one option; what is wrong is told with the place where it stands."""
+        place = self._places.get(name)
+        try:
+            check()
+        except (usage.UsageError, ShareError) as error:
+            if place is None:
+                raise
+            if isinstance(error, ShareError):
+                code, why = error.code, words(error.sentence, **error.values)
+            else:
+                code, why = Exit.USAGE, words("{why}.", why=str(error).rstrip("."))
+            raise ShareError("{place}: {why}", code, place=place, why=why) from error
+
+    def _check_port(self) -> None:
+        self["port"] = self._number("port", 1024, 65_534)
+
+    def _check_ttl(self) -> None:
+        self["ttl"] = self._number("ttl", 0, 255)
+
+    def _check_file_port(self) -> None:
+        if self["file-port"] is not None:
+            self["file-port"] = self._number("file-port", 1024, 65_535)
+
+    def _check_menu(self) -> None:
+        if self["menu"] not in MENUS:
+            raise usage.UsageError(f"--menu is one of {', '.join(MENUS)}")
 
     def _number(self, name: str, least: int, most: int) -> int:
         text = self[name]
@@ -151,18 +199,15 @@ class Options(usage.Options):
         return int(text)
 
     def _check_group(self) -> None:
-        try:
-            self["group"] = group_address(self["group"])
-        except ShareError as error:
-            fail(error)
+        self["group"] = group_address(self["group"])
 
     def _check_instance(self) -> None:
-        try:
-            check_instance(self["instance"])
-        except ShareError as error:
-            fail(error)
+        check_instance(self["instance"])
 
-    def _check_peer(self, peer: str) -> tuple[str, int]:
+    def _check_peers(self) -> None:
+        self["peers"] = [self._peer(peer) for peer in self["peers"]]
+
+    def _peer(self, peer: str) -> tuple[str, int]:
         try:
             host, port = parse_peer(peer)
         except ValueError as error:
@@ -172,51 +217,43 @@ class Options(usage.Options):
     def _check_folder(self) -> None:
         folder = Path(self["download-dir"] or ".").expanduser().absolute()
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            fail(
-                ShareError(
-                    N_("Nothing can be written to {folder}; choose another with --download-dir."),
-                    Exit.NO_FOLDER,
-                    folder=folder,
-                )
+            raise ShareError(
+                N_("Nothing can be written to {folder}; choose another with --download-dir."),
+                Exit.NO_FOLDER,
+                folder=folder,
             )
         self["download-dir"] = folder
 
-    def _check_offer(self, path: str) -> str:
-        whole = os.path.abspath(os.path.expanduser(path))
-        try:
-            os.close(open_file(whole))
-        except ShareError as error:
-            fail(error)
-        return whole
+    def _check_offers(self) -> None:
+        self["offers"] = [os.path.abspath(os.path.expanduser(path)) for path in self["offers"]]
+        for path in self["offers"]:
+            os.close(open_file(path))
 
     def _check_code_file(self) -> None:
-        if self["group-code-file"] is None:
-            return
-        self["group-code-file"] = Path(self["group-code-file"]).expanduser().absolute()
-        try:
+        if self["group-code-file"] is not None:
+            self["group-code-file"] = Path(self["group-code-file"]).expanduser().absolute()
             read_codes(self["group-code-file"])
-        except ShareError as error:
-            fail(error)
 
-    def _read_password(self) -> str:
+    def _read_password(self) -> None:
+        self["password"] = ""
         path = self["password-file"]
         if path is None:
-            return ""
+            return
         try:
             with open(path, encoding="utf-8") as file:
                 password = file.readline().rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else N_("it is not UTF-8 text")
-            fail(ShareError(N_("{path} cannot be read: {why}."), Exit.NO_INPUT, path=path, why=why))
+            raise ShareError(
+                N_("{path} cannot be read: {why}."), Exit.NO_INPUT, path=path, why=why
+            ) from error
         if not 1 <= len(password) <= 256:
-            fail(
-                ShareError(
-                    N_("The first line of {path} is no password of 1 to 256 characters."),
-                    Exit.NO_INPUT,
-                    path=path,
-                )
+            raise ShareError(
+                N_("The first line of {path} is no password of 1 to 256 characters."),
+                Exit.NO_INPUT,
+                path=path,
             )
-        return password
+        self["password"] = password
 
 
 def the_reactor() -> Any:

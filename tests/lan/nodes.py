@@ -38,7 +38,8 @@ PATIENCE = 15.0  # seconds for what should come at once; the machine may be busy
 POLL = 0.02  # seconds between two looks
 RUN = "from twisted.scripts.twistd import run; run()"
 TWISTD_VARIABLES = (
-    "LANGUAGE", "LC_ALL", "LC_MESSAGES", "NO_COLOR", "TERM", "XDG_RUNTIME_DIR", "XDG_STATE_HOME",
+    "LANGUAGE", "LC_ALL", "LC_MESSAGES", "NO_COLOR", "TERM", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR",
+    "XDG_STATE_HOME",
 )  # fmt: skip
 TAIL = 3000  # characters of each text that a failure shows
 

@@ -31,8 +31,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         if long in NOT_OURS:
             continue
         words = str(plugin.docs[long]).replace("%", "%%").rstrip(".")
-        if plugin.get(long) and takes_value:
-            words += f" ({plugin[long]})"
+        usual = plugin.defaults.get(long)
+        if usual and takes_value:
+            words += f" ({usual})"
         if takes_value:
             parser.add_argument(
                 f"--{long}", dest=long, action="append", default=[], metavar="X", help=words
