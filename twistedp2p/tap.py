@@ -60,7 +60,7 @@ class Options(usage.Options):
         ["group", "g", "239.0.0.1", "Multicast address of the group."],
         ["port", "p", "9392", "UDP port of the chat; the next one carries files and node traffic."],
         ["nick", "n", None, "The name that others see (default: your user name)."],
-        ["instance", None, DEFAULT, "Name of this node, where several run (default: none)."],
+        ["instance", None, DEFAULT, "Name of this node, where several run."],
         ["state-dir", "s", None, "Folder for identity and memory (default: per XDG)."],
         ["download-dir", "d", None, "Folder for what you get (default: the current one)."],
         ["file-port", "f", None, "TCP port for files (default: port + 1, or any free one)."],
@@ -68,7 +68,7 @@ class Options(usage.Options):
         ["group-code-file", "c", None, "File with the code that closes the group (p2pshare code)."],
         ["menu", "m", "auto", "auto, always, never, or plain (lines only)."],
         ["ttl", None, "1", "Routers that datagrams may pass, plus one (0: stay on this host)."],
-        ["config", None, None, "File with options (default: per XDG, and in /etc/p2pshare)."],
+        ["config", None, None, "File with options (default: per XDG, /etc/p2pshare)."],
     ]
     optFlags = [  # noqa: RUF012
         ["no-mdns", None, "Do not tell of this node, nor look for others, by mDNS."],
@@ -97,15 +97,15 @@ class Options(usage.Options):
         self._places: dict[str, str] = {}  # of options that were not given, but stand elsewhere
 
     def opt_interface(self, name: str) -> None:
-        """Use only this interface (name or address; may be given several times)."""
+        """Use only this interface (name or address; may be repeated)."""
         self["interfaces"].append(name)
 
     def opt_offer(self, path: str) -> None:
-        """Offer this file from the start (may be given several times)."""
+        """Offer this file from the start (may be repeated)."""
         self["offers"].append(path)
 
     def opt_peer(self, peer: str) -> None:
-        """Look for a node at HOST[:PORT], also behind a router (may be given several times)."""
+        """Look for a node at HOST[:PORT], also behind a router (may be repeated)."""
         self["peers"].append(peer)
 
     opt_i = opt_interface
