@@ -17,7 +17,13 @@ from typing import Any
 from twistedp2p.cli.client import Client
 from twistedp2p.cli.show import Output
 from twistedp2p.core.errors import N_, Exit, ShareError
-from twistedp2p.disk.socket_path import DEFAULT, check_instance, find_socket
+from twistedp2p.disk.socket_path import (
+    DEFAULT,
+    check_instance,
+    default_state_folder,
+    find_socket,
+    slot_folder,
+)
 
 PASSWORD = "P2PSHARE_PASSWORD"  # noqa: S105 - of the environment
 PASSWORD_CHARACTERS = 256
@@ -75,14 +81,26 @@ def output_of(options: argparse.Namespace) -> Output:
     return Output(options.json, options.quiet)
 
 
+def slot_of(options: argparse.Namespace) -> Path:
+    """The folder of the node that is meant; raises `ShareError`."""
+    return slot_folder(_state_folder(options), check_instance(options.instance))
+
+
+def _state_folder(options: argparse.Namespace) -> Path:
+    if options.state_dir is None:
+        return default_state_folder(os.environ)
+    folder: Path = options.state_dir.expanduser().absolute()
+    return folder
+
+
 def client_of(options: argparse.Namespace) -> Client:
     """The node that is meant; raises `ShareError`."""
     instance = check_instance(options.instance)
-    state = options.state_dir and options.state_dir.expanduser().absolute()
+    state = _state_folder(options)
     start = ["p2pshare", "start", "--daemon"]
     if instance != DEFAULT:
         start += ["--instance", instance]
-    if state:
+    if options.state_dir is not None:
         start += ["--state-dir", str(state)]
     return Client(find_socket(os.environ, instance, state), shlex.join(start))
 

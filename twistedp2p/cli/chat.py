@@ -15,16 +15,15 @@ from twistedp2p.cli.show import Output
 from twistedp2p.core.errors import N_, Exit, ShareError
 
 LAST = 10  # lines that are shown first, unless more are asked for
+MOST = 1000  # lines that a node tells again
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}  # seconds
 SPAN = re.compile(r"([0-9]{1,9})([smhd])")
 DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2})(Z?))?")
-CHAT = ("said", "direct_message")  # events
-
 EPILOG = """\
 WHEN is a span (90s, 15m, 2h, 1d) or a date (2026-11-22, 2026-11-22T14:30; with
 a Z at its end UTC, else local). Between tabs on a pipe: seconds since 1970,
 nick, fingerprint (none: not signed, anybody's), address, "direct" for what
-was said to you alone, and the text. What has been said goes back a day.
+was said to you alone, and the text. A node tells its last 1,000 lines again.
 """
 
 
@@ -63,21 +62,16 @@ def run(options: argparse.Namespace) -> int:
 def _messages(client: Client, since: float | None, *, follow: bool) -> Iterator[dict[str, Any]]:
     """What was said, each once. The stream is opened first: nothing falls between the two."""
     stream = client.events() if follow else iter(())
-    before = list(client.items("messages"))
-    if since is None:
-        before = before[-LAST:]
     shown = set()
-    for said in before:
+    for said in client.get("messages", limit=LAST if since is None else MOST)["items"]:
         if since is None or said["stamp"] >= since:
-            shown.add(_mark(said))
+            shown.add(said["id"])
             yield said
     for event in stream:
-        if event.name in CHAT and _mark(event.data) not in shown:
-            yield {**event.data, "direct": event.name != "said"}
-
-
-def _mark(said: dict[str, Any]) -> tuple[object, ...]:
-    return said["stamp"], said["key"], said["text"]
+        if event.name == "said" and event.data["id"] not in shown:
+            yield event.data
+        elif event.name == "direct_message":
+            yield {**event.data, "direct": True}
 
 
 def _show(output: Output, said: dict[str, Any]) -> None:
@@ -91,7 +85,7 @@ def _show(output: Output, said: dict[str, Any]) -> None:
         output.row(
             f"{said['stamp']:.3f}",
             said["nick"],
-            said["fingerprint"],
+            said.get("fingerprint"),
             said.get("address"),
             "direct" if direct else "",
             said["text"],

@@ -29,6 +29,12 @@ class Event(NamedTuple):
     data: dict[str, Any]
 
 
+class Refused(ShareError):
+    """What the node does not do; `kind` is the end of the problem's type."""
+
+    kind = ""
+
+
 class UnixConnection(HTTPConnection):
     """HTTP/1.1 over a unix socket."""
 
@@ -145,14 +151,16 @@ class Client:
         return answer
 
 
-def refusal(body: bytes) -> ShareError:
+def refusal(body: bytes) -> Refused:
     """What a problem document says."""
     try:
         problem = json.loads(body)
-        why = problem.get("detail") or problem["title"]
-        return ShareError("{why}", Exit(problem.get("exit", Exit.FAILED)), why=str(why))
+        why = str(problem.get("detail") or problem["title"])
+        refused = Refused("{why}", Exit(problem.get("exit", Exit.FAILED)), why=why)
+        refused.kind = str(problem.get("type", "")).rpartition(":")[2]
     except (ValueError, KeyError, TypeError, AttributeError):
-        return ShareError(N_("The node could not do that; its log tells why."))
+        return Refused(N_("The node could not do that; its log tells why."))
+    return refused
 
 
 def _events(connection: UnixConnection, answer: HTTPResponse) -> Iterator[Event]:

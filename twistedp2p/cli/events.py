@@ -6,12 +6,14 @@ import argparse
 from typing import Any
 
 from twistedp2p.cli.ask import add_common, client_of, output_of
+from twistedp2p.cli.show import shown_text
 from twistedp2p.core.errors import N_, Exit, ShareError
 
 EPILOG = """\
-Each line is {"event": NAME, "id": ID, ...} with --json; else the event's name
-and its values as NAME=VALUE, between tabs. The last 1,000 events can be had
-again: --after ID goes on after that one. docs/control.md names all events.
+With --json each line is {"event": NAME, "id": ID, "data": {...}}; else the
+event's name and its values as NAME=VALUE, between tabs. --after ID goes on
+after that event; where some are no longer known, a `lost` comes first. What
+is said to you alone (direct_message) is taken for read while this runs.
 """
 
 
@@ -32,12 +34,12 @@ def run(options: argparse.Namespace) -> int:
         if wanted and event.name not in wanted:
             continue
         if output.document:
-            output.json({"event": event.name, "id": event.number, **event.data})
+            output.json({"event": event.name, "id": event.number, "data": event.data})
         else:
             output.row(event.name, *(f"{name}={_plain(event.data[name])}" for name in event.data))
     raise ShareError(N_("The node has stopped."), Exit.NO_NODE)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> str:
     """Values within values, such as an offer's, by the one that names them."""
-    return value.get("name", value) if isinstance(value, dict) else value
+    return shown_text(value.get("name") if isinstance(value, dict) else value)

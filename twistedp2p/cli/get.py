@@ -21,7 +21,7 @@ from twistedp2p.cli.ask import (
     lines_of,
     output_of,
 )
-from twistedp2p.cli.client import Client
+from twistedp2p.cli.client import PATIENCE, Client, Refused
 from twistedp2p.cli.show import Output
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.face.texts import size_text
@@ -91,8 +91,7 @@ class Get:
 
     def whole(self, what: str, owner: str) -> dict[str, Any]:
         """The transfer, when the file has come; raises `ShareError`."""
-        started = self._client.post("transfers", body=self._wanted(what, owner), patience=None)
-        number = started["number"]
+        number = self._begun(what, owner)["number"]
         try:
             return self._followed(number)
         except KeyboardInterrupt:
@@ -101,36 +100,29 @@ class Get:
         finally:
             self._output.wipe()
 
-    def _wanted(self, what: str, owner: str) -> dict[str, Any]:
-        body: dict[str, Any] = {"folder": str(self._folder)}
+    def _begun(self, what: str, owner: str) -> Any:
+        """A get under way. A ticket shows that it is one; what looks like an id may be a name."""
         if what.lstrip().startswith(("(", "（")):
-            return {**body, "ticket": what}
-        offer = self._offer(what, owner)
-        body["id"] = offer["id"]
-        if not offer["public"]:
-            body["password"] = self._password or asked_password(self._output, offer["name"])
-        return body
-
-    def _offer(self, what: str, owner: str) -> dict[str, Any]:
-        """The one offer that has that name, or that id."""
+            return self._post({"ticket": what}, what)
         if ID.fullmatch(what):
-            for offer in self._client.items("catalogue", id=what):
-                return dict(offer)
-        named = [
-            offer
-            for offer in self._client.items("catalogue", q=what, owner=owner)
-            if offer["name"] == what
-        ]
-        if not named:
-            raise ShareError(N_("No file on offer is called {name}."), Exit.NOT_FOUND, name=what)
-        if len(named) > 1:
-            raise ShareError(
-                N_("{count} people offer {name}: say whose by --owner, or give the id."),
-                Exit.USAGE,
-                count=len(named),
-                name=what,
-            )
-        return dict(named[0])
+            try:
+                return self._post({"id": what}, what)
+            except ShareError as error:
+                if error.code != Exit.NOT_FOUND:
+                    raise
+        return self._post({"name": what, **({"owner": owner} if owner else {})}, what)
+
+    def _post(self, wanted: dict[str, str], what: str) -> Any:
+        body = {**wanted, "folder": str(self._folder)}
+        if self._password and "ticket" not in wanted:
+            body["password"] = self._password
+        try:
+            return self._client.post("transfers", body=body, patience=PATIENCE)
+        except Refused as refused:
+            if refused.kind != "password-needed":
+                raise
+        body["password"] = asked_password(self._output, what)
+        return self._client.post("transfers", body=body, patience=PATIENCE)
 
     def _followed(self, number: int) -> dict[str, Any]:
         wait = LOOK_FIRST
@@ -139,12 +131,11 @@ class Get:
             if transfer["state"] == "done":
                 return transfer
             if transfer["state"] == "failed":
-                problem = transfer["error"]
                 raise ShareError(
                     "{name}: {why}",
-                    Exit(problem["exit"]),
+                    Exit(transfer["exit"]),
                     name=transfer["name"],
-                    why=problem["detail"],
+                    why=transfer["error"],
                 )
             self._output.progress(*(transfer[key] for key in ("name", "done", "size", "rate")))
             time.sleep(wait)

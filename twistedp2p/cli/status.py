@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from twistedp2p.cli.ask import add_common, client_of, output_of
+from twistedp2p.cli.ask import add_common, client_of, output_of, slot_of
 from twistedp2p.core.errors import N_, Exit
+from twistedp2p.disk.token import read_token
 from twistedp2p.face.texts import time_text
 
 LABELS = {
@@ -28,12 +29,20 @@ LABELS = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options."""
+    parser.add_argument(
+        "--token",
+        action="store_true",
+        help="print what opens the interface of --web, and that alone",
+    )
     add_common(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Ask, print, and give the exit code; raises `ShareError`."""
     output = output_of(options)
+    if options.token:
+        output.row(read_token(slot_of(options)))
+        return Exit.OK
     status = client_of(options).get("status")
     if output.document:
         output.json(status)

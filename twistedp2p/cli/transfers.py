@@ -11,8 +11,8 @@ from twistedp2p.core.errors import N_, Exit
 from twistedp2p.face.texts import size_text
 
 EPILOG = """\
-Between tabs on a pipe: number, get or serve, state, bytes done, size in
-bytes, bytes a second, name.
+All of this run. Between tabs on a pipe: number; get, serve or read; waiting,
+moving, done or failed; bytes done; size in bytes; bytes a second; name.
 """
 
 
@@ -44,5 +44,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Ask, print, and give the exit code; raises `ShareError`."""
-    output_of(options).listing(COLUMNS, client_of(options).items("transfers"))
+    output_of(options).listing(COLUMNS, client_of(options).get("transfers")["items"])
     return Exit.OK
