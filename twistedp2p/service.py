@@ -37,6 +37,7 @@ from twisted.python.logfile import LogFile
 from twistedp2p.core.errors import N_, ShareError
 from twistedp2p.core.events import Event
 from twistedp2p.disk.instance import Instance
+from twistedp2p.doors import Doors
 from twistedp2p.face.editor import Editor, open_editor
 from twistedp2p.face.menu import Menu
 from twistedp2p.face.terminal import open_plain
@@ -115,6 +116,7 @@ class P2PShare(Service):
         self._screen: Any = None
         self._toolbar: LoopingCall | None = None
         self._notices: Notices | None = None
+        self._doors: Doors | None = None
         self._bottom_is_old = True
         self._not_drawn = 0  # turns of the toolbar
 
@@ -181,6 +183,9 @@ class P2PShare(Service):
         self._node.start()
         self._open_menu(reactor, self._node)
         self._offer_all(self._node)
+        web, stop = self._options["web"], partial(_stop, reactor)
+        self._doors = Doors(reactor, self._node, self._instance, web, stop)
+        self._doors.open(os.environ)
         self._notices = Notices(
             reactor, Supervisor.of(os.environ, os.getpid()), partial(_in_short, self._node)
         )
@@ -249,6 +254,8 @@ class P2PShare(Service):
             self._notices.stopping()
         if self._toolbar is not None and self._toolbar.running:
             self._toolbar.stop()
+        if self._doors is not None:
+            self._doors.close()
         if self._screen is not None:
             self._screen.close()  # the menu must not ask a node that is gone
         self._remove_pid_file()

@@ -68,6 +68,7 @@ class Options(usage.Options):
         ["group-code-file", "c", None, "File with the code that closes the group (p2pshare code)."],
         ["menu", "m", "auto", "auto, always, never, or plain (lines only)."],
         ["ttl", None, "1", "Routers that datagrams may pass, plus one (0: stay on this host)."],
+        ["web", None, None, "Port of 127.0.0.1 for the control interface, too."],
         ["config", None, None, "File with options (default: per XDG, /etc/p2pshare)."],
     ]
     optFlags = [  # noqa: RUF012
@@ -138,6 +139,7 @@ class Options(usage.Options):
         self._check("port", self._check_port)
         self._check("ttl", self._check_ttl)
         self._check("file-port", self._check_file_port)
+        self._check("web", self._check_web)
         self._check("menu", self._check_menu)
         self._check("group", self._check_group)
         self._check("instance", self._check_instance)
@@ -186,6 +188,10 @@ class Options(usage.Options):
     def _check_file_port(self) -> None:
         if self["file-port"] is not None:
             self["file-port"] = self._number("file-port", 1024, 65_535)
+
+    def _check_web(self) -> None:
+        if self["web"] is not None:
+            self["web"] = self._number("web", 1024, 65_535)
 
     def _check_menu(self) -> None:
         if self["menu"] not in MENUS:

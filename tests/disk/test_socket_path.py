@@ -18,17 +18,18 @@ from twistedp2p.disk.socket_path import (
     ADDRESS_MOST,
     check_instance,
     find_socket,
-    open_socket,
     places,
     slot_folder,
+    take_place,
 )
 
 KILLED = """
-import os, sys
+import os, socket, sys
 from pathlib import Path
-from twistedp2p.disk.socket_path import open_socket
+from twistedp2p.disk.socket_path import take_place
 
-opened = open_socket([Path(sys.argv[1])], Path(sys.argv[2]))
+place = take_place([Path(sys.argv[1])], Path(sys.argv[2]))
+socket.socket(socket.AF_UNIX).bind(sys.argv[1])
 os.kill(os.getpid(), 9)
 """
 
@@ -63,8 +64,13 @@ class SocketTestCase(SynchronousTestCase):
         return instance
 
     def opened(self, instance):
-        made = open_socket(places(self.environment, instance.folder), instance.folder)
+        """A place, and somebody who listens there."""
+        made = take_place(places(self.environment, instance.folder), instance.folder)
         self.addCleanup(made.close)
+        listening = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listening.close)
+        listening.bind(str(made.path))
+        listening.listen()
         return made
 
 
@@ -121,10 +127,9 @@ class PlaceTests(SocketTestCase):
 
 
 class PrivacyTests(SocketTestCase):
-    def test_folder_and_socket_are_the_owners_alone(self):
+    def test_the_folders_are_the_owners_alone(self):
         """Attack 45: another user of this machine gets no farther than the folder."""
         opened = self.opened(self.claimed())
-        self.assertEqual(mode(opened.path), 0o600)
         self.assertEqual(mode(opened.path.parent), 0o700)
         self.assertEqual(mode(opened.path.parent.parent), 0o700)
 
@@ -165,10 +170,10 @@ class LeftTests(SocketTestCase):
         first = self.opened(self.claimed())
         other = claim(new_folder(self))
         self.addCleanup(other.release)
-        second = open_socket([first.path, other.folder / "control.sock"], other.folder)
+        second = take_place([first.path, other.folder / "control.sock"], other.folder)
         self.addCleanup(second.close)
         self.assertEqual(second.path, other.folder / "control.sock")
-        error = self.assertRaises(ShareError, open_socket, [first.path], other.folder)
+        error = self.assertRaises(ShareError, take_place, [first.path], other.folder)
         self.assertIn("another node has it", str(error))
 
     def test_in_the_end_nothing_is_left_but_the_lock(self):
@@ -184,7 +189,7 @@ class LeftTests(SocketTestCase):
         instance = self.claimed()
         (instance.folder / "control.sock").mkdir()
         error = self.assertRaises(
-            ShareError, open_socket, [instance.folder / "control.sock"], instance.folder
+            ShareError, take_place, [instance.folder / "control.sock"], instance.folder
         )
         self.assertIn("Is a directory", str(error))
 

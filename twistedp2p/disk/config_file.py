@@ -57,6 +57,7 @@ OPTIONS = {
     "group-code-file": Kind.PATH,
     "menu": Kind.TEXT,
     "ttl": Kind.TEXT,
+    "web": Kind.TEXT,
     "interface": Kind.TEXTS,
     "offer": Kind.PATHS,
     "peer": Kind.TEXTS,

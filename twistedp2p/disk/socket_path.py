@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import socket
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -35,7 +34,6 @@ DEFAULT = "default"
 FIRST_SLOT = "1"
 SOCKET, LOCK = "control.sock", "control.lock"
 ADDRESS_MOST = 107  # bytes of a path in `sun_path`, without its NUL (unix(7))
-QUEUE = 64  # connections that wait to be accepted
 NAME_MOST = 32  # characters
 
 
@@ -117,19 +115,17 @@ def _is_ours(folder: str) -> bool:
 
 
 @attrs.define
-class ControlSocket:
-    """A socket that listens, and its lock."""
+class Place:
+    """Where one node's socket is or will be; nobody else's, as long as the lock is held."""
 
     path: Path
-    socket: socket.socket
     _link: Path
     _lock: int
 
     def close(self) -> None:
-        """Take it away; the lock last, as the next node may come then. May be called twice."""
+        """Leave it, the lock last, as the next node may come then. May be called twice."""
         if self._lock < 0:
             return
-        self.socket.close()
         for path in {self.path, self._link}:
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -137,41 +133,35 @@ class ControlSocket:
         self._lock = -1
 
 
-def open_socket(wanted: Iterable[Path], slot: Path) -> ControlSocket:
-    """Listen at the first of these places that no other node has; raises `ShareError`."""
+def take_place(wanted: Iterable[Path], slot: Path) -> Place:
+    """The first of these places that no other node has, cleared; raises `ShareError`."""
     why = N_("another node has it")
     for path in wanted:
         try:
-            opened = _open(path, slot / SOCKET)
+            place = _take(path, slot / SOCKET)
         except OSError as error:
             why = error.strerror or str(error)
             continue
-        if opened is not None:
-            return opened
+        if place is not None:
+            return place
     raise ShareError(
         N_("There is no control socket in {folder}: {why}."), Exit.NO_FOLDER, folder=slot, why=why
     )
 
 
-def _open(path: Path, link: Path) -> ControlSocket | None:
+def _take(path: Path, link: Path) -> Place | None:
     if path != link:
         make_private(path.parent.parent)  # of all our sockets there
     make_private(path.parent)
     lock = try_lock(path.with_name(LOCK))
     if lock is None:
         return None
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         path.unlink(missing_ok=True)
-        listening.bind(str(path))
-        path.chmod(0o600)
-        listening.listen(QUEUE)
-        listening.setblocking(False)
         if link != path:
             link.unlink(missing_ok=True)
             link.symlink_to(path)
     except OSError:
-        listening.close()
         os.close(lock)
         raise
-    return ControlSocket(path, listening, link, lock)
+    return Place(path, link, lock)

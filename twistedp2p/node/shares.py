@@ -294,6 +294,12 @@ class Shares:
         self._limiters.pop(name, None)
         self._emit(OfferGone(name, self._own_key, self._nick(), own=True, why=why))
 
+    def name_of(self, offer: bytes) -> str:
+        """The name of the offer of that id; raises `ShareError`."""
+        if offer not in self._names:
+            raise ShareError(N_("You offer no file of that id."), Exit.NOT_FOUND)
+        return self._names[offer]
+
     # -- watching
 
     def _look(self, rest: Iterator[Share] | None = None) -> None:
