@@ -157,6 +157,12 @@ class NodeProcess:
         if re.search(pattern, self.output):
             raise AssertionError(f"{self.name} showed {pattern!r}.\n{self.story()}")
 
+    def skip(self) -> None:
+        """What it has shown so far is not what is expected next."""
+        while self._read(0.0):
+            pass
+        self._at = len(self.output)
+
     def _read(self, seconds: float) -> bool:
         """Take in what comes within that time; False when nothing does, or nothing will."""
         assert self.process.stdout is not None
