@@ -24,6 +24,7 @@ FLOORS = {
     "doors": 5,
     "service": 5,
     "tap": 5,
+    "options": 5,
     "api": 5,
     "cli": 5,
 }

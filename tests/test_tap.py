@@ -17,13 +17,13 @@ from twisted.plugin import IPlugin, getPlugins
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p import service, tap
+from twistedp2p import options, service, tap
 from twistedp2p.core.datagrams.codes import make_code
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.disk import config_file
 from twistedp2p.disk.config_file import Kind
 from twistedp2p.disk.instance import claim
-from twistedp2p.tap import Options
+from twistedp2p.options import Options
 
 ROOT = Path(__file__).resolve().parents[1]
 # What makes a process slow to start, or puts a reactor in place before twistd chooses one.
@@ -271,8 +271,8 @@ class SettingsTests(OptionsTestCase):
     def test_one_file_instead_of_the_usual_ones(self) -> None:
         self.config("port = 7001")
         other = self.file("other.toml", b"ttl = 3")
-        for options in (self.options("--config", other), self.elsewhere(other)):
-            self.assertEqual((options["port"], options["ttl"]), (9392, 3))
+        for made in (self.options("--config", other), self.elsewhere(other)):
+            self.assertEqual((made["port"], made["ttl"]), (9392, 3))
         self.assertEqual(self.refused("--config", other + ".not")[0], Exit.NO_INPUT)
 
     def elsewhere(self, path: str) -> Options:
@@ -350,8 +350,8 @@ class SentenceTests(OptionsTestCase):
     def test_a_sentence_and_the_words_in_it_are_translated(self) -> None:
         error = ShareError("{path}: {why}", Exit.NO_INPUT, path=Path("/a"), why="gone")
         french = {"{path}: {why}": "{why} : {path}", "gone": "parti"}
-        with mock.patch.object(service, "translations", return_value=french.get):
-            stop = self.assertRaises(SystemExit, service.fail, error)
+        with mock.patch.object(options, "translations", return_value=french.get):
+            stop = self.assertRaises(SystemExit, options.fail, error)
         self.assertEqual((stop.code, self.errors.getvalue()), (66, "p2pshare: parti : /a\n"))
 
 
@@ -384,7 +384,7 @@ class PluginTests(SynchronousTestCase):
 class StandardDescriptorsTests(SynchronousTestCase):
     def test_what_is_closed_is_occupied_and_what_is_open_is_left_alone(self) -> None:
         code = (
-            "import os, sys; from twistedp2p.tap import occupy_standard_descriptors as occupy;"
+            "import os, sys; from twistedp2p.options import occupy_standard_descriptors as occupy;"
             "os.close(0); os.close(2); occupy(); more = os.open('/', os.O_RDONLY);"
             "print(os.readlink('/proc/self/fd/0'), os.readlink('/proc/self/fd/2'), more > 2)"
         )

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from twisted.application.service import IServiceCollection, Service
 from twisted.internet.defer import Deferred
@@ -44,6 +44,7 @@ from twistedp2p.face.terminal import open_plain
 from twistedp2p.face.texts import in_words, translations
 from twistedp2p.net.notify import Notices, Supervisor
 from twistedp2p.node import Config, Node
+from twistedp2p.options import fail, say_error
 
 TOOLBAR_EVERY = 0.5  # seconds
 REDRAWN_AFTER = 20  # of these: how the others are reached changes without an event
@@ -52,20 +53,6 @@ LOG_FILES = 3  # older ones that are kept
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _log = Logger()
-
-
-def say_error(error: ShareError) -> None:
-    """Say on standard error what went wrong, even when twistd has made it a log."""
-    if sys.__stderr__ is not None:
-        words = in_words(translations(), error.sentence, error.values)
-        sys.__stderr__.write(f"p2pshare: {words}\n")
-        sys.__stderr__.flush()
-
-
-def fail(error: ShareError) -> NoReturn:
-    """Say in one sentence on standard error why there is no node, and exit with its code."""
-    say_error(error)
-    sys.exit(error.code)
 
 
 def pid_file(instance: Instance) -> Path:

@@ -35,6 +35,7 @@ COMMANDS = {
     "events": "show all that happens, as it happens",
     "doctor": "find out why nodes do not see each other, and what to do",
     "unit": "print a systemd unit that runs a node as a service",
+    "completion": "print what makes a shell complete all this with Tab",
     "code": "make, show or change the code of a closed group",
 }
 """Each subcommand, and what it does in some words."""

@@ -9,7 +9,8 @@ import argparse
 import sys
 
 from twistedp2p.core.errors import Exit
-from twistedp2p.tap import Options
+from twistedp2p.disk.config_file import OPTIONS, Kind
+from twistedp2p.options import Options
 
 NOT_OURS = ("help", "version")  # argparse has them
 
@@ -36,10 +37,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
             words += f" ({usual})"
         if takes_value:
             parser.add_argument(
-                f"--{long}", dest=long, action="append", default=[], metavar="X", help=words
+                f"--{long}",
+                dest=long,
+                action="append",
+                default=[],
+                metavar=value_of(long),
+                help=words,
             )
         else:
             parser.add_argument(f"--{long}", dest=long, action="store_true", help=words)
+
+
+def value_of(option: str) -> str:
+    """What stands for the value of an option of the plugin."""
+    if OPTIONS.get(option, Kind.PATH) in (Kind.PATH, Kind.PATHS):
+        return "FOLDER" if option.endswith("-dir") else "FILE"
+    return "X"
 
 
 def run(options: argparse.Namespace) -> int:
