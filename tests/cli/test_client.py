@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -25,7 +26,7 @@ finally:
     loaded = [name for name in sys.modules if name.partition(".")[0] in {heavy}]
     sys.stderr.write("loaded: " + " ".join(loaded))
 """
-HEAVY = ("twisted", "cryptography", "prompt_toolkit", "sqlite3", "asyncio")
+HEAVY = ("twisted", "attr", "attrs", "cryptography", "prompt_toolkit", "sqlite3", "asyncio")
 
 
 class LightTests(CommandTestCase):
@@ -61,6 +62,18 @@ class NoNodeTests(CommandTestCase):
     def test_a_socket_that_a_killed_node_left(self) -> None:
         self.node().close()
         self.assertEqual(self.command("status"), Exit.NO_NODE)
+
+    def test_which_node_is_meant_stands_where_its_own_options_stand(self) -> None:
+        (self.folder / "p2pshare").mkdir()
+        (self.folder / "p2pshare" / "config.toml").write_text('instance = "filed"')
+        os.environ["XDG_CONFIG_HOME"] = str(self.folder)
+        self.command("status")
+        self.assertIn("--instance filed\n", self.err)
+        os.environ["P2PSHARE_INSTANCE"] = "two"
+        self.command("status")
+        self.assertIn("--instance two\n", self.err)
+        self.command("status", "--instance", "three")
+        self.assertIn("--instance three\n", self.err)
 
     def test_no_such_name_of_an_instance(self) -> None:
         self.assertEqual(self.command("status", "--instance", "../1"), Exit.USAGE)

@@ -233,7 +233,7 @@ class GetTests(CommandTestCase):
 
     def test_the_exit_code_is_that_of_what_went_wrong(self) -> None:
         for code in (4, 5, 6, 7):
-            self.there = {**self.there, "state": "failed", "error": "No.", "exit": code}
+            self.there = {**self.there, "state": "failed", "error": {"detail": "No.", "exit": code}}
             self.assertEqual(self.command("get", "lecture.mp4"), code)
             self.assertEqual((self.out, self.err), ("", "p2pshare: lecture.mp4: No.\n"))
 
@@ -270,7 +270,7 @@ class GetTests(CommandTestCase):
         self.assertFalse(folders[0].exists())
 
     def test_nothing_that_was_not_checked_is_printed(self) -> None:
-        self.there = {**self.there, "state": "failed", "error": "Damaged.", "exit": 6}
+        self.there = {**self.there, "state": "failed", "error": {"detail": "Damaged.", "exit": 6}}
         self.assertEqual(self.command("get", "a", "-o", "-"), Exit.DAMAGED)
         self.assertEqual((self.bytes_out, self.out), (b"", ""))
 

@@ -16,7 +16,7 @@ FINGERPRINT = "egxj-f3k3-tsxm-ay3m"
 
 def said(text: str = "hello", stamp: float = 1000.5, **more: Any) -> dict[str, Any]:
     """One message."""
-    made = {"id": f"{stamp}-{text}", "text": text, "nick": "alice", "key": KEY, "stamp": stamp}
+    made = {"text": text, "nick": "alice", "key": KEY, "stamp": stamp}
     made |= {"address": "192.0.2.1", "fingerprint": FINGERPRINT, "own": False, "known": True}
     return {**made, "late": False, "sent": True, **more}
 

@@ -9,9 +9,11 @@ from unittest import mock
 from twisted.internet.defer import Deferred, fail
 
 from tests.control.fakes import ControlTestCase
+from twistedp2p.control.values import event_document
+from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.diagnosis import Diagnosis
 from twistedp2p.core.errors import Exit, ShareError
-from twistedp2p.core.events import Fetched, FetchFailed, Progress
+from twistedp2p.core.events import Fetched, FetchFailed, OfferAdded, Progress
 from twistedp2p.core.names import b64, fingerprint
 from twistedp2p.node import Node
 
@@ -32,6 +34,18 @@ class PeopleTests(ControlTestCase):
         self.assertEqual(bob["addresses"], ["10.0.0.2"])
         self.assertLess(abs(bob["since"] - self.lan.wall() + 5), 1)
         self.assertIsNone(page["next"])
+
+    def test_another_name_is_borne_at_once_and_told_as_cleaned(self) -> None:
+        nick = {"nick": "new name\u202e"}
+        self.assertEqual(self.ask("POST", "nick", nick).document, {"nick": "new_name"})
+        self.assertEqual(self.ask("GET", "status").document["nick"], "new_name")
+        self.assertEqual(self.ask("POST", "nick", {"nick": "\u202e"}).status, 422)
+
+    def test_the_event_of_an_offer_tells_whose_it_is(self) -> None:
+        offer = Offer(self.bob.key, "a.txt", 1, "blake3:0", True)
+        told = event_document(OfferAdded(offer, "bob"), str)["offer"]
+        owner = {"key": b64(self.bob.key), "nick": "bob", "fingerprint": fingerprint(self.bob.key)}
+        self.assertEqual((told["id"], told["owner"]), (b64(offer.id), owner))
 
     def test_lists_come_page_by_page(self) -> None:
         self.lan.node("carol")

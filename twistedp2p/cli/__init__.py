@@ -23,6 +23,7 @@ COMMANDS = {
     "stop": "have the node say goodbye and end",
     "status": "show what the node is, and how it is doing",
     "peers": "show who is here",
+    "nick": "bear another name",
     "say": "say something to the group, or to one person alone",
     "chat": "show what was said, and what is said from now on",
     "list": "list all that is on offer, the latest first",
@@ -46,8 +47,6 @@ MODULES = {"list": "listing"}
 EPILOG = """\
 exit codes: 0 done, 1 failed, 2 bad options, 3 no node is running, 4 denied,
 5 not found, 6 damaged, 7 no answer in time, 130 Ctrl-C, 141 the pipe closed
-
-What a command takes is told by: p2pshare COMMAND --help
 """
 
 
@@ -70,7 +69,8 @@ def overview() -> argparse.ArgumentParser:
     """The parser of what stands before the subcommand."""
     made = argparse.ArgumentParser(
         prog="p2pshare",
-        description="Chat and share files with the people on this network.",
+        description="Chat and share files with the people on this network. More of each command:\n"
+        "p2pshare COMMAND --help",
         epilog=EPILOG,
         formatter_class=_Help,
     )

@@ -12,11 +12,12 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from twistedp2p.cli.client import Client
 from twistedp2p.cli.show import Output
 from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.disk.config_file import read_settings
 from twistedp2p.disk.socket_path import (
     DEFAULT,
     check_instance,
@@ -42,12 +43,7 @@ def add_common(parser: argparse.ArgumentParser, *, json: str = "print one JSON d
 def add_instance(parser: argparse.ArgumentParser) -> None:
     """Which node is meant."""
     add = parser.add_argument
-    add(
-        "--instance",
-        metavar="NAME",
-        default=DEFAULT,
-        help="the node of that name, where you have several",
-    )
+    add("--instance", metavar="NAME", help="the node of that name, where you have several")
     add("--state-dir", type=Path, metavar="FOLDER", help="its state folder, if not the usual one")
 
 
@@ -81,28 +77,40 @@ def output_of(options: argparse.Namespace) -> Output:
     return Output(options.json, options.quiet)
 
 
+class Where(NamedTuple):
+    """The node that is meant."""
+
+    instance: str
+    state: Path | None  # its state folder, if not the usual one
+
+
+def meant(options: argparse.Namespace) -> Where:
+    """As the options say or, as for the node itself, environment and configuration file.
+
+    Raises `ShareError`.
+    """
+    settings = {name: str(each.value) for name, each in read_settings(os.environ).items()}
+    folder = options.state_dir or settings.get("state-dir")
+    instance = options.instance or settings.get("instance", DEFAULT)
+    state = Path(folder).expanduser().absolute() if folder else None
+    return Where(check_instance(instance), state)
+
+
 def slot_of(options: argparse.Namespace) -> Path:
     """The folder of the node that is meant; raises `ShareError`."""
-    return slot_folder(_state_folder(options), check_instance(options.instance))
-
-
-def _state_folder(options: argparse.Namespace) -> Path:
-    if options.state_dir is None:
-        return default_state_folder(os.environ)
-    folder: Path = options.state_dir.expanduser().absolute()
-    return folder
+    where = meant(options)
+    return slot_folder(where.state or default_state_folder(os.environ), where.instance)
 
 
 def client_of(options: argparse.Namespace) -> Client:
     """The node that is meant; raises `ShareError`."""
-    instance = check_instance(options.instance)
-    state = _state_folder(options)
+    where = meant(options)
     start = ["p2pshare", "start", "--daemon"]
-    if instance != DEFAULT:
-        start += ["--instance", instance]
-    if options.state_dir is not None:
-        start += ["--state-dir", str(state)]
-    return Client(find_socket(os.environ, instance, state), shlex.join(start))
+    if where.instance != DEFAULT:
+        start += ["--instance", where.instance]
+    if options.state_dir:
+        start += ["--state-dir", str(where.state)]
+    return Client(find_socket(os.environ, where.instance, where.state), shlex.join(start))
 
 
 def given_password(options: argparse.Namespace) -> str:

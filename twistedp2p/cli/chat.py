@@ -65,13 +65,18 @@ def _messages(client: Client, since: float | None, *, follow: bool) -> Iterator[
     shown = set()
     for said in client.get("messages", limit=LAST if since is None else MOST)["items"]:
         if since is None or said["stamp"] >= since:
-            shown.add(said["id"])
+            shown.add(_mark(said))
             yield said
     for event in stream:
-        if event.name == "said" and event.data["id"] not in shown:
+        if event.name == "said" and _mark(event.data) not in shown:
             yield event.data
         elif event.name == "direct_message":
             yield {**event.data, "direct": True}
+
+
+def _mark(said: dict[str, Any]) -> tuple[object, ...]:
+    """What tells a line from another; the stream has no ids of lines."""
+    return said["stamp"], said["key"], said["text"]
 
 
 def _show(output: Output, said: dict[str, Any]) -> None:

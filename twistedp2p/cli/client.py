@@ -152,13 +152,20 @@ class Client:
 
 
 def refusal(body: bytes) -> Refused:
+    """What an answer says that should be a problem document."""
+    try:
+        return refusal_of(json.loads(body))
+    except ValueError:
+        return refusal_of(None)
+
+
+def refusal_of(problem: Any) -> Refused:
     """What a problem document says."""
     try:
-        problem = json.loads(body)
         why = str(problem.get("detail") or problem["title"])
         refused = Refused("{why}", Exit(problem.get("exit", Exit.FAILED)), why=why)
         refused.kind = str(problem.get("type", "")).rpartition(":")[2]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, AttributeError):
         return Refused(N_("The node could not do that; its log tells why."))
     return refused
 

@@ -21,7 +21,7 @@ from twistedp2p.cli.ask import (
     lines_of,
     output_of,
 )
-from twistedp2p.cli.client import PATIENCE, Client, Refused
+from twistedp2p.cli.client import PATIENCE, Client, Refused, refusal_of
 from twistedp2p.cli.show import Output
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.face.texts import size_text
@@ -131,12 +131,8 @@ class Get:
             if transfer["state"] == "done":
                 return transfer
             if transfer["state"] == "failed":
-                raise ShareError(
-                    "{name}: {why}",
-                    Exit(transfer["exit"]),
-                    name=transfer["name"],
-                    why=transfer["error"],
-                )
+                refused = refusal_of(transfer["error"])
+                raise ShareError("{name}: {why}", refused.code, name=transfer["name"], why=refused)
             self._output.progress(*(transfer[key] for key in ("name", "done", "size", "rate")))
             time.sleep(wait)
             wait = min(2 * wait, LOOK_LAST)

@@ -44,5 +44,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Ask, print, and give the exit code; raises `ShareError`."""
-    output_of(options).listing(COLUMNS, client_of(options).get("transfers")["items"])
+    output_of(options).listing(COLUMNS, client_of(options).items("transfers"))
     return Exit.OK

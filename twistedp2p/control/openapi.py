@@ -131,6 +131,7 @@ SCHEMAS = {
         }
     ),
     "Message": _object(MESSAGE, {"fingerprint": PRINT}),
+    "Named": _object({"nick": TEXT}),
     "Sent": _object({"to": TEXT, "sent": FLAG}),
     "Listing": _object({**OFFER, "owner": _object(OWNER), "own": FLAG}),
     "Offer": _object(OFFER),
@@ -141,6 +142,7 @@ SCHEMAS = {
     "Stopping": _object({"stopping": FLAG}),
 }
 BODIES = {
+    "nick": _object({"nick": TEXT}, closed=True),
     "say": _object({"text": TEXT}, {"to": TEXT}, closed=True),
     "offer": _object({"path": PATH}, {"password": TEXT, "public": FLAG}, closed=True),
     "get": _object(
@@ -210,6 +212,9 @@ def _metrics() -> Json:
 NUMBER, ID = ("number", COUNT), ("id", OFFER_ID)
 PATHS: Json = {
     "/api/v1/status": {"get": _operation("status", "how it is", {"200": _ref("Status")})},
+    "/api/v1/nick": {
+        "post": _operation("rename", "bear another name", {"200": _ref("Named")}, body="nick")
+    },
     "/api/v1/peers": {
         "get": _operation("peers", "who else is here", {"200": _list("Peer")}, PLACES)
     },

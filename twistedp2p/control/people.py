@@ -15,6 +15,7 @@ from twistedp2p.control.problem import InWords, wrong
 from twistedp2p.control.values import message_document, owner_document, page, said_id
 from twistedp2p.core.diagnosis import Diagnosis
 from twistedp2p.core.events import Event, Said
+from twistedp2p.core.names import clean_nick
 from twistedp2p.node import Node
 
 LINES, LINES_MOST = 100, 1000  # of chat in one answer
@@ -67,6 +68,15 @@ class People:
             **attrs.asdict(node.status()),
             "dropped": node.dropped(),
         }
+
+    async def rename(self, asked: Asked) -> Reply:
+        """``POST /nick``: bear another name."""
+        asked.only("nick")
+        nick = clean_nick(asked.text("nick"))
+        if not nick:
+            raise wrong("Nothing of that name can be seen.")
+        self._node.set_nick(nick)
+        return Reply({"nick": nick})
 
     async def peers(self, asked: Asked) -> Reply:
         """``GET /peers``: everybody else who is here, by nick."""

@@ -58,6 +58,7 @@ class Control:
         api.putChild(b"v1", v1)
         for name, methods in {
             b"status": {"GET": people.status},
+            b"nick": {"POST": people.rename},
             b"peers": {"GET": people.peers},
             b"messages": {"GET": people.messages, "POST": people.say},
             b"catalogue": {"GET": files.catalogue},

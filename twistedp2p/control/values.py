@@ -15,7 +15,7 @@ import attrs
 from twistedp2p.control.problem import InWords, exit_of
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.errors import Exit
-from twistedp2p.core.events import Event, Said
+from twistedp2p.core.events import Event, OfferAdded, Said
 from twistedp2p.core.names import b64, fingerprint
 
 _CAPITAL = re.compile("(?<!^)(?=[A-Z])")
@@ -32,11 +32,15 @@ def name_of(event: Event) -> str:
 
 
 def event_document(event: Event, in_words: InWords) -> dict[str, object]:
-    """All members of an event; a sentence with its values is one `text`."""
+    """All members of an event; a sentence with its values is one `text`, and an offer has its
+    owner."""
     members = {field.name: getattr(event, field.name) for field in attrs.fields(type(event))}
     if "sentence" in members:
         members["text"] = in_words(members.pop("sentence"), members.pop("values"))
     found = {name: _plain(name, value) for name, value in members.items()}
+    if isinstance(event, OfferAdded):
+        owner = owner_document(event.offer.owner, event.nick)
+        found["offer"] = {**offer_document(event.offer), "owner": owner}
     if members.get("key"):
         found["fingerprint"] = fingerprint(members["key"])
     return found
@@ -50,8 +54,6 @@ def message_document(said: Said, in_words: InWords) -> dict[str, object]:
 def _plain(name: str, value: Any) -> object:
     if isinstance(value, bytes):
         return b64(value)
-    if isinstance(value, Offer):
-        return offer_document(value)
     if isinstance(value, Exit):
         return int(exit_of(value))
     return seconds(value) if name == "stamp" else value

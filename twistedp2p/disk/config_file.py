@@ -12,23 +12,15 @@ be given several times. In a variable the items of a list are separated by comma
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import sys
 from collections.abc import Mapping
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any
-
-import attrs
+from typing import Any, NamedTuple
 
 from twistedp2p.core.errors import N_, Exit, ShareError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 MACHINE = Path("/etc/p2pshare/config.toml")
 PREFIX = "P2PSHARE_"
@@ -67,9 +59,11 @@ OPTIONS = {
 """The options of a node: what the parser of `tap` has, for those who are not to load all of it."""
 
 
-@attrs.frozen
-class Setting:
-    """A value as the option would have it, and where it comes from: for who has to mend it."""
+class Setting(NamedTuple):
+    """A value as the option would have it, and where it comes from: for who has to mend it.
+
+    No attrs class, as every command loads this module.
+    """
 
     value: str | bool | list[str]
     place: str
@@ -134,6 +128,10 @@ def _read(path: Path) -> dict[str, Setting]:
         raise ShareError(
             N_("{path} cannot be read: {why}."), Exit.NO_INPUT, path=path, why=why
         ) from error
+    if sys.version_info >= (3, 11):  # here: most users have no file, and commands are to be quick
+        import tomllib
+    else:
+        import tomli as tomllib
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -184,6 +182,8 @@ def _wants(why: str, option: str, place: str) -> ShareError:
 
 
 def _unknown(option: str, place: str) -> ShareError:
+    import difflib  # slow to load, and no file that is right needs it
+
     close = difflib.get_close_matches(option, OPTIONS, 1)
     sentence = N_("{place}: there is no option {option}.")
     if close:

@@ -23,8 +23,6 @@ import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import attrs
-
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.disk.private import make_private, try_lock
 
@@ -114,13 +112,16 @@ def _is_ours(folder: str) -> bool:
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
 
 
-@attrs.define
 class Place:
-    """Where one node's socket is or will be; nobody else's, as long as the lock is held."""
+    """Where one node's socket is or will be; nobody else's, as long as the lock is held.
 
-    path: Path
-    _link: Path
-    _lock: int
+    No attrs class, as every command loads this module.
+    """
+
+    def __init__(self, path: Path, link: Path, lock: int) -> None:
+        self.path = path
+        self._link = link
+        self._lock = lock
 
     def close(self) -> None:
         """Leave it, the lock last, as the next node may come then. May be called twice."""
