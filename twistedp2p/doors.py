@@ -5,10 +5,12 @@ that is wanted."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
@@ -92,13 +94,19 @@ class Doors:
             ) from error
         self._doors.append((door, port))
 
-    def close(self) -> None:
-        """Let nobody in any more, and those inside go; may be called twice."""
+    def close(self) -> Deferred[Any]:
+        """Let nobody in any more, and those inside go; fires when that is done. May be called
+        twice."""
         self._control.close()
+        place, self._place = self._place, None
+        if place is not None:
+            with contextlib.suppress(OSError):  # Twisted fails where there is nothing to remove
+                place.path.touch()
+        closing = []
         for door, port in self._doors:
-            port.stopListening()
+            stopped = maybeDeferred(port.stopListening)
+            closing.append(stopped.addErrback(lambda failure: failure.trap(OSError)))
             door.close()
         self._doors.clear()
-        if self._place is not None:
-            self._reactor.callLater(0, self._place.close)  # Twisted removes the socket itself
-            self._place = None
+        closed = gatherResults(closing)
+        return closed if place is None else closed.addBoth(lambda _: place.close())

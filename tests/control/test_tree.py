@@ -79,6 +79,12 @@ class PeopleTests(ControlTestCase):
         self.assertEqual(self.get(f"messages?after={gone}")["items"], [three])
         self.assertEqual(self.ask("GET", "messages?after=moon").status, 422)
 
+    def test_another_name_is_borne_from_then_on(self) -> None:
+        answer = self.ask("POST", "nick", {"nick": "ali cia"})
+        self.assertEqual((answer.status, answer.document), (200, {"nick": "ali_cia"}))
+        self.assertEqual(self.get("status")["nick"], "ali_cia")
+        self.assertEqual(self.ask("POST", "nick", {"nick": "\u200b"}).status, 422)
+
     def test_nothing_is_not_said(self) -> None:
         for text in ("", " ", "\x1b", "\u200b"):
             answer = self.ask("POST", "messages", {"text": text})
