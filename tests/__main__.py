@@ -18,6 +18,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TWISTED_FLOOR = "24.11.0"
+MADE = {
+    "man/man1/p2pshare.1": r"password\-file",
+    "man/man1/twistd-p2pshare.1": r"group\-code\-file",
+    "bash-completion/completions/p2pshare": "withdraw",
+    "zsh/site-functions/_p2pshare": "withdraw",
+    "fish/vendor_completions.d/p2pshare.fish": "withdraw",
+}  # from the parsers, when the wheel is built; and a word that is in it
 
 
 def run(
@@ -101,6 +108,9 @@ def wheel(folder: Path) -> None:
     said = run(*command, "--menu", "plain", cwd=folder, feed="6\n3\n", env=env)
     if "239.0.0.1" not in said:
         sys.exit("the node from the wheel did not greet")
+    for path, word in MADE.items():
+        if word not in (programs.parent / "share" / path).read_text("utf-8"):
+            sys.exit(f"the wheel's {path} has no {word}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -22,7 +22,7 @@ from twistedp2p.service import REDRAWN_AFTER, TOOLBAR_EVERY, P2PShare
 OPTIONS = {
     "group": "239.0.0.1", "port": 9392, "interfaces": [], "download-dir": Path("/"),
     "file-port": None, "ttl": 0, "nick": "me", "offers": [], "password": "", "peers": [],
-    "no-mdns": 0,
+    "no-mdns": 0, "web": None,
 }  # fmt: skip
 EVENT = NotSent("No.", {})
 
@@ -77,6 +77,10 @@ class ServiceTestCase(SynchronousTestCase):
         self.patch(service, "make_node", lambda *_: self.node)
         self.patch(service, "open_editor", self.open_editor)
         self.patch(service, "LoopingCall", self.looping_call)
+        doors = SimpleNamespace(
+            open=lambda _: self.calls.append("open"), close=lambda: self.calls.append("shut")
+        )
+        self.patch(service, "Doors", lambda *_: doors)
         self.patch(service.signal, "signal", lambda *_: None)
         self.menu = SimpleNamespace(event=lambda _: None, bottom=lambda status: (status, {}))
         self.patch(service, "Menu", lambda *_: self.menu)
@@ -135,7 +139,7 @@ class BottomTests(ServiceTestCase):
 class EndTests(ServiceTestCase):
     def test_the_goodbye_does_not_wait_for_the_terminal(self) -> None:
         stopped = self.service.stopService()
-        self.assertEqual(self.calls, ["hello", "close", "goodbye", "join"])
+        self.assertEqual(self.calls, ["hello", "open", "shut", "close", "goodbye", "join"])
         self.assertNoResult(stopped)
         self.node.gone.callback(None)
         self.successResultOf(stopped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,12 +17,15 @@ from twisted.plugin import IPlugin, getPlugins
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p import service, tap
+from twistedp2p import options, service, tap
 from twistedp2p.core.datagrams.codes import make_code
 from twistedp2p.core.errors import Exit, ShareError
+from twistedp2p.disk import config_file
+from twistedp2p.disk.config_file import Kind
 from twistedp2p.disk.instance import claim
-from twistedp2p.tap import Options
+from twistedp2p.options import Options
 
+ROOT = Path(__file__).resolve().parents[1]
 # What makes a process slow to start, or puts a reactor in place before twistd chooses one.
 NOT_AT_IMPORT = ("twisted.internet.reactor", "twisted.conch")
 
@@ -32,6 +36,13 @@ class OptionsTestCase(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, self.folder)
         self.errors = io.StringIO()
         self.patch(sys, "__stderr__", self.errors)
+        # Not the files of whoever runs the tests.
+        self.patch(config_file, "MACHINE", self.folder / "machine.toml")
+        given = {name: value for name, value in os.environ.items() if name[:9] != "P2PSHARE_"}
+        given["XDG_CONFIG_HOME"] = str(self.folder / "config")
+        environment = mock.patch.dict(os.environ, given, clear=True)
+        environment.start()
+        self.addCleanup(environment.stop)
 
     def options(self, *arguments: str) -> Options:
         options = Options()
@@ -55,6 +66,32 @@ class DefaultsTests(OptionsTestCase):
         self.assertEqual((options["interfaces"], options["offers"]), ([], []))
         self.assertEqual((options["file-port"], options["nick"]), (None, None))
         self.assertEqual((options["menu"], options["ttl"], options["password"]), ("auto", 1, ""))
+
+    def test_the_configuration_file_knows_them_all(self) -> None:
+        options = Options()
+        several = {f"{name}s" for name in config_file.OPTIONS}
+        known = {name for name in options if name not in several}
+        known |= {name[:-1] for name in options if name in several}
+        self.assertEqual(known - {"config"}, set(config_file.OPTIONS))
+        flags = {flag for flag, *_ in options.optFlags}
+        paths = {
+            name
+            for name, action in options.compData.optActions.items()
+            if isinstance(action, (usage.CompleteFiles, usage.CompleteDirs))
+        }
+        for name, kind in config_file.OPTIONS.items():
+            self.assertEqual(kind is Kind.FLAG, name in flags, name)
+            self.assertEqual(kind in (Kind.PATH, Kind.PATHS), name in paths, name)
+            self.assertEqual(kind in (Kind.TEXTS, Kind.PATHS), f"{name}s" in options, name)
+
+    def test_they_are_documented_with_their_defaults(self) -> None:
+        shown = re.search(r"```toml\n(.*?)```", (ROOT / "docs/service.md").read_text(), re.S)[1]
+        given = self.folder / "documented.toml"
+        given.write_text(shown)
+        documented, usual = self.options("--config", str(given)), self.options()
+        self.assertEqual(dict(documented), {**usual, "config": str(given)})
+        names = re.findall(r"^#?([a-z-]+) = .*# \w", shown, re.M)
+        self.assertEqual(names, list(config_file.OPTIONS))
 
     def test_downloads_go_to_the_folder_of_the_start(self) -> None:
         options = Options()
@@ -198,8 +235,8 @@ class RefusedOptionsTests(OptionsTestCase):
         password = self.folder / "password"
         password.write_text("secret")
         here, file = ("--share", str(self.folder)), ("--share-password-file", str(password))
-        for options in (here, (*here, *file, "--share-public")):
-            self.assertEqual(self.refused(*options)[0], Exit.USAGE)
+        for given in (here, (*here, *file, "--share-public")):
+            self.assertEqual(self.refused(*given)[0], Exit.USAGE)
         self.assertEqual(self.refused("--share", str(password), *file)[0], Exit.NO_INPUT)
         options = self.options(*here, *file)
         self.assertEqual(options["shared"], [os.path.realpath(self.folder)])
@@ -209,6 +246,73 @@ class RefusedOptionsTests(OptionsTestCase):
         self.patch(sys, "__stderr__", None)
         stop = self.assertRaises(SystemExit, self.options, "--port", "moon")
         self.assertEqual(stop.code, Exit.USAGE)
+
+
+class SettingsTests(OptionsTestCase):
+    """An option comes before the environment, that before the user's file, the machine's last."""
+
+    def config(self, text: str, machine: bool = False) -> Path:
+        path = self.folder / ("machine.toml" if machine else "config/p2pshare/config.toml")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def test_the_first_that_has_it_decides(self) -> None:
+        self.assertEqual(self.options()["port"], 9392)
+        self.config('port = 7001\npeer = ["one"]\nno-mdns = true', machine=True)
+        self.assertEqual(self.options()["port"], 7001)
+        self.config("port = 7002")
+        self.assertEqual(self.options()["port"], 7002)
+        os.environ["P2PSHARE_PORT"] = "7003"
+        self.assertEqual(self.options()["port"], 7003)
+        options = self.options("--port", "7004")
+        self.assertEqual(options["port"], 7004)
+        self.assertEqual((options["peers"], options["no-mdns"]), ([("one", 7005)], True))
+
+    def test_a_list_that_is_given_is_the_whole_list(self) -> None:
+        self.config('interface = ["lo", "eth0"]')
+        self.assertEqual(self.options()["interfaces"], ["lo", "eth0"])
+        self.assertEqual(self.options("-i", "eth1")["interfaces"], ["eth1"])
+
+    def test_what_is_given_empty_is_given(self) -> None:
+        self.config('nick = "bob"')
+        self.assertEqual(self.options()["nick"], "bob")
+        self.assertNotEqual(self.options("--nick", "")["nick"], "bob")
+
+    def test_one_file_instead_of_the_usual_ones(self) -> None:
+        self.config("port = 7001")
+        other = self.file("other.toml", b"ttl = 3")
+        for made in (self.options("--config", other), self.elsewhere(other)):
+            self.assertEqual((made["port"], made["ttl"]), (9392, 3))
+        self.assertEqual(self.refused("--config", other + ".not")[0], Exit.NO_INPUT)
+
+    def elsewhere(self, path: str) -> Options:
+        with mock.patch.dict(os.environ, {"P2PSHARE_CONFIG": path}):
+            return self.options()
+
+    def test_what_is_wrong_in_a_file_is_told_with_its_line(self) -> None:
+        for text, code, sentence in (
+            ("ttl = 1\n\nport = 80", Exit.USAGE, ":3: --port is a number from 1024 to 65534."),
+            ('group = "10.0.0.1"', Exit.BAD_GROUP, ":1: 10.0.0.1 is no multicast address"),
+            ('\noffer = ["moon"]', Exit.NO_INPUT, "/p2pshare/moon cannot be read: No such file"),
+            ('peer = ["host:x"]', Exit.USAGE, ":1: --peer host:x: "),
+            ('prot = "7"', Exit.USAGE, ":1: there is no option prot; is port meant?\n"),
+        ):
+            path = self.config(text)
+            self.errors.truncate(self.errors.seek(0))
+            given, said = self.refused()
+            self.assertEqual(given, code, text)
+            self.assertTrue(said.startswith(f"p2pshare: {path}:"), said)
+            self.assertIn(sentence, said)
+            self.assertEqual(said.count("\n"), 1)
+
+    def test_help_needs_no_file_in_order(self) -> None:
+        self.config("]")
+        shown = io.StringIO()
+        with mock.patch("sys.stdout", shown):
+            stop = self.assertRaises(SystemExit, self.options, "--help")
+        self.assertEqual(stop.code, 0)
+        self.assertIn("[default: 9392]", shown.getvalue())
 
 
 class PidFileTests(OptionsTestCase):
@@ -257,8 +361,8 @@ class SentenceTests(OptionsTestCase):
     def test_a_sentence_and_the_words_in_it_are_translated(self) -> None:
         error = ShareError("{path}: {why}", Exit.NO_INPUT, path=Path("/a"), why="gone")
         french = {"{path}: {why}": "{why} : {path}", "gone": "parti"}
-        with mock.patch.object(service, "translations", return_value=french.get):
-            stop = self.assertRaises(SystemExit, service.fail, error)
+        with mock.patch.object(options, "translations", return_value=french.get):
+            stop = self.assertRaises(SystemExit, options.fail, error)
         self.assertEqual((stop.code, self.errors.getvalue()), (66, "p2pshare: parti : /a\n"))
 
 
@@ -291,7 +395,7 @@ class PluginTests(SynchronousTestCase):
 class StandardDescriptorsTests(SynchronousTestCase):
     def test_what_is_closed_is_occupied_and_what_is_open_is_left_alone(self) -> None:
         code = (
-            "import os, sys; from twistedp2p.tap import occupy_standard_descriptors as occupy;"
+            "import os, sys; from twistedp2p.options import occupy_standard_descriptors as occupy;"
             "os.close(0); os.close(2); occupy(); more = os.open('/', os.O_RDONLY);"
             "print(os.readlink('/proc/self/fd/0'), os.readlink('/proc/self/fd/2'), more > 2)"
         )

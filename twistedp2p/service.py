@@ -15,8 +15,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from twisted.application.service import IServiceCollection, Service
 from twisted.internet.defer import Deferred
@@ -36,11 +37,14 @@ from twisted.python.logfile import LogFile
 from twistedp2p.core.errors import N_, ShareError
 from twistedp2p.core.events import Event
 from twistedp2p.disk.instance import Instance
+from twistedp2p.doors import Doors
 from twistedp2p.face.editor import Editor, open_editor
 from twistedp2p.face.menu import Menu
 from twistedp2p.face.terminal import open_plain
 from twistedp2p.face.texts import in_words, translations
+from twistedp2p.net.notify import Notices, Supervisor
 from twistedp2p.node import Config, Node
+from twistedp2p.options import fail, say_error
 
 TOOLBAR_EVERY = 0.5  # seconds
 REDRAWN_AFTER = 20  # of these: how the others are reached changes without an event
@@ -49,20 +53,6 @@ LOG_FILES = 3  # older ones that are kept
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _log = Logger()
-
-
-def say_error(error: ShareError) -> None:
-    """Say on standard error what went wrong, even when twistd has made it a log."""
-    if sys.__stderr__ is not None:
-        words = in_words(translations(), error.sentence, error.values)
-        sys.__stderr__.write(f"p2pshare: {words}\n")
-        sys.__stderr__.flush()
-
-
-def fail(error: ShareError) -> NoReturn:
-    """Say in one sentence on standard error why there is no node, and exit with its code."""
-    say_error(error)
-    sys.exit(error.code)
 
 
 def pid_file(instance: Instance) -> Path:
@@ -83,7 +73,7 @@ def make_node(reactor: Any, options: Mapping[str, Any], instance: Instance) -> N
         peers=options["peers"],
         mdns=not options["no-mdns"],
         swarm=not options["no-swarm"],
-        shared=options["shared"],
+        shared=options["shares"],
         shared_password=options["share-password"],
         shared_public=bool(options["share-public"]),
         **({} if options["nick"] is None else {"nick": options["nick"]}),
@@ -116,6 +106,8 @@ class P2PShare(Service):
         self._menu: Menu | None = None
         self._screen: Any = None
         self._toolbar: LoopingCall | None = None
+        self._notices: Notices | None = None
+        self._doors: Doors | None = None
         self._bottom_is_old = True
         self._not_drawn = 0  # turns of the toolbar
 
@@ -182,6 +174,13 @@ class P2PShare(Service):
         self._node.start()
         self._open_menu(reactor, self._node)
         self._offer_all(self._node)
+        web, stop = self._options["web"], partial(_stop, reactor)
+        self._doors = Doors(reactor, self._node, self._instance, web, stop)
+        self._doors.open(os.environ)
+        self._notices = Notices(
+            reactor, Supervisor.of(os.environ, os.getpid()), partial(_in_short, self._node)
+        )
+        reactor.callWhenRunning(self._notices.ready)
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # it is, under nohup
             signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(_stop, reactor))
 
@@ -242,8 +241,12 @@ class P2PShare(Service):
     def stopService(self) -> Deferred[None] | None:
         """Called by twistd: say goodbye, give the terminal back."""
         super().stopService()
+        if self._notices is not None:
+            self._notices.stopping()
         if self._toolbar is not None and self._toolbar.running:
             self._toolbar.stop()
+        if self._doors is not None:
+            self._doors.close()
         if self._screen is not None:
             self._screen.close()  # the menu must not ask a node that is gone
         self._remove_pid_file()
@@ -259,6 +262,12 @@ class P2PShare(Service):
         if self._twistd.get("pidfile") == str(path):
             self._twistd["pidfile"] = ""
             path.unlink(missing_ok=True)
+
+
+def _in_short(node: Node) -> str:
+    """How it fares, for who runs services."""
+    status = node.status()
+    return f"nodes here: {status.nodes}, offers: {status.offers}, transfers: {status.transfers}"
 
 
 def _stop(reactor: Any) -> None:

@@ -1,236 +1,22 @@
-"""The twistd plugin: its options, and what is checked before the `service` is made of them. The
-only place that names the reactor.
-
-What can go wrong is found before twistd goes to the background and before anything is sent, and
-is said in one sentence on standard error, with an exit code of its own (`core.errors.Exit`).
-"""
+"""The twistd plugin: makes the `service` by the `options`. Only here the reactor is named."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
-
-from twisted.python import usage
+from typing import Any
 
 from twistedp2p.core.errors import N_, Exit, ShareError
-from twistedp2p.core.names import clean_nick
-from twistedp2p.core.presence.families import group_address
-from twistedp2p.core.presence.ladder import parse_peer
-from twistedp2p.disk.code_file import read_codes
-from twistedp2p.disk.folder_shelf import open_folder
-from twistedp2p.disk.instance import Instance, claim, default_state_folder
-from twistedp2p.disk.offered import check_path
+from twistedp2p.disk.instance import Instance, claim
+from twistedp2p.disk.socket_path import default_state_folder
 from twistedp2p.face.terminal import choose_mode
 from twistedp2p.face.texts import translations
 from twistedp2p.net.steady import keep_steady
-from twistedp2p.service import P2PShare, fail, make_node, pid_file, say_error
-
-MENUS = ("auto", "always", "never", "plain")
-TWISTD_PID = "twistd.pid"  # twistd's default, which would refuse a second node in one folder
-
-
-def occupy_standard_descriptors() -> None:
-    """Put /dev/null where standard input, output or error are closed.
-
-    Else the lock of the slot would become descriptor 0: the menu would read it, and going to the
-    background would close it.
-    """
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest that is free: this one
-
-
-class Options(usage.Options):
-    """The options of `twistd p2pshare`."""
-
-    synopsis = "[options]"
-    longdesc = (
-        "Joins the people on this network: chat with all of them, offer files under a password, "
-        "find and fetch what they offer. No server, no account."
-    )
-    optParameters = [  # noqa: RUF012 - usage.Options wants it so
-        ["group", "g", "239.0.0.1", "Multicast address of the group."],
-        ["port", "p", "9392", "UDP port of the chat; the next one carries files and node traffic."],
-        ["nick", "n", None, "The name that others see (default: your user name)."],
-        ["state-dir", "s", None, "Folder for identity and memory (default: per XDG)."],
-        ["download-dir", "d", None, "Folder for what you get (default: the current one)."],
-        ["file-port", "f", None, "TCP port for files (default: port + 1, or any free one)."],
-        ["password-file", None, None, "File whose first line is the password of --offer."],
-        ["share-password-file", None, None, "File whose first line is the password of --share."],
-        ["group-code-file", "c", None, "File with the code that closes the group (p2pshare code)."],
-        ["menu", "m", "auto", "auto, always, never, or plain (lines only)."],
-        ["ttl", None, "1", "Routers that datagrams may pass, plus one (0: stay on this host)."],
-    ]
-    optFlags = [  # noqa: RUF012
-        ["share-public", None, "What is in the folders of --share needs no password."],
-        ["no-swarm", None, "Fetch from owners alone, and do not give on what you fetch."],
-        ["no-mdns", None, "Do not tell of this node, nor look for others, by mDNS."],
-        ["verbose", "v", "Log in more detail."],
-    ]
-
-    compData = usage.Completions(
-        optActions={
-            "state-dir": usage.CompleteDirs(),
-            "download-dir": usage.CompleteDirs(),
-            "password-file": usage.CompleteFiles(),
-            "share-password-file": usage.CompleteFiles(),
-            "share": usage.CompleteDirs(),
-            "group-code-file": usage.CompleteFiles(),
-            "offer": usage.CompleteFiles(),
-            "menu": usage.CompleteList(list(MENUS)),
-        }
-    )
-
-    def __init__(self) -> None:
-        super().__init__()
-        self["interfaces"] = []
-        self["offers"] = []
-        self["shared"] = []
-        self["peers"] = []
-
-    def opt_interface(self, name: str) -> None:
-        """Use only this interface (name or address; may be given several times)."""
-        self["interfaces"].append(name)
-
-    def opt_offer(self, path: str) -> None:
-        """Offer this file or folder from the start (may be given several times)."""
-        self["offers"].append(path)
-
-    def opt_share(self, folder: str) -> None:
-        """Offer whatever is in this folder, as it comes and goes (may be given several times)."""
-        self["shared"].append(folder)
-
-    def opt_peer(self, peer: str) -> None:
-        """Look for a node at HOST[:PORT], also behind a router (may be given several times)."""
-        self["peers"].append(peer)
-
-    opt_i = opt_interface
-    opt_o = opt_offer
-
-    def opt_version(self) -> NoReturn:
-        """Display the version of p2pshare and exit."""
-        sys.stdout.write(f"p2pshare {version('twistedp2p')}\n")
-        sys.exit(Exit.OK)
-
-    def parseOptions(self, options: Any = None) -> None:
-        """Called by twistd. What is wrong is said in one sentence, not a page of help."""
-        occupy_standard_descriptors()
-        try:
-            super().parseOptions(options)
-        except usage.UsageError as error:
-            fail(
-                ShareError(
-                    N_("{why}. See: twistd p2pshare --help"),
-                    Exit.USAGE,
-                    why=str(error).rstrip("."),
-                )
-            )
-
-    def postOptions(self) -> None:
-        """Check every option before anything starts."""
-        self["port"] = self._number("port", 1024, 65_534)
-        self["ttl"] = self._number("ttl", 0, 255)
-        if self["file-port"] is not None:
-            self["file-port"] = self._number("file-port", 1024, 65_535)
-        if self["menu"] not in MENUS:
-            raise usage.UsageError(f"--menu is one of {', '.join(MENUS)}")
-        self._check_group()
-        self._check_folder()
-        self["peers"] = [self._check_peer(peer) for peer in self["peers"]]
-        if self["nick"] is not None:
-            self["nick"] = clean_nick(self["nick"])
-        self["password"] = self._read_password("password-file")
-        self["share-password"] = self._read_password("share-password-file")
-        self._check_code_file()
-        self["offers"] = [self._check_offer(path) for path in self["offers"]]
-        self["shared"] = [self._check_shared(path) for path in self["shared"]]
-        if self["shared"] and bool(self["share-password"]) == bool(self["share-public"]):
-            raise usage.UsageError("--share needs one of --share-password-file and --share-public")
-        if self.parent is not None and self.parent.get("pidfile") == TWISTD_PID:
-            self.parent["pidfile"] = ""  # `makeService` finds a place for it
-
-    def _number(self, name: str, least: int, most: int) -> int:
-        text = self[name]
-        digits = len(text) <= 5 and text.isascii() and text.isdigit()
-        if not digits or not least <= int(text) <= most:
-            raise usage.UsageError(f"--{name} is a number from {least} to {most}")
-        return int(text)
-
-    def _check_group(self) -> None:
-        try:
-            self["group"] = group_address(self["group"])
-        except ShareError as error:
-            fail(error)
-
-    def _check_peer(self, peer: str) -> tuple[str, int]:
-        try:
-            host, port = parse_peer(peer)
-        except ValueError as error:
-            raise usage.UsageError(f"--peer {peer}: {error}") from error
-        return host, port or self["port"] + 1
-
-    def _check_folder(self) -> None:
-        folder = Path(self["download-dir"] or ".").expanduser().absolute()
-        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            fail(
-                ShareError(
-                    N_("Nothing can be written to {folder}; choose another with --download-dir."),
-                    Exit.NO_FOLDER,
-                    folder=folder,
-                )
-            )
-        self["download-dir"] = folder
-
-    def _check_offer(self, path: str) -> str:
-        whole = os.path.abspath(os.path.expanduser(path))
-        try:
-            check_path(whole)
-        except ShareError as error:
-            fail(error)
-        return whole
-
-    def _check_shared(self, path: str) -> str:
-        whole = os.path.realpath(os.path.expanduser(path))
-        try:
-            os.close(open_folder(whole))
-        except ShareError as error:
-            fail(error)
-        return whole
-
-    def _check_code_file(self) -> None:
-        if self["group-code-file"] is None:
-            return
-        self["group-code-file"] = Path(self["group-code-file"]).expanduser().absolute()
-        try:
-            read_codes(self["group-code-file"])
-        except ShareError as error:
-            fail(error)
-
-    def _read_password(self, option: str) -> str:
-        path = self[option]
-        if path is None:
-            return ""
-        try:
-            with open(path, encoding="utf-8") as file:
-                password = file.readline().rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else N_("it is not UTF-8 text")
-            fail(ShareError(N_("{path} cannot be read: {why}."), Exit.NO_INPUT, path=path, why=why))
-        if not 1 <= len(password) <= 256:
-            fail(
-                ShareError(
-                    N_("The first line of {path} is no password of 1 to 256 characters."),
-                    Exit.NO_INPUT,
-                    path=path,
-                )
-            )
-        return password
+from twistedp2p.options import Options as Options  # where twistd looks for them
+from twistedp2p.options import fail, say_error
+from twistedp2p.service import P2PShare, make_node, pid_file
 
 
 def the_reactor() -> Any:
@@ -291,7 +77,7 @@ def makeService(options: Options) -> P2PShare:
     folder = options["state-dir"]
     state = Path(folder).expanduser().absolute() if folder else default_state_folder(os.environ)
     try:
-        instance = claim(state)
+        instance = claim(state, options["instance"])
     except ShareError as error:
         fail(error)
     twistd: Any = options.parent

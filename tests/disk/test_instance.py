@@ -20,7 +20,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.disk.fakes import new_folder
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.disk import instance as instance_module
-from twistedp2p.disk.instance import claim, default_state_folder
+from twistedp2p.disk.instance import claim
+from twistedp2p.disk.socket_path import default_state_folder
 
 HOLDER = """
 import sys

@@ -37,7 +37,10 @@ from tests.lan.netns import Lan, child_environment
 PATIENCE = 15.0  # seconds for what should come at once; the machine may be busy
 POLL = 0.02  # seconds between two looks
 RUN = "from twisted.scripts.twistd import run; run()"
-TWISTD_VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "NO_COLOR", "XDG_STATE_HOME", "TERM")
+TWISTD_VARIABLES = (
+    "LANGUAGE", "LC_ALL", "LC_MESSAGES", "NO_COLOR", "TERM", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR",
+    "XDG_STATE_HOME",
+)  # fmt: skip
 TAIL = 3000  # characters of each text that a failure shows
 
 
@@ -153,6 +156,12 @@ class NodeProcess:
             pass
         if re.search(pattern, self.output):
             raise AssertionError(f"{self.name} showed {pattern!r}.\n{self.story()}")
+
+    def skip(self) -> None:
+        """What it has shown so far is not what is expected next."""
+        while self._read(0.0):
+            pass
+        self._at = len(self.output)
 
     def _read(self, seconds: float) -> bool:
         """Take in what comes within that time; False when nothing does, or nothing will."""

@@ -1,49 +1,80 @@
-"""The `p2pshare` command: what is done once, without a node.
+"""The `p2pshare` command: all that a node can do, from the command line.
 
 Each subcommand is a module of this folder with `configure(parser)`, which adds its options, and
 `run(options)`, which does it and returns the exit code. A module is imported when its subcommand
-is asked for, and a reactor only inside `run`.
+is asked for. All but `start` and `doctor` speak to a running node over its control socket, and
+load nothing of Twisted: a command takes less than a tenth of a second.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import version
+from typing import Any
 
 from twistedp2p.core.errors import Exit, ShareError
 
 COMMANDS = {
-    "code": "make, show or change the code of a closed group",
+    "start": "start a node, here or in the background",
+    "stop": "have the node say goodbye and end",
+    "status": "show what the node is, and how it is doing",
+    "peers": "show who is here",
+    "nick": "bear another name",
+    "say": "say something to the group, or to one person alone",
+    "chat": "show what was said, and what is said from now on",
+    "list": "list all that is on offer, the latest first",
+    "search": "find what is on offer by words of its name",
+    "offer": "offer files to the group",
+    "withdraw": "offer files no more",
+    "get": "get files, by name, id or ticket",
+    "transfers": "show what is moving",
+    "cancel": "stop files that are coming",
+    "events": "show all that happens, as it happens",
     "doctor": "find out why nodes do not see each other, and what to do",
+    "unit": "print a systemd unit that runs a node as a service",
+    "completion": "print what makes a shell complete all this with Tab",
+    "code": "make, show or change the code of a closed group",
 }
 """Each subcommand, and what it does in some words."""
 
-NODE = """\
-A node itself is started by: twistd -n p2pshare
-Its options: twistd p2pshare --help"""
+MODULES = {"list": "listing"}
+"""Of those that are not called like their subcommand: here a `list` would hide Python's."""
+
+EPILOG = """\
+exit codes: 0 done, 1 failed, 2 bad options, 3 no node is running, 4 denied,
+5 not found, 6 damaged, 7 no answer in time, 130 Ctrl-C, 141 the pipe closed
+"""
 
 
 def parser(command: str) -> argparse.ArgumentParser:
     """The parser of one subcommand."""
     made = argparse.ArgumentParser(
-        prog=f"p2pshare {command}", description=f"{COMMANDS[command].capitalize()}."
+        prog=f"p2pshare {command}",
+        description=f"{COMMANDS[command].capitalize()}.",
+        formatter_class=_Help,
     )
-    import_module(f"{__name__}.{command}").configure(made)
+    _module(command).configure(made)
     return made
+
+
+def _module(command: str) -> Any:
+    return import_module(f"{__name__}.{MODULES.get(command, command)}")
 
 
 def overview() -> argparse.ArgumentParser:
     """The parser of what stands before the subcommand."""
     made = argparse.ArgumentParser(
         prog="p2pshare",
-        description="Chat and share files with the people on this network.",
-        epilog=NODE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Chat and share files with the people on this network. More of each command:\n"
+        "p2pshare COMMAND --help",
+        epilog=EPILOG,
+        formatter_class=_Help,
     )
-    made.add_argument("--version", action="version", version=f"p2pshare {version('twistedp2p')}")
+    made.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     chosen = made.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
     for name, what in COMMANDS.items():
         chosen.add_parser(name, help=what, add_help=False)
@@ -58,21 +89,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     command = overview().parse_known_args(given)[0].command
     after = given[given.index(command) + 1 :]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a locale cannot write is escaped
+            stream.reconfigure(errors="backslashreplace")
     options = parser(command).parse_args(after)
     try:
-        return int(import_module(f"{__name__}.{command}").run(options))
+        ended = int(_module(command).run(options))
+        sys.stdout.flush()
     except ShareError as error:
         say_error(error)
         return int(error.code)
     except KeyboardInterrupt:
         return int(Exit.INTERRUPTED)
-    except BrokenPipeError:  # whoever read it has seen enough
-        sys.stderr.close()
-        return int(Exit.FAILED)
+    except BrokenPipeError:
+        # Nothing more can be written, and Python would complain of that at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(Exit.BROKEN_PIPE)
+    return ended
 
 
 def say_error(error: ShareError) -> None:
     """Say on standard error what went wrong."""
-    from twistedp2p.face.texts import in_words, translations
+    from twistedp2p.cli import show
 
-    sys.stderr.write(f"p2pshare: {in_words(translations(), error.sentence, error.values)}\n")
+    show.say_error(error)
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """A column that is wide enough for the options."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28)
+
+
+class _Version(argparse.Action):
+    """What finds the version is slow to load: only when it is asked for."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, _namespace: Any, _value: Any, _name: Any = None
+    ) -> None:
+        from importlib.metadata import version
+
+        print(f"p2pshare {version('twistedp2p')}")
+        parser.exit()

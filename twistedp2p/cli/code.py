@@ -31,7 +31,6 @@ to write it
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     where = parser.add_mutually_exclusive_group()
     where.add_argument(

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
-
-import attrs
+from types import MappingProxyType
+from typing import NamedTuple
 
 
 class Exit(IntEnum):
@@ -15,6 +15,7 @@ class Exit(IntEnum):
     OK = 0
     FAILED = 1
     USAGE = 2
+    NO_NODE = 3
     DENIED = 4
     NOT_FOUND = 5
     DAMAGED = 6
@@ -28,7 +29,8 @@ class Exit(IntEnum):
     NO_INTERFACE = 68
     PORT_TAKEN = 69
     NO_FOLDER = 73
-    INTERRUPTED = 130
+    INTERRUPTED = 130  # as shells have it: 128 + SIGINT
+    BROKEN_PIPE = 141  # who read the output has seen enough: 128 + SIGPIPE
 
 
 def N_(sentence: str) -> str:
@@ -36,12 +38,14 @@ def N_(sentence: str) -> str:
     return sentence
 
 
-@attrs.frozen
-class Words:
-    """A sentence with its values, not yet translated. A value may be `Words`, too."""
+class Words(NamedTuple):
+    """A sentence with its values, not yet translated. A value may be `Words`, too.
+
+    No attrs class: every command of `p2pshare` loads this module, and is to be quick.
+    """
 
     sentence: str
-    values: Mapping[str, object] = attrs.field(factory=dict)
+    values: Mapping[str, object] = MappingProxyType({})
 
     def __str__(self) -> str:
         return self.sentence.format(**self.values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from twistedp2p.core.catalogue import Offer
+from twistedp2p.core.errors import Exit
 
 
 @attrs.frozen
@@ -124,12 +125,13 @@ class Fetched:
 
 @attrs.frozen
 class FetchFailed:
-    """A file did not come, and why, in one sentence with its values."""
+    """A file did not come, and why, in one sentence with its values and an exit code."""
 
     number: int
     name: str
     sentence: str
     values: dict[str, object]
+    code: Exit = Exit.FAILED
 
 
 @attrs.frozen

@@ -1,7 +1,8 @@
 """The folder of one running node: its lock, its identity, its memory.
 
 The state folder holds numbered slots; a node takes the first that no other holds, so the same
-command works several times at once and each node keeps an identity of its own::
+command works several times at once and each node keeps an identity of its own. A node that is
+given a name (an instance) has the slot of that name::
 
     <state folder>/1/   node.key   Ed25519 private key, PEM, 0600
                         node.key.1 an earlier one, of which there was a copy elsewhere
@@ -9,15 +10,12 @@ command works several times at once and each node keeps an identity of its own::
                                    closed group had another code before
                         lock       held by flock as long as the node runs
                         node.log   the log of a node that runs without a terminal
+                        control.sock, control.lock, control.token  see `socket_path`, `token`
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
-import stat
-from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
@@ -32,6 +30,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.disk.private import make_private, try_lock
+from twistedp2p.disk.socket_path import DEFAULT, check_instance, instance_name
 
 MAX_SLOTS = 100  # nodes of one user on one host
 
@@ -43,6 +43,11 @@ class Instance:
     folder: Path
     private_key: Ed25519PrivateKey = attrs.field(repr=False)
     _lock: int  # file descriptor, -1 once released
+
+    @property
+    def name(self) -> str:
+        """What commands call it: see `socket_path`."""
+        return instance_name(self.folder)
 
     @property
     def database(self) -> Path:
@@ -98,21 +103,17 @@ class Instance:
             self._lock = -1
 
 
-def default_state_folder(environment: Mapping[str, str]) -> Path:
-    """``$XDG_STATE_HOME/p2pshare``, by default ``~/.local/state/p2pshare`` (XDG Base Directory)."""
-    state = environment.get("XDG_STATE_HOME", "")
-    if os.path.isabs(state):
-        return Path(state) / "p2pshare"
-    return Path("~/.local/state/p2pshare").expanduser()
+def claim(state_folder: Path, instance: str = DEFAULT) -> Instance:
+    """Take a slot, making folder and identity as needed; raises `ShareError`.
 
-
-def claim(state_folder: Path) -> Instance:
-    """Take the first free slot, making folder and identity as needed; raises `ShareError`."""
+    :param instance: the name of the slot; by default the first free one of those with numbers.
+    """
+    names = map(str, range(1, MAX_SLOTS + 1)) if instance == DEFAULT else [check_instance(instance)]
     try:
-        for slot in range(1, MAX_SLOTS + 1):
-            folder = state_folder / str(slot)
-            _make_private(folder)
-            lock = _try_lock(folder / "lock")
+        for name in names:
+            folder = state_folder / name
+            make_private(folder)
+            lock = try_lock(folder / "lock")
             if lock is not None:
                 try:
                     return Instance(folder, _identity(folder / "node.key"), lock)
@@ -121,6 +122,8 @@ def claim(state_folder: Path) -> Instance:
                     raise
     except OSError as error:
         raise _unusable(state_folder, error) from error
+    if instance != DEFAULT:
+        raise ShareError(N_("The node {name} runs already."), Exit.NO_FOLDER, name=instance)
     raise ShareError(
         N_("{count} nodes run from {folder} already."),
         Exit.NO_FOLDER,
@@ -136,29 +139,6 @@ def _unusable(folder: Path, error: OSError) -> ShareError:
         folder=folder,
         why=error.strerror,
     )
-
-
-def _make_private(folder: Path) -> None:
-    """Make the folder, ours alone: the identity of a folder that others write to is theirs too."""
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    status = folder.lstat()
-    if not stat.S_ISDIR(status.st_mode):
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-    if status.st_uid != os.geteuid():
-        raise PermissionError(errno.EPERM, N_("it belongs to somebody else"))
-    if stat.S_IMODE(status.st_mode) != 0o700:
-        folder.chmod(0o700)
-
-
-def _try_lock(path: Path) -> int | None:
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    return lock
 
 
 def _identity(path: Path) -> Ed25519PrivateKey:

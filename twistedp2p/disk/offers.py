@@ -162,12 +162,24 @@ class Offers(Entries):
         )
         return offer_of(rows[0]) if rows else None
 
-    def offers_of(self, owner: bytes, most: int = MAX_OFFERS_PER_NODE) -> list[Offer]:
-        """The first `most` live offers of one node, by name."""
+    def offers_called(self, name: str) -> list[Offer]:
+        """The live offers of exactly that name, of nodes that are here."""
+        rows = self._db.run(
+            f"SELECT {COLUMNS} FROM feeds AS f CROSS JOIN offers AS o ON o.feed = f.id"  # noqa: S608
+            " WHERE f.live AND f.present AND o.name = ? AND o.live",
+            name,
+        )
+        return [offer_of(row) for row in rows]
+
+    def offers_of(
+        self, owner: bytes, most: int = MAX_OFFERS_PER_NODE, after: str = ""
+    ) -> list[Offer]:
+        """The first `most` live offers of one node, by name; of those after the name `after`."""
         rows = self._db.run(
             f"SELECT {COLUMNS} FROM feeds AS f JOIN offers AS o ON o.feed = f.id"  # noqa: S608
-            " WHERE f.origin = ? AND o.live ORDER BY o.name LIMIT ?",
+            " WHERE f.origin = ? AND o.live AND o.name > ? ORDER BY o.name LIMIT ?",
             owner,
+            after,
             most,
         )
         return [offer_of(row) for row in rows]

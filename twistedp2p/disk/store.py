@@ -12,18 +12,19 @@ A call that the disk or the file refuses raises `ShareError`, and has then chang
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from twistedp2p.core.catalogue import Listing, Query
+from twistedp2p.core.catalogue import Listing, Offer, Query
 from twistedp2p.core.errors import N_, ShareError
+from twistedp2p.core.names import offer_id
 from twistedp2p.disk.contents import OwnContents
 from twistedp2p.disk.database import Database
 from twistedp2p.disk.hosts import Hosts
 from twistedp2p.disk.keys import Keys
 from twistedp2p.disk.offers import Offers, offer_of
-from twistedp2p.disk.search import find
+from twistedp2p.disk.search import COLUMNS, find
 from twistedp2p.disk.tidy import tidy
 
 SEARCH_POOL = 300  # rows that are ranked
@@ -89,12 +90,30 @@ class Store(Offers, Keys, Hosts, OwnContents):
 
     def search(self, query: Query, own_key: bytes, most: int = 200) -> list[Listing]:
         """At most `most` live offers of nodes that are here, best first. May run in a thread."""
+        with self._searching() as db:
+            rows = find(db, query, max(most, SEARCH_POOL) if query.words else most)
+        if query.words:
+            rows.sort(key=lambda row: query.rank(row[1]))
+        return [Listing(offer_of(row), row[7], row[0] == own_key) for row in rows[:most]]
+
+    def find(self, wanted: bytes) -> Offer | None:
+        """The live offer of that id, of a node that is here. Looks at all: for a thread.
+
+        Ids are hashes that no table has: they are asked for rarely.
+        """
+        with self._searching() as db:
+            rows = db.run(
+                f"SELECT {COLUMNS} FROM feeds AS f JOIN offers AS o ON o.feed = f.id"  # noqa: S608
+                " WHERE f.present AND o.live"
+            )
+        return next((offer_of(row) for row in rows if offer_id(*row[:2]) == wanted), None)
+
+    @contextmanager
+    def _searching(self) -> Iterator[Database]:
+        """The connection of whoever reads in a thread; one at a time."""
         with self._search_lock:
             if self._closed.is_set():
                 raise ShareError(N_("Stopped."))
             if self._search_db is None:
                 self._search_db = Database(self._path)
-            rows = find(self._search_db, query, max(most, SEARCH_POOL) if query.words else most)
-        if query.words:
-            rows.sort(key=lambda row: query.rank(row[1]))
-        return [Listing(offer_of(row), row[7], row[0] == own_key) for row in rows[:most]]
+            yield self._search_db

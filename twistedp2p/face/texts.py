@@ -8,8 +8,6 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from prompt_toolkit.utils import get_cwidth
-
 from twistedp2p.core.errors import ShareError, Words
 from twistedp2p.core.names import clean_line
 
@@ -99,6 +97,8 @@ def rows_of(text: str, columns: int = 0) -> list[str]:
     text = clean_line(text, MAX_SHOWN)
     if not columns:
         return [text]
+    from prompt_toolkit.utils import get_cwidth  # slow to load, and no command needs it
+
     columns = max(MIN_COLUMNS, columns)
     rows, row, cells = [], "", 0
     for char in text:

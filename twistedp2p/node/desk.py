@@ -80,6 +80,14 @@ class Node(Assembly):
         """What to call a node: its nick, or its fingerprint; both where others look like it."""
         return self._nicks.of(key)
 
+    def nick_heard(self, key: bytes) -> str:
+        """The nick that a node itself gave, or an empty text: not to be shown alone."""
+        return self._nicks.heard(key)
+
+    def age_of(self, peer: Peer) -> float:
+        """Seconds since that peer was first heard."""
+        return float(self._reactor.seconds() - peer.first_heard)
+
     def say(self, text: str) -> None:
         """Say `text` (at most `longtext.MAX_TEXT` characters); raises `ShareError`."""
         self._chat.say(text)
@@ -104,9 +112,13 @@ class Node(Assembly):
         """Offer it no more; raises `ShareError`."""
         self._shares.withdraw(name)
 
-    def own_offers(self, most: int = 200) -> list[Offer]:
-        """The first `most` of what this node offers, by name."""
-        return self._store.offers_of(self.key, most)
+    def own_offers(self, most: int = 200, after: str = "") -> list[Offer]:
+        """The first `most` of what this node offers, by name; of those after the name `after`."""
+        return self._store.offers_of(self.key, most, after)
+
+    def own_name(self, offer: bytes) -> str:
+        """The name of an own offer of that id; raises `ShareError`."""
+        return self._shares.name_of(offer)
 
     def ticket(self, name: str, password: str) -> Ticket:
         """What somebody pastes to fetch an own offer."""
@@ -116,6 +128,14 @@ class Node(Assembly):
     def search(self, text: str = "", most: int = 200) -> Deferred[list[Listing]]:
         """What is on offer, best match first; everything, latest first, for an empty text."""
         return self._threads.run(self._store.search, Query.parse(text), self.key, most)
+
+    def find(self, offer: bytes) -> Deferred[Offer | None]:
+        """The offer of that id, of a node that is here."""
+        return self._threads.run(self._store.find, offer)
+
+    def called(self, name: str) -> list[Offer]:
+        """What nodes that are here offer under exactly that name."""
+        return self._store.offers_called(name)
 
     def get(
         self, offer: Offer, password: str = "", folder: Path | None = None, part: str = ""

@@ -286,6 +286,12 @@ class Shares:
         self.guesses.drop(name)
         self._emit(OfferGone(name, self._own_key, self._nick(), own=True, why=why))
 
+    def name_of(self, offer: bytes) -> str:
+        """The name of the offer of that id; raises `ShareError`."""
+        if offer not in self._names:
+            raise ShareError(N_("You offer no file of that id."), Exit.NOT_FOUND)
+        return self._names[offer]
+
     def withdraw_changed(self, share: Share, why: str) -> None:
         """It is not what was offered any more, as the sentence `why` says."""
         if self._shares.get(share.name) is share:

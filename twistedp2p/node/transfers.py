@@ -224,7 +224,7 @@ class Transfers:
         self._running.pop(number, None)
         self._courses.end(number)
         error = _sentence(failure)
-        self._emit(FetchFailed(number, order.name, error.sentence, error.values))
+        self._emit(FetchFailed(number, order.name, error.sentence, error.values, error.code))
         raise error
 
     def stop(self) -> None:

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.lan.netns import child_environment
 from tests.lan.nodes import free_port
 from twistedp2p import cli
-from twistedp2p.cli import doctor
+from twistedp2p.cli import doctor, examining
 from twistedp2p.core.diagnosis import CHECKS
 from twistedp2p.core.errors import Exit, ShareError
 
@@ -59,7 +59,7 @@ class OptionTests(SynchronousTestCase):
             self.assertIn(name, pages[0])
         for page in pages:
             lines = page.splitlines()
-            self.assertLess(len(lines), 34)
+            self.assertLess(len(lines), 38)
             self.assertLessEqual(max(map(len, lines)), 80)
 
     def test_the_version(self) -> None:
@@ -87,7 +87,7 @@ class OptionTests(SynchronousTestCase):
         doctor.configure(parser)
         options = parser.parse_args(["--peer", "a", "--peer", "b:1024"])
         self.assertEqual(options.peer, [("a", None), ("b", 1024)])
-        self.assertEqual(doctor._address("fe80::1%lo", 9393), ("fe80::1%lo", 9393))
+        self.assertEqual(examining._address("fe80::1%lo", 9393), ("fe80::1%lo", 9393))
 
     def test_failures_are_one_sentence_with_a_code(self) -> None:
         for arguments, code, sentence in (

@@ -1,0 +1,63 @@
+"""`p2pshare offer`: offer files to the group."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from twistedp2p.cli.ask import add_common, add_password, client_of, given_password, output_of
+from twistedp2p.cli.show import Output
+from twistedp2p.core.errors import N_, Exit, ShareError
+
+EPILOG = """\
+Without a password three words are made, for each file its own. Each file is
+read once before the group is told. Between tabs on a pipe: id, name, ticket,
+and the password where one was made. The ticket has the password in it.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The options."""
+    parser.epilog = EPILOG
+    add = parser.add_argument
+    add("paths", nargs="+", metavar="PATH", help="a file")
+    add("--public", action="store_true", help="without a password, for everybody in the group")
+    add_password(parser)
+    add_common(parser, json="print JSON, a line for each file")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Offer one after the other; the exit code of the last that failed; raises `ShareError`."""
+    output, client = output_of(options), client_of(options)
+    body: dict[str, Any] = {"public": options.public}
+    if not options.public and (password := given_password(options)):
+        body["password"] = password
+    ended = Exit.OK
+    for path in options.paths:
+        try:
+            offered = client.post(
+                "offers", body={**body, "path": os.path.abspath(path)}, patience=None
+            )
+        except ShareError as error:
+            if error.code == Exit.NO_NODE:
+                raise
+            output.error(error)
+            ended = error.code
+        else:
+            _show(output, offered)
+    return ended
+
+
+def _show(output: Output, offered: dict[str, Any]) -> None:
+    password = offered.get("password")
+    if output.document:
+        output.json(offered)
+    elif not output.terminal:
+        output.row(offered["id"], offered["name"], offered["ticket"], password)
+    else:
+        output.sentence(N_("The group was told: {name}"), name=offered["name"])
+        if password:
+            output.sentence(N_("Its password: {password}"), password=password)
+        if offered["ticket"]:
+            output.sentence(N_("Its ticket: {ticket}"), ticket=offered["ticket"])

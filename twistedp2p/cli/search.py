@@ -1,0 +1,18 @@
+"""`p2pshare search`: what is on offer and has all the words in its name, the best match first."""
+
+from __future__ import annotations
+
+import argparse
+
+from twistedp2p.cli import listing
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The options."""
+    parser.add_argument("words", nargs="+", metavar="WORD", help="part of a name; @nick: an owner")
+    listing.configure(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what is found; raises `ShareError`."""
+    return listing.show(options, " ".join(options.words))

@@ -1,0 +1,170 @@
+"""An address that answers with JSON, whatever happens behind it."""
+# Twisted's web has no annotations.
+# mypy: disallow-untyped-calls=False
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from twistedp2p.control.door import ALWAYS
+from twistedp2p.control.problem import InWords, Problem, not_found, wrong
+from twistedp2p.core.errors import ShareError
+
+QUERY_MOST = 1024  # characters of one value
+_log = Logger()
+
+
+@attrs.frozen
+class Asked:
+    """What a request asks: by its query, and by the members of its body."""
+
+    query: Mapping[str, str]
+    body: Mapping[str, Any] = attrs.field(repr=False)  # a password may be in it
+
+    def only(self, *names: str) -> None:
+        """Refuse what we do not know: it is misspelt."""
+        for name in [*self.query, *self.body]:
+            if name not in names:
+                raise wrong(f"There is no {name[:50]!r} here.")
+
+    def number(self, name: str, otherwise: int, most: int) -> int:
+        """A whole number of the query, from 0 to `most`."""
+        text = self.query.get(name)
+        if text is None:
+            return otherwise
+        if not (text.isascii() and text.isdigit() and len(text) <= 18 and int(text) <= most):
+            raise wrong(f"{name} is a number from 0 to {most}.")
+        return int(text)
+
+    def text(self, name: str) -> str:
+        """A text of the body, or nothing."""
+        return str(self._of(name, str, ""))
+
+    def flag(self, name: str) -> bool:
+        """Yes or no, by default no."""
+        return bool(self._of(name, bool, False))
+
+    def _of(self, name: str, kind: type, otherwise: object) -> object:
+        value = self.body.get(name)
+        if value is None:
+            return otherwise
+        if type(value) is not kind:
+            raise wrong(f"{name} has the wrong type.")
+        if isinstance(value, str):
+            _check_text(name, value)
+        return value
+
+
+def _check_text(name: str, value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise wrong(f"{name} is not Unicode text.") from None
+    if "\0" in value:
+        raise wrong(f"{name} has a NUL in it.")
+
+
+@attrs.frozen
+class Reply:
+    """What to send: a document, or bytes of another content type."""
+
+    document: object
+    status: HTTPStatus = HTTPStatus.OK
+    kind: str = "application/json"
+
+
+Method = Callable[[Asked], Awaitable[Reply]]
+
+
+class Answering(Resource):
+    """One address. `methods` has what it answers to GET, POST and DELETE."""
+
+    def __init__(self, in_words: InWords, methods: Mapping[str, Method] = MappingProxyType({})):
+        super().__init__()
+        self._in_words = in_words
+        self._methods = methods
+
+    def getChild(self, path: bytes, request: Any) -> Resource:
+        """Called by Twisted: what was not put here is not here."""
+        return Answering(self._in_words)
+
+    def render(self, request: Any) -> int:
+        """Called by Twisted."""
+        gone: list[object] = []
+        request.notifyFinish().addErrback(gone.append)
+        answered = Deferred.fromCoroutine(self._answer(request))
+        answered.addErrback(self._as_problem)
+        answered.addCallback(lambda reply: None if gone else send(request, reply))
+        return NOT_DONE_YET
+
+    async def _answer(self, request: Any) -> Reply:
+        if not self._methods:
+            raise not_found("There is nothing at this address.")
+        method = self._methods.get(request.method.decode("ascii", "replace"))
+        if method is None:
+            allowed = ", ".join(self._methods)
+            request.setHeader(b"Allow", allowed.encode())
+            raise wrong(f"Only {allowed} is answered here.", HTTPStatus.METHOD_NOT_ALLOWED)
+        return await method(asked_by(request))
+
+    def _as_problem(self, failure: Failure) -> Reply:
+        error = failure.value
+        if isinstance(error, ShareError):
+            error = Problem.of(error, self._in_words)
+        if not isinstance(error, Problem):
+            _log.failure("a request failed", failure)
+            defect = HTTPStatus.INTERNAL_SERVER_ERROR
+            error = Problem(defect, "defect", "A defect of this program; the log says more.")
+        return Reply(error.document(), error.status, "application/problem+json")
+
+
+def asked_by(request: Any) -> Asked:
+    """Read query and body; raises `Problem`."""
+    if any(len(values) > 1 for values in request.args.values()):
+        raise wrong("One name of the query came twice.")
+    try:
+        query = {name.decode(): values[0].decode() for name, values in request.args.items()}
+        text = request.content.read().decode()
+        body = json.loads(text, parse_constant=_no_number) if text else {}
+    except (ValueError, RecursionError):
+        raise wrong("This is neither UTF-8 nor JSON.", HTTPStatus.BAD_REQUEST) from None
+    if not isinstance(body, dict):
+        raise wrong("The body must be a JSON object.")
+    if any(len(value) > QUERY_MOST or "\0" in value for value in query.values()):
+        raise wrong(f"A value of the query has {QUERY_MOST} characters at most, none of them NUL.")
+    return Asked(query, body)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def send(request: Any, reply: Reply) -> None:
+    """Send all of it, and end."""
+    body = reply.document
+    if not isinstance(body, bytes):
+        body = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    begin(request, reply.kind, reply.status)
+    request.setHeader(b"Content-Length", b"%d" % len(body))
+    request.write(body)
+    request.finish()
+
+
+def begin(request: Any, kind: str, status: HTTPStatus = HTTPStatus.OK) -> None:
+    """The head of an answer."""
+    request.setResponseCode(int(status), status.phrase.encode())
+    request.setHeader(b"Server", b"p2pshare")
+    request.setHeader(b"Content-Type", kind.encode())
+    for header in ALWAYS.items():
+        request.setHeader(*header)

@@ -1,0 +1,108 @@
+"""The addresses of what is on offer: everybody's, and our own."""
+
+from __future__ import annotations
+
+import os
+from http import HTTPStatus
+
+from twistedp2p.control.answering import Asked, Reply
+from twistedp2p.control.problem import wrong
+from twistedp2p.control.values import offer_document, owner_document, page
+from twistedp2p.core.catalogue import MAX_OFFERS_PER_NODE, Listing
+from twistedp2p.core.names import KEY_SIZE, OFFER_ID_SIZE, b64, fingerprint, unb64
+from twistedp2p.node import Node
+
+OFFERS, OFFERS_MOST = 100, 1000  # in one answer
+
+
+def offer_id_of(text: str) -> bytes:
+    """The id of an offer; raises `Problem`."""
+    try:
+        return unb64(text, OFFER_ID_SIZE)
+    except ValueError:
+        raise wrong("An id has 22 characters, of base64.") from None
+
+
+def owner_term(owner: str) -> str:
+    """What a search has for one owner, who is given by key, fingerprint or nick."""
+    try:
+        return f"@{fingerprint(unb64(owner, KEY_SIZE))}"
+    except ValueError:
+        return f"@{owner}" if owner else ""
+
+
+def means(who: str, key: bytes, nick: str) -> bool:
+    """Whether `who` is that node's key, its fingerprint, or its nick; nothing means everybody."""
+    return who in ("", b64(key)) or who.casefold() in (nick.casefold(), fingerprint(key))
+
+
+class Files:
+    """What is answered at these addresses."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def catalogue(self, asked: Asked) -> Reply:
+        """``GET /catalogue``: what matches best first; the latest first where nothing is asked."""
+        asked.only("q", "owner", "limit", "after", "id", "name")
+        if "id" in asked.query or "name" in asked.query:
+            return Reply(page([listing_document(each) for each in await self._exactly(asked)]))
+        limit = asked.number("limit", OFFERS, OFFERS_MOST)
+        after = asked.number("after", 0, MAX_OFFERS_PER_NODE)
+        words = f"{asked.query.get('q', '')} {owner_term(asked.query.get('owner', ''))}"
+        found = await self._node.search(words.strip(), after + limit + 1)
+        items = [listing_document(each) for each in found[after : after + limit]]
+        return Reply(page(items, after + limit if len(found) > after + limit else None))
+
+    async def _exactly(self, asked: Asked) -> list[Listing]:
+        """What has that id or that name, the owner apart."""
+        node, query = self._node, asked.query
+        if "id" in query:
+            found = await node.find(offer_id_of(query["id"]))
+            offers = [] if found is None else [found]
+        else:
+            offers = node.called(query["name"])
+        nicks = {offer.owner: node.nick_heard(offer.owner) for offer in offers}
+        return [
+            Listing(offer, nicks[offer.owner], offer.owner == node.key)
+            for offer in offers
+            if means(query.get("owner", ""), offer.owner, nicks[offer.owner])
+        ]
+
+    async def offers(self, asked: Asked) -> Reply:
+        """``GET /offers``: our own, by name."""
+        asked.only("limit", "after")
+        limit = asked.number("limit", OFFERS, OFFERS_MOST)
+        found = self._node.own_offers(limit + 1, asked.query.get("after", ""))
+        items = [offer_document(offer) for offer in found[:limit]]
+        more = len(found) > limit > 0
+        return Reply(page(items, found[limit - 1].name if more else None))
+
+    async def offer(self, asked: Asked) -> Reply:
+        """``POST /offers``: answered when the file has been read, and the group told."""
+        asked.only("path", "password", "public")
+        path, password, public = asked.text("path"), asked.text("password"), asked.flag("public")
+        if not os.path.isabs(path):
+            raise wrong("path is the absolute path of a file.")
+        if public and password:
+            raise wrong("What is public has no password.")
+        offered = await self._node.offer(path, password, public)
+        document = offer_document(offered.offer)
+        if offered.generated:
+            document["password"] = offered.password
+        ticket = None if public else self._node.ticket(offered.offer.name, offered.password)
+        document["ticket"] = None if ticket is None else str(ticket)
+        return Reply(document, HTTPStatus.CREATED)
+
+    async def withdraw(self, offer: str, asked: Asked) -> Reply:
+        """``DELETE /offers/{id}``"""
+        asked.only()
+        name = self._node.own_name(offer_id_of(offer))
+        self._node.withdraw(name)
+        return Reply({"id": offer, "name": name})
+
+
+def listing_document(listing: Listing) -> dict[str, object]:
+    """A row of the catalogue."""
+    owner = owner_document(listing.offer.owner, listing.nick)
+    return {**offer_document(listing.offer), "owner": owner, "own": listing.own}

@@ -1,0 +1,174 @@
+"""The addresses of what is moving: gets, what others get from us, files that are read."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from twistedp2p.control.answering import Asked, Reply
+from twistedp2p.control.files import means, offer_id_of
+from twistedp2p.control.problem import InWords, Problem, not_found, wrong
+from twistedp2p.control.values import owner_document, page
+from twistedp2p.core.catalogue import Offer
+from twistedp2p.core.errors import Exit, ShareError
+from twistedp2p.core.events import Event, Fetched, FetchFailed, Progress
+from twistedp2p.core.limits import CappedTable
+from twistedp2p.core.ticket import TicketError, parse_ticket
+from twistedp2p.node import Node
+
+NUMBER_MOST = 10**15
+KEPT = 1000  # transfers, the ended ones included
+CHOICES = 8  # owners named where it is not clear whose is meant
+MOVING, DONE, FAILED, WAITING = "moving", "done", "failed", "waiting"
+Row = dict[str, Any]
+
+
+class Transfers:
+    """What is answered at these addresses, of this run."""
+
+    def __init__(self, node: Node, in_words: InWords) -> None:
+        self._node = node
+        self._in_words = in_words
+        self._rows: CappedTable[int, Row] = CappedTable(KEPT)
+        self._unsubscribe = node.subscribe(self._happened)
+
+    def close(self) -> None:
+        """Follow no more; may be called twice."""
+        end, self._unsubscribe = self._unsubscribe, lambda: None
+        end()
+
+    # -- what is told of them
+
+    def _happened(self, event: Event) -> None:
+        if isinstance(event, Progress):
+            row = self._row(event.number, event.name, event.kind)
+            row.update(done=event.done, size=event.size, rate=event.rate)
+            over = DONE if event.ended and event.kind != "get" else MOVING
+            row["state"] = row["state"] if row["state"] in (DONE, FAILED) else over
+        elif isinstance(event, Fetched):
+            row = self._row(event.number, event.name)
+            row.update(
+                state=DONE,
+                done=event.size,
+                size=event.size,
+                path=event.path,
+                seconds=event.seconds,
+                owner_known=event.owner_known,
+                owner_changed=event.owner_changed,
+            )
+        elif isinstance(event, FetchFailed):
+            row = self._row(event.number, event.name)
+            error = ShareError(event.sentence, event.code, **event.values)
+            row.update(state=FAILED, error=Problem.of(error, self._in_words).document())
+
+    def _row(self, number: int, name: str, kind: str = "get") -> Row:
+        row = self._rows.peek(number)
+        if row is None:
+            row = {
+                "number": number,
+                "kind": kind,
+                "name": name,
+                "state": WAITING,
+                "done": 0,
+                "size": 0,
+                "rate": 0.0,
+            }
+            self._rows.put(number, row)
+        return row
+
+    async def transfers(self, asked: Asked) -> Reply:
+        """``GET /transfers``: those of this run that are known yet, by number."""
+        asked.only("limit", "after")
+        limit, after = asked.number("limit", KEPT, KEPT), asked.number("after", 0, NUMBER_MOST)
+        for transfer in self._node.get_running():
+            self._row(transfer.number, transfer.name)
+        rows = [row for number, row in sorted(self._rows.items()) if number > after]
+        more = len(rows) > limit > 0
+        return Reply(page(rows[:limit], rows[limit - 1]["number"] if more else None))
+
+    async def transfer(self, number: str, asked: Asked) -> Reply:
+        """``GET /transfers/{number}``"""
+        asked.only()
+        return Reply(self._known(number))
+
+    def _known(self, number: str) -> Row:
+        row = self._rows.peek(_number(number))
+        if row is None:
+            for transfer in self._node.get_running():
+                if transfer.number == _number(number):
+                    return self._row(transfer.number, transfer.name)
+            raise not_found("No transfer has that number.")
+        return row
+
+    async def cancel(self, number: str, asked: Asked) -> Reply:
+        """``DELETE /transfers/{number}``"""
+        asked.only()
+        for transfer in self._node.get_running():
+            if transfer.number == _number(number):
+                transfer.cancel()
+                return Reply(self._known(number))
+        raise not_found("No file that is coming has that number.")
+
+    # -- a get
+
+    async def get(self, asked: Asked) -> Reply:
+        """``POST /transfers``: begins a get; with `wait`, answered when it is over."""
+        asked.only("id", "ticket", "name", "owner", "password", "folder", "wait")
+        transfer = await self._begun(asked, _folder(asked.text("folder")))
+        row = self._row(transfer.number, transfer.name)
+        if asked.flag("wait"):
+            await transfer.done
+        return Reply(row, HTTPStatus.CREATED)
+
+    async def _begun(self, asked: Asked, folder: Path | None) -> Any:
+        given = [name for name in ("id", "ticket", "name") if asked.text(name)]
+        if len(given) != 1:
+            raise wrong("Say one of id, ticket and name.")
+        if given == ["ticket"]:
+            try:
+                ticket = parse_ticket(asked.text("ticket"))
+            except TicketError as error:
+                raise ShareError(str(error), Exit.USAGE) from None
+            return self._node.get_ticket(ticket, folder)
+        offer = await self._meant(asked)
+        password = asked.text("password")
+        if offer.owner == self._node.key:
+            raise Problem(HTTPStatus.CONFLICT, "own", f"{offer.name} is your own.", Exit.USAGE)
+        if not offer.public and not password:
+            needed = f"{offer.name} needs a password."
+            raise Problem(HTTPStatus.FORBIDDEN, "password-needed", needed, Exit.DENIED)
+        return self._node.get(offer, password, folder)
+
+    async def _meant(self, asked: Asked) -> Offer:
+        """The offer that is named."""
+        name, owner = asked.text("name"), asked.text("owner")
+        if not name:
+            found = await self._node.find(offer_id_of(asked.text("id")))
+            if found is None:
+                raise not_found("No file on offer has that id.")
+            return found
+        heard = self._node.nick_heard
+        offers = [o for o in self._node.called(name) if means(owner, o.owner, heard(o.owner))]
+        if not offers:
+            raise not_found("No file on offer is called that.")
+        if len(offers) > 1:
+            owners = [owner_document(o.owner, self._node.nick_of(o.owner)) for o in offers]
+            who = ", ".join(f"{o['nick']} {o['fingerprint']}" for o in owners[:CHOICES])
+            raise Problem(
+                HTTPStatus.CONFLICT, "ambiguous", f"More than one has it: {who}.", Exit.USAGE
+            )
+        return offers[0]
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else 0
+
+
+def _folder(text: str) -> Path | None:
+    if not text:
+        return None
+    folder = Path(text)
+    if not folder.is_absolute() or not folder.is_dir():
+        raise wrong("folder is the absolute path of a folder.")
+    return folder
