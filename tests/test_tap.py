@@ -239,7 +239,7 @@ class RefusedOptionsTests(OptionsTestCase):
             self.assertEqual(self.refused(*given)[0], Exit.USAGE)
         self.assertEqual(self.refused("--share", str(password), *file)[0], Exit.NO_INPUT)
         options = self.options(*here, *file)
-        self.assertEqual(options["shared"], [os.path.realpath(self.folder)])
+        self.assertEqual(options["shares"], [os.path.realpath(self.folder)])
         self.assertEqual(options["share-password"], "secret")
 
     def test_a_mistake_without_a_standard_error_is_silent(self) -> None:
