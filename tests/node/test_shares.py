@@ -81,12 +81,12 @@ class SharesTestCase(SynchronousTestCase):
         self.addCleanup(lambda: self.store.close())
         self.make()
 
-    def make(self) -> None:
+    def make(self, key: bytes = ME) -> None:
         """Begin a run."""
         courses = Courses(self.clock.seconds, self.events.append)
         self.shares = Shares(
             self.store,
-            ME,
+            key,
             self.publishing,
             courses,
             self.events.append,
@@ -472,6 +472,27 @@ class EarlierLayoutTests(SharesTestCase):
         self.shares.start()
         self.clock.run_for(0.1)
         self.assertEqual(self.names(), ["small"])
+
+
+class AnotherKeyTests(SharesTestCase):
+    """A node that takes another key offers anew what needs no password."""
+
+    def test_what_is_public_is_served_under_the_new_key_folders_and_large_files_too(self) -> None:
+        self.shares.start()
+        self.file("photos/a.jpg")
+        paths = self.file(), self.folder / "photos", self.file("large", bytes(PIECE_LEAST + 1))
+        for path in paths:
+            self.offer(path, public=True)
+        self.offer(self.file("secret"))
+        self.shares.stop()
+        self.make(PEER)
+        self.shares.start()
+        self.clock.run_for(0.1)
+        self.assertEqual(self.names(), ["a.jpg", "large", "photos"])
+        for name in self.names():
+            self.serving.check(self.serving.find(offer_id(PEER, name)))
+        (notice,) = self.told(Notice)
+        self.assertEqual(notice.values, {"names": "secret"})
 
 
 class WatchingTests(SharesTestCase):

@@ -113,11 +113,11 @@ class Shares:
             renewed.addErrback(lambda failure: _log.failure("offers of an earlier layout", failure))
 
     async def _read_anew(self) -> None:
-        """Earlier versions kept no hashes of what they offered, without which none is served."""
+        """Offers of which no hashes are kept, as by earlier versions: they cannot be served."""
         for name in sorted(self._notes.note(self._store.without_tree) or ()):
             share = self._shares.get(name)
-            if share is None or share.size <= PIECE_LEAST:
-                continue
+            if share is None or (share.size <= PIECE_LEAST and not share.manifest):
+                continue  # of a file of one piece its digest is the hash
             async with self._reading.places:
                 if self._stopped:
                     return
@@ -155,6 +155,7 @@ class Shares:
                 return
             if share.name not in self._shares:
                 self._make_known(self._for_members(attrs.evolve(share, prs=prs)))
+        await self._read_anew()  # their hashes went with the old key
 
     def tell_again(self) -> None:
         """Publish all offers anew, some at a time: our feed has begun another epoch."""
