@@ -38,6 +38,14 @@ class ContentTests(StoreTests):
         self.store.put_tree(SHARE.name, tree_of(bytes(PIECE_LEAST + 1)))
         self.assertIsNone(self.store.tree(share_of(tree_of(b"x" * (PIECE_LEAST + 1)))))
 
+    def test_a_folder_of_which_nothing_is_kept_is_not_taken_for_a_file(self):
+        tree = tree_of(b"small", b"manifest")
+        self.store.put_share(share_of(tree))
+        self.assertEqual(self.store.without_tree(), {SHARE.name})
+        self.assertIsNone(self.store.tree(share_of(tree)))
+        self.store.put_tree(SHARE.name, tree)
+        self.assertEqual(self.store.without_tree(), set())
+
     def test_it_goes_with_the_offer(self):
         tree = tree_of(b"small", b"manifest")
         self.store.put_share(share_of(tree))

@@ -16,7 +16,7 @@ from twistedp2p.node import Node
 from twistedp2p.node import getting as getting_module
 from twistedp2p.node import shares as shares_module
 
-SIZE = 6 * PIECE_LEAST - 5  # bytes
+SIZE = 12 * PIECE_LEAST - 5  # bytes
 
 
 class RoomTests(SynchronousTestCase):
@@ -71,7 +71,7 @@ class RoomTests(SynchronousTestCase):
         self.lan.run_for(30)
         for node in nodes:
             self.whole(node)
-        self.assertLess(self.sent_by(owner), 2 * SIZE - PIECE_LEAST)
+        self.assertLess(self.sent_by(owner), 2 * SIZE)
 
     def test_without_the_swarm_everybody_fetches_from_the_owner(self) -> None:
         owner, nodes = self.room(2, swarm=False)

@@ -97,6 +97,7 @@ class SharedFolderTests(SynchronousTestCase):
         self.assertEqual(len(self.waiting), AT_ONCE)
         while self.waiting:
             self.waiting.pop(0).callback(None)
+        self.assertEqual(len(self.done), 3 * AT_ONCE)
         self.assertEqual(self.looks(3), [])
         self.assertEqual(self.folder._places.tokens, AT_ONCE)
         self.assertTrue(all(row.name for row in self.folder._rows.values()))

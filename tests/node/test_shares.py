@@ -27,7 +27,7 @@ from twistedp2p.core.names import offer_id
 from twistedp2p.core.words import looks_generated
 from twistedp2p.disk.store import Store
 from twistedp2p.net.pump import in_threads_of
-from twistedp2p.node import reading, watching
+from twistedp2p.node import folders, reading, watching
 from twistedp2p.node import serving as serving_module
 from twistedp2p.node import shares as shares_module
 from twistedp2p.node.guesses import SAVE_AFTER
@@ -81,12 +81,12 @@ class SharesTestCase(SynchronousTestCase):
         self.addCleanup(lambda: self.store.close())
         self.make()
 
-    def make(self) -> None:
+    def make(self, key: bytes = ME) -> None:
         """Begin a run."""
         courses = Courses(self.clock.seconds, self.events.append)
         self.shares = Shares(
             self.store,
-            ME,
+            key,
             self.publishing,
             courses,
             self.events.append,
@@ -407,6 +407,26 @@ class FolderTests(SharesTestCase):
         self.assertEqual(refusal.line.code, 409)
         self.assertEqual(self.names(), [])
 
+    def test_who_began_with_what_it_was_gets_nothing_else(self) -> None:
+        """Attack 16: a folder that was offered anew is another content."""
+        (self.top / "b.jpg").write_bytes(b"other!")
+        self.offer(self.top)
+        refusal = self.assertRaises(Refusal, self.serving.open, self.served, 6, 6)
+        self.assertEqual(refusal.line.code, 500)
+        self.assertEqual(self.names(), ["photos"])
+
+    def test_it_is_read_from_the_memory_once_or_not_at_all(self) -> None:
+        with mock.patch.object(self.store, "folder", wraps=self.store.folder) as read:
+            self.read(0, 1)
+            self.assertEqual(read.call_count, 0)
+        self.restart()
+        self.served = self.serving.find(self.offered.offer.id)
+        with mock.patch.object(self.store, "folder", wraps=self.store.folder) as read:
+            self.read(0, 1), self.read(6, 1)
+            self.assertEqual(read.call_count, 1)
+        self.shares.withdraw("photos")
+        self.assertEqual(self.shares.folders.entries, 0)
+
     def test_offered_anew_it_is_what_it_is_now(self) -> None:
         self.read(0, 1)
         (self.top / "b.jpg").write_bytes(b"other!")
@@ -415,13 +435,13 @@ class FolderTests(SharesTestCase):
         self.assertEqual(self.read(6, 6), b"other!")
 
     def test_of_many_folders_a_few_are_kept_in_memory(self) -> None:
-        self.patch(serving_module, "MAX_ENTRIES", 5)
+        self.patch(folders, "MAX_ENTRIES", 5)
         for number in range(4):
             self.file(f"many{number}/a", b"x")
             self.offer(self.folder / f"many{number}")
-            self.serving.open(self.shares._shares[f"many{number}"], 0, 1).close()
+        self.assertLessEqual(self.shares.folders.entries, 5)
         self.read(0, 1)
-        self.assertLessEqual(self.serving._folders._entries(), 5)
+        self.assertLessEqual(self.shares.folders.entries, 5)
 
 
 class EarlierLayoutTests(SharesTestCase):
@@ -452,6 +472,27 @@ class EarlierLayoutTests(SharesTestCase):
         self.shares.start()
         self.clock.run_for(0.1)
         self.assertEqual(self.names(), ["small"])
+
+
+class AnotherKeyTests(SharesTestCase):
+    """A node that takes another key offers anew what needs no password."""
+
+    def test_what_is_public_is_served_under_the_new_key_folders_and_large_files_too(self) -> None:
+        self.shares.start()
+        self.file("photos/a.jpg")
+        paths = self.file(), self.folder / "photos", self.file("large", bytes(PIECE_LEAST + 1))
+        for path in paths:
+            self.offer(path, public=True)
+        self.offer(self.file("secret"))
+        self.shares.stop()
+        self.make(PEER)
+        self.shares.start()
+        self.clock.run_for(0.1)
+        self.assertEqual(self.names(), ["a.jpg", "large", "photos"])
+        for name in self.names():
+            self.serving.check(self.serving.find(offer_id(PEER, name)))
+        (notice,) = self.told(Notice)
+        self.assertEqual(notice.values, {"names": "secret"})
 
 
 class WatchingTests(SharesTestCase):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
 from typing import Any
 
 from twisted.logger import Logger
@@ -15,7 +14,7 @@ from twistedp2p.core.content.tree import Tree, piece_count, piece_size
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.disk.folder_shelf import FolderReader
-from twistedp2p.disk.offered import Folder, open_offered
+from twistedp2p.disk.offered import open_offered
 from twistedp2p.disk.shares import Share
 from twistedp2p.disk.shelf import BoundedReader, Changed
 from twistedp2p.disk.store import Store
@@ -23,32 +22,8 @@ from twistedp2p.node.progress import Courses
 from twistedp2p.node.shares import Shares
 
 MAX_AUDIENCES = 1000  # offers of which it is known who fetches them
-MAX_ENTRIES = 200_000  # of folders that are kept in memory: some 60 MB
 
 _log = Logger()
-
-
-class Folders:
-    """Offered folders, read from `store` and kept: else it would be done for each ask."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._kept: OrderedDict[str, tuple[Share, Folder]] = OrderedDict()  # the latest is last
-
-    def of(self, share: Share) -> Folder | None:
-        """None for a file; raises `ShareError` and ValueError where it cannot be read."""
-        if not share.manifest:
-            return None
-        known, folder = self._kept.pop(share.name, (None, None))
-        if folder is None or known is not share:
-            folder = Folder.read(*self._store.folder(share.name))
-        self._kept[share.name] = share, folder
-        while len(self._kept) > 1 and self._entries() > MAX_ENTRIES:
-            self._kept.popitem(last=False)
-        return folder
-
-    def _entries(self) -> int:
-        return sum(len(folder.manifest.entries) for _, folder in self._kept.values())
 
 
 class Serving:
@@ -60,7 +35,6 @@ class Serving:
         self._store = store
         self._courses = courses
         self._clock = clock
-        self._folders = Folders(store)
         self._audiences: CappedTable[tuple[str, str], Audience] = CappedTable(MAX_AUDIENCES)
         self._under_way: dict[object, int] = {}  # connection -> number
 
@@ -84,7 +58,7 @@ class Serving:
     def open(self, served: Share, offset: int, length: int) -> BoundedReader | FolderReader:
         """The bytes to send; raises `Refusal` where it is not what was offered."""
         try:
-            return open_offered(served, self._folders.of(served), offset, length)
+            return open_offered(served, self._shares.folders.of(served), offset, length)
         except Changed as change:
             self._shares.withdraw_changed(served, str(change))
             raise Refusal(409) from None

@@ -24,6 +24,7 @@ from twistedp2p.disk.parts import numbered
 from twistedp2p.disk.shares import Share
 from twistedp2p.disk.store import Store
 from twistedp2p.net.pump import InThread
+from twistedp2p.node.folders import Folders
 from twistedp2p.node.guesses import Guesses
 from twistedp2p.node.memory import Notes
 from twistedp2p.node.progress import Courses
@@ -57,7 +58,7 @@ class Offered:
 
 
 class Shares:
-    """The offers of this node. `guesses`: at their passwords."""
+    """The offers of this node. `guesses`: at their passwords; `folders`: in memory."""
 
     def __init__(
         self,
@@ -87,6 +88,7 @@ class Shares:
         ours = [] if self._of_old_key else kept
         self._shares = {share.name: self._for_members(share) for share in ours}
         self._names = {offer_id(own_key, name): name for name in self._shares}
+        self.folders = Folders(store)
         self.guesses = Guesses(store, emit, clock=clock, wall=wall)
         self._being_read: dict[str, str] = {}  # name -> path
         self._reading = Reading(courses, clock=clock, in_thread=in_thread)
@@ -111,11 +113,11 @@ class Shares:
             renewed.addErrback(lambda failure: _log.failure("offers of an earlier layout", failure))
 
     async def _read_anew(self) -> None:
-        """Earlier versions kept no hashes of what they offered, without which none is served."""
+        """Offers of which no hashes are kept, as by earlier versions: they cannot be served."""
         for name in sorted(self._notes.note(self._store.without_tree) or ()):
             share = self._shares.get(name)
-            if share is None or share.size <= PIECE_LEAST:
-                continue
+            if share is None or (share.size <= PIECE_LEAST and not share.manifest):
+                continue  # of a file of one piece its digest is the hash
             async with self._reading.places:
                 if self._stopped:
                     return
@@ -153,6 +155,7 @@ class Shares:
                 return
             if share.name not in self._shares:
                 self._make_known(self._for_members(attrs.evolve(share, prs=prs)))
+        await self._read_anew()  # their hashes went with the old key
 
     def tell_again(self) -> None:
         """Publish all offers anew, some at a time: our feed has begun another epoch."""
@@ -260,6 +263,8 @@ class Shares:
             if before is not None and before.prs != share.prs:
                 self.guesses.another_password(share.name)
             self._publishing.publish_offer(offer)
+        if content is not None and content.folder is not None:
+            self.folders.put(share, content.folder)
         self._shares[share.name] = share
         self._names[offer_id(self._own_key, share.name)] = share.name
         self.guesses.drop(share.name)
@@ -282,6 +287,7 @@ class Shares:
             self._store.drop_share(name)
             self._publishing.publish_withdraw(name, write_withdraw(name))
         del self._shares[name]
+        self.folders.drop(name)
         self._names.pop(offer_id(self._own_key, name), None)
         self.guesses.drop(name)
         self._emit(OfferGone(name, self._own_key, self._nick(), own=True, why=why))
