@@ -22,7 +22,7 @@ from twistedp2p.core.names import clean_nick
 from twistedp2p.core.presence.families import group_address
 from twistedp2p.core.presence.ladder import parse_peer
 from twistedp2p.disk.code_file import read_codes
-from twistedp2p.disk.config_file import read_settings, variable
+from twistedp2p.disk.config_file import read_settings
 from twistedp2p.disk.folder_shelf import open_folder
 from twistedp2p.disk.offered import check_path
 from twistedp2p.disk.socket_path import DEFAULT, check_instance
@@ -178,8 +178,7 @@ class Options(usage.Options):
 
     def _settle(self) -> None:
         """Fill in what was not given: from the environment, the files, the defaults."""
-        file = self["config"] or os.environ.get(variable("config"))
-        for name, setting in read_settings(os.environ, file).items():
+        for name, setting in read_settings(os.environ, self["config"]).items():
             option = f"{name}s" if f"{name}s" in self else name
             if self[option] in (None, 0, []):
                 self[option] = setting.value

@@ -10,6 +10,8 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -88,6 +90,27 @@ class OptionTests(SynchronousTestCase):
         options = parser.parse_args(["--peer", "a", "--peer", "b:1024"])
         self.assertEqual(options.peer, [("a", None), ("b", 1024)])
         self.assertEqual(examining._address("fe80::1%lo", 9393), ("fe80::1%lo", 9393))
+
+    def test_the_doctor_looks_where_the_nodes_are(self) -> None:
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+            file.write('port = 7001\npeer = ["a", "b:1024"]\nttl = 0\nstate-dir = "state"\n')
+            file.flush()
+            with mock.patch.dict(os.environ, {"P2PSHARE_CONFIG": file.name}):
+                found = self.settled()
+                given = self.settled("--port", "7002", "--peer", "c")
+                with mock.patch.dict(os.environ, {"P2PSHARE_PORT": "80"}):
+                    error = self.assertRaises(ShareError, self.settled)
+        self.assertEqual((found.group, found.port, found.ttl), ("239.0.0.1", 7001, 0))
+        self.assertEqual(found.peer, [("a", None), ("b", 1024)])
+        self.assertEqual(found.state_dir, Path(file.name).parent / "state")
+        self.assertEqual((found.interface, found.group_code_file), ([], None))
+        self.assertEqual((given.port, given.peer), (7002, [("c", None)]))
+        self.assertEqual(str(error), "P2PSHARE_PORT: port: a number from 1024 to 65534.")
+
+    def settled(self, *arguments: str) -> argparse.Namespace:
+        options = cli.parser("doctor").parse_args(arguments)
+        doctor.settle(options)
+        return options
 
     def test_failures_are_one_sentence_with_a_code(self) -> None:
         for arguments, code, sentence in (

@@ -6,9 +6,18 @@ Only its options are here: what examines is loaded when it is asked to (see `exa
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.presence.ladder import parse_peer
+from twistedp2p.disk.config_file import read_settings
+
+DEFAULTS = {"group": "239.0.0.1", "port": 9392, "ttl": 1}
+NAMES = ("group", "port", "interface", "peer", "group-code-file", "state-dir", "ttl")
+"""The options that are those of a node, and so stand where its options do."""
 
 CODES = """\
 exit codes:
@@ -28,17 +37,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "-g",
         "--group",
-        default="239.0.0.1",
         metavar="ADDRESS",
-        help="multicast address (%(default)s)",
+        help=f"multicast address ({DEFAULTS['group']})",
     )
     add(
         "-p",
         "--port",
         type=port,
-        default=9392,
         metavar="N",
-        help="UDP port of the chat (%(default)s)",
+        help=f"UDP port of the chat ({DEFAULTS['port']})",
     )
     add(
         "-i",
@@ -60,11 +67,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-s", "--state-dir", type=Path, metavar="FOLDER", help="that of the nodes")
     add(
         "--ttl",
-        type=int,
-        choices=range(256),
-        default=1,
+        type=ttl,
         metavar="N",
-        help="as that of the nodes (%(default)s)",
+        help=f"as that of the nodes ({DEFAULTS['ttl']})",
     )
     add("--json", action="store_true", help="print one JSON document")
     add("--quick", action="store_true", help="listen for 3 s instead of 10")
@@ -78,6 +83,13 @@ def port(text: str) -> int:
     return int(text)
 
 
+def ttl(text: str) -> int:
+    """A number of routers, plus one."""
+    if not text.isascii() or not text.isdigit() or int(text[:4]) > 255:
+        raise argparse.ArgumentTypeError("a number from 0 to 255")
+    return int(text)
+
+
 def peer(text: str) -> tuple[str, int | None]:
     """``HOST[:PORT]``, as for a node."""
     try:
@@ -86,8 +98,39 @@ def peer(text: str) -> tuple[str, int | None]:
         raise argparse.ArgumentTypeError("HOST or HOST:PORT") from error
 
 
+def settle(options: argparse.Namespace) -> None:
+    """Fill in what was not given, from where a node has it too; raises `ShareError`."""
+    settings = read_settings(os.environ)
+    for name in NAMES:
+        place = name.replace("-", "_")
+        if getattr(options, place) not in (None, []):
+            continue
+        setting, check = settings.get(name), CHECKS.get(name, str)
+        if setting is None:
+            setattr(options, place, DEFAULTS.get(name, getattr(options, place)))
+            continue
+        try:
+            value: Any = setting.value
+            value = [check(each) for each in value] if isinstance(value, list) else check(value)
+        except argparse.ArgumentTypeError as error:
+            why = f"{name}: {error}"
+            raise ShareError("{place}: {why}.", Exit.USAGE, place=setting.place, why=why) from error
+        setattr(options, place, value)
+
+
 def run(options: argparse.Namespace) -> int:
     """Examine, print, and give the exit code of the outcome; raises `ShareError`."""
     from twistedp2p.cli.examining import run
 
+    settle(options)
     return run(options)
+
+
+CHECKS: dict[str, Callable[[str], object]] = {
+    "port": port,
+    "ttl": ttl,
+    "peer": peer,
+    "group-code-file": Path,
+    "state-dir": Path,
+}
+"""What becomes of the text of a setting."""

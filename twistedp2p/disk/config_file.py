@@ -84,11 +84,13 @@ def read_settings(environment: Mapping[str, str], file: str | None = None) -> di
     """What the environment and the files say of `OPTIONS`, by their names.
 
     :param file: the one file to read instead of the user's and the machine's. It must be there.
+        By default, the one that ``P2PSHARE_CONFIG`` names.
 
     Raises `ShareError` for what cannot be read or understood, and for keys that are no option's.
     """
     settings: dict[str, Setting] = {}
-    if file is not None:
+    file = file or environment.get(variable("config"))
+    if file:
         settings = _read(Path(file).expanduser().absolute())
     else:
         for path in (MACHINE, user_file(environment)):  # the later the stronger
