@@ -23,8 +23,8 @@ from twistedp2p.control.people import Running
 from twistedp2p.control.tree import Control
 from twistedp2p.face.report import document
 from twistedp2p.face.texts import in_words
-from twistedp2p.node import shares as shares_module
 from twistedp2p.node import getting as getting_module
+from twistedp2p.node import shares as shares_module
 
 API = "/api/v1/"
 TOKEN = "t" * 43
