@@ -45,10 +45,10 @@ class Files:
     async def catalogue(self, asked: Asked) -> Reply:
         """``GET /catalogue``: what matches best first; the latest first where nothing is asked."""
         asked.only("q", "owner", "limit", "after", "id", "name")
-        if "id" in asked.query or "name" in asked.query:
-            return Reply(page([listing_document(each) for each in await self._exactly(asked)]))
         limit = asked.number("limit", OFFERS, OFFERS_MOST)
         after = asked.number("after", 0, MAX_OFFERS_PER_NODE)
+        if "id" in asked.query or "name" in asked.query:
+            return Reply(page([listing_document(each) for each in await self._exactly(asked)]))
         words = f"{asked.query.get('q', '')} {owner_term(asked.query.get('owner', ''))}"
         found = await self._node.search(words.strip(), after + limit + 1)
         items = [listing_document(each) for each in found[after : after + limit]]
