@@ -8,11 +8,13 @@ from http import HTTPStatus
 from twistedp2p.control.answering import Asked, Reply
 from twistedp2p.control.problem import wrong
 from twistedp2p.control.values import offer_document, owner_document, page
-from twistedp2p.core.catalogue import MAX_OFFERS_PER_NODE, Listing
+from twistedp2p.core.catalogue import Listing
 from twistedp2p.core.names import KEY_SIZE, OFFER_ID_SIZE, b64, fingerprint, unb64
 from twistedp2p.node import Node
 
 OFFERS, OFFERS_MOST = 100, 1000  # in one answer
+MATCHES_MOST = 10_000  # that are told of one search, page by page
+NUMBER_MOST = 2**53 - 1
 
 
 def offer_id_of(text: str) -> bytes:
@@ -43,16 +45,26 @@ class Files:
         self._node = node
 
     async def catalogue(self, asked: Asked) -> Reply:
-        """``GET /catalogue``: what matches best first; the latest first where nothing is asked."""
+        """``GET /catalogue``: the best match first; without words the latest heard first."""
         asked.only("q", "owner", "limit", "after", "id", "name")
         limit = asked.number("limit", OFFERS, OFFERS_MOST)
-        after = asked.number("after", 0, MAX_OFFERS_PER_NODE)
+        after = asked.number("after", 0, NUMBER_MOST)
         if "id" in asked.query or "name" in asked.query:
             return Reply(page([listing_document(each) for each in await self._exactly(asked)]))
-        words = f"{asked.query.get('q', '')} {owner_term(asked.query.get('owner', ''))}"
-        found = await self._node.search(words.strip(), after + limit + 1)
+        words, owner = asked.query.get("q", "").strip(), owner_term(asked.query.get("owner", ""))
+        if not words:
+            return await self._all(owner, limit, after or NUMBER_MOST)
+        if after > MATCHES_MOST:
+            raise wrong(f"Of what words find, {MATCHES_MOST} are told.")
+        found = await self._node.search(f"{words} {owner}".strip(), after + limit + 1)
         items = [listing_document(each) for each in found[after : after + limit]]
         return Reply(page(items, after + limit if len(found) > after + limit else None))
+
+    async def _all(self, owner: str, limit: int, before: int) -> Reply:
+        """Page by page, however many there are."""
+        found = await self._node.heard_before(owner, before, limit + 1)
+        items = [listing_document(listing) for _, listing in found[:limit]]
+        return Reply(page(items, found[limit - 1][0] if len(found) > limit > 0 else None))
 
     async def _exactly(self, asked: Asked) -> list[Listing]:
         """What has that id or that name, the owner apart."""

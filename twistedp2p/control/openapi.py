@@ -6,11 +6,11 @@ from importlib.metadata import version
 from typing import Any
 
 from twistedp2p.control.answering import QUERY_MOST
+from twistedp2p.control.files import NUMBER_MOST as CURSOR_MOST
 from twistedp2p.control.files import OFFERS_MOST
 from twistedp2p.control.people import LINES_MOST, PEERS_MOST
 from twistedp2p.control.transfers import KEPT, NUMBER_MOST
 from twistedp2p.control.values import SAID_ID
-from twistedp2p.core.catalogue import MAX_OFFERS_PER_NODE
 
 Json = dict[str, Any]
 
@@ -185,7 +185,7 @@ OF_PEERS = _query(PEERS_MOST, _most(PEERS_MOST))
 OF_MESSAGES = _query(LINES_MOST, MESSAGE_ID)
 OF_OFFERS = _query(OFFERS_MOST, ASKED)
 OF_CATALOGUE = _query(
-    OFFERS_MOST, _most(MAX_OFFERS_PER_NODE), q=ASKED, owner=ASKED, id=OFFER_ID, name=ASKED
+    OFFERS_MOST, _most(CURSOR_MOST), q=ASKED, owner=ASKED, id=OFFER_ID, name=ASKED
 )
 OF_TRANSFERS = _query(KEPT, _most(NUMBER_MOST))
 
