@@ -182,6 +182,15 @@ class FilesTests(ControlTestCase):
         self.assertNotEqual(first["items"], second["items"])
         self.assertIsNone(second["next"])
 
+    def test_an_id_that_was_told_is_found_without_looking_at_all(self) -> None:
+        self.offered(self.bob, "a.txt", public=True)
+        (told,) = self.get("catalogue")["items"]
+        with mock.patch.object(Node, "find", side_effect=AssertionError):
+            self.assertEqual(self.get(f"catalogue?id={told['id']}")["items"], [told])
+        self.bob.withdraw("a.txt")
+        self.lan.run_for(2)
+        self.assertEqual(self.get(f"catalogue?id={told['id']}")["items"], [])
+
     def test_all_can_be_gone_through_while_more_come(self) -> None:
         for number in range(5):
             self.offered(self.bob, f"{number}.txt", public=True)
