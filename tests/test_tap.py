@@ -190,7 +190,12 @@ class RefusedOptionsTests(OptionsTestCase):
             self.assertRegex(sentence, r"p2pshare: [^\n]+\. See: twistd p2pshare --help\n\Z")
 
     def test_numbers_have_bounds(self) -> None:
-        for name, low, high in (("port", 1024, 65534), ("file-port", 1024, 65535), ("ttl", 0, 255)):
+        for name, low, high in (
+            ("port", 1024, 65534),
+            ("file-port", 1024, 65535),
+            ("web", 1024, 65535),
+            ("ttl", 0, 255),
+        ):
             for value in (low, high):
                 self.assertEqual(self.options(f"--{name}", str(value))[name], value)
             for wrong in (low - 1, high + 1, "", "1e4", "1_0", "٣٠", "000100000"):

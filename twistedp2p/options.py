@@ -69,23 +69,23 @@ class Options(usage.Options):
     )
     optParameters = [  # noqa: RUF012 - usage.Options wants it so
         ["group", "g", "239.0.0.1", "Multicast address of the group."],
-        ["port", "p", "9392", "UDP port of the chat; the next one carries files and node traffic."],
+        ["port", "p", "9392", "UDP port of the chat; the next one is used, too."],
         ["nick", "n", None, "The name that others see (default: your user name)."],
         ["instance", None, DEFAULT, "Name of this node, where several run."],
         ["state-dir", "s", None, "Folder for identity and memory (default: per XDG)."],
         ["download-dir", "d", None, "Folder for what you get (default: the current one)."],
-        ["file-port", "f", None, "TCP port for files (default: port + 1, or a free one)."],
+        ["file-port", "f", None, "TCP port for files (default: port + 1, or free)."],
         ["password-file", None, None, "File whose first line is the password of --offer."],
         ["share-password-file", None, None, "File whose first line is the password of --share."],
         ["group-code-file", "c", None, "Code that closes the group (see: p2pshare code)."],
         ["menu", "m", "auto", "auto, always, never, or plain (lines only)."],
-        ["ttl", None, "1", "Routers that datagrams may pass, plus one (0: stay on this host)."],
+        ["ttl", None, "1", "Routers to pass, plus one; 0: stay on this host."],
         ["web", None, None, "Port of 127.0.0.1 for the control interface, too."],
-        ["config", None, None, "File with options (default: per XDG, /etc/p2pshare)."],
+        ["config", None, None, "File with options (default: per XDG, or in /etc)."],
     ]
     optFlags = [  # noqa: RUF012
-        ["share-public", None, "What is in the folders of --share needs no password."],
-        ["no-swarm", None, "Fetch from owners alone, and do not give on what you fetch."],
+        ["share-public", None, "What --share offers needs no password."],
+        ["no-swarm", None, "Fetch from owners alone, give nothing on."],
         ["no-mdns", None, "Neither be found nor look for others by mDNS."],
         ["verbose", "v", "Log in more detail."],
     ]
@@ -115,19 +115,19 @@ class Options(usage.Options):
         self._places: dict[str, str] = {}  # of options that were not given, but stand elsewhere
 
     def opt_interface(self, name: str) -> None:
-        """Use only this interface (name or address; may be repeated)."""
+        """Use only this one, by name or address (repeatable)."""
         self["interfaces"].append(name)
 
     def opt_offer(self, path: str) -> None:
-        """Offer this file or folder from the start (may be repeated)."""
+        """Offer this file or folder at once (repeatable)."""
         self["offers"].append(path)
 
     def opt_share(self, folder: str) -> None:
-        """Offer whatever is in this folder, as it comes and goes (may be repeated)."""
+        """Offer whatever is in this folder (repeatable)."""
         self["shares"].append(folder)
 
     def opt_peer(self, peer: str) -> None:
-        """Look for a node at HOST[:PORT], also behind a router (may be repeated)."""
+        """Look for a node at HOST[:PORT] (repeatable)."""
         self["peers"].append(peer)
 
     opt_i = opt_interface

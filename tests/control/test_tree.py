@@ -182,6 +182,27 @@ class FilesTests(ControlTestCase):
         self.assertNotEqual(first["items"], second["items"])
         self.assertIsNone(second["next"])
 
+    def test_an_id_that_was_told_is_found_without_looking_at_all(self) -> None:
+        self.offered(self.bob, "a.txt", public=True)
+        (told,) = self.get("catalogue")["items"]
+        with mock.patch.object(Node, "find", side_effect=AssertionError):
+            self.assertEqual(self.get(f"catalogue?id={told['id']}")["items"], [told])
+        self.bob.withdraw("a.txt")
+        self.lan.run_for(2)
+        self.assertEqual(self.get(f"catalogue?id={told['id']}")["items"], [])
+
+    def test_all_can_be_gone_through_while_more_come(self) -> None:
+        for number in range(5):
+            self.offered(self.bob, f"{number}.txt", public=True)
+        names, after = [], ""
+        while after is not None:
+            page = self.get(f"catalogue?owner=bob&limit=2{after}")
+            names += [each["name"] for each in page["items"]]
+            after = page["next"] and f"&after={page['next']}"
+            self.offered(self.bob, f"later {len(names)}", public=True)
+        self.assertEqual(names, [f"{number}.txt" for number in (4, 3, 2, 1, 0)])
+        self.assertEqual(self.ask("GET", "catalogue?q=a&after=10001").status, 422)
+
 
 class Transfer:
     """What a desk gives for a get."""

@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.lan.nodes import PATIENCE, NodesMixin, environment, twistd
 from twistedp2p.cli.unit import unit
+from twistedp2p.core.errors import Exit
 
 CLEAN_END = 5.0  # seconds from SIGTERM
 EXPOSED = 2.5  # of systemd-analyze security, whose scale ends at 10
@@ -108,6 +109,16 @@ class UnitTests(SynchronousTestCase):
         (programs / "twistd").touch()
         path = str(programs).replace("%", "%%").replace("$", "$$")
         self.assertIn(f'ExecStart="{path}/twistd" --nodaemon p2pshare', unit("system", programs))
+
+    def test_a_node_can_be_named(self) -> None:
+        named = unit("user", self.folder, "two")
+        self.assertIn("ExecStart=twistd --nodaemon p2pshare --instance two --menu never\n", named)
+
+    def test_what_a_person_has_to_mend_first_is_not_tried_again(self) -> None:
+        mend = (Exit.USAGE, Exit.BAD_GROUP, Exit.NO_INPUT, Exit.NO_INTERFACE, Exit.NO_FOLDER)
+        line = "RestartPreventExitStatus=" + " ".join(str(int(code)) for code in mend)
+        for name in ("user", "system"):
+            self.assertIn(f"\n{line}\n", unit(name, self.folder))
 
     def test_the_service_of_the_machine_is_shut_in(self) -> None:
         """As systemd itself reckons, where it is at hand."""

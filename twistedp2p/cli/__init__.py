@@ -87,8 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: by default those of the process.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    command = overview().parse_known_args(given)[0].command
-    after = given[given.index(command) + 1 :]
+    if not given or given[0] not in COMMANDS:
+        overview().parse_args(given)  # which has no command of that name: it exits
+    command, after = given[0], given[1:]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a locale cannot write is escaped
             stream.reconfigure(errors="backslashreplace")

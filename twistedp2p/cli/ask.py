@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -110,7 +109,7 @@ def client_of(options: argparse.Namespace) -> Client:
         start += ["--instance", where.instance]
     if options.state_dir:
         start += ["--state-dir", str(where.state)]
-    return Client(find_socket(os.environ, where.instance, where.state), shlex.join(start))
+    return Client(find_socket(os.environ, where.instance, where.state), start)
 
 
 def given_password(options: argparse.Namespace) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,7 +55,7 @@ class Client:
     :param start: the command that starts this node, for who has none.
     """
 
-    def __init__(self, path: Path, start: str) -> None:
+    def __init__(self, path: Path, start: Sequence[str]) -> None:
         self._path = path
         self._start = start
 
@@ -137,10 +137,12 @@ class Client:
         try:
             connection.connect()
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
+            import shlex  # slow to load
+
             raise ShareError(
                 N_("No node is running. To start one: {command}"),
                 Exit.NO_NODE,
-                command=self._start,
+                command=shlex.join(self._start),
             ) from error
         except PermissionError as error:
             raise ShareError(N_("The node is somebody else's."), Exit.DENIED) from error

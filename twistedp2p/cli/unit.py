@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from twistedp2p.core.errors import N_, Exit
+from twistedp2p.disk.socket_path import check_instance
 from twistedp2p.face.texts import translations
 
 EPILOG = """\
@@ -33,21 +34,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="for the whole machine, under a user of its own, shut in; else for yourself",
     )
+    parser.add_argument(
+        "--instance", metavar="NAME", help="name the node, where several run, each by its unit"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Print it; the exit code."""
     name = "system" if options.system else "user"
-    print(unit(name, Path(sysconfig.get_path("scripts"))), end="")
+    instance = None if options.instance is None else check_instance(options.instance)
+    print(unit(name, Path(sysconfig.get_path("scripts")), instance), end="")
     if options.system and sys.prefix.startswith(("/home/", "/root/")):
         sentence = N_("A service cannot read {folder}; install p2pshare elsewhere.")
         print(translations()(sentence).format(folder=sys.prefix), file=sys.stderr)
     return Exit.OK
 
 
-def unit(name: str, programs: Path) -> str:
+def unit(name: str, programs: Path, instance: str | None = None) -> str:
     """The unit ``system`` or ``user``, with the twistd of that folder where it is there."""
     text = files("twistedp2p").joinpath(f"units/{name}.service").read_text("utf-8")
+    if instance is not None:
+        text = text.replace(" --menu never", f" --instance {instance} --menu never")
     if not (programs / "twistd").exists():
         return text
     # As systemd.service(5) reads a command line.

@@ -56,9 +56,7 @@ class Asked:
         return bool(self._of(name, bool, False))
 
     def _of(self, name: str, kind: type, otherwise: object) -> object:
-        value = self.body.get(name)
-        if value is None:
-            return otherwise
+        value = self.body.get(name, otherwise)
         if type(value) is not kind:
             raise wrong(f"{name} has the wrong type.")
         if isinstance(value, str):

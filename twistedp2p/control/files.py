@@ -8,11 +8,15 @@ from http import HTTPStatus
 from twistedp2p.control.answering import Asked, Reply
 from twistedp2p.control.problem import wrong
 from twistedp2p.control.values import offer_document, owner_document, page
-from twistedp2p.core.catalogue import MAX_OFFERS_PER_NODE, Listing
+from twistedp2p.core.catalogue import Listing, Offer
+from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.names import KEY_SIZE, OFFER_ID_SIZE, b64, fingerprint, unb64
 from twistedp2p.node import Node
 
 OFFERS, OFFERS_MOST = 100, 1000  # in one answer
+TOLD = 10_000  # offers whose ids are remembered
+MATCHES_MOST = 10_000  # that are told of one search, page by page
+NUMBER_MOST = 2**53 - 1
 
 
 def offer_id_of(text: str) -> bytes:
@@ -41,24 +45,51 @@ class Files:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._told: CappedTable[bytes, Offer] = CappedTable(TOLD)
 
     async def catalogue(self, asked: Asked) -> Reply:
-        """``GET /catalogue``: what matches best first; the latest first where nothing is asked."""
+        """``GET /catalogue``: the best match first; without words the latest heard first."""
         asked.only("q", "owner", "limit", "after", "id", "name")
-        if "id" in asked.query or "name" in asked.query:
-            return Reply(page([listing_document(each) for each in await self._exactly(asked)]))
         limit = asked.number("limit", OFFERS, OFFERS_MOST)
-        after = asked.number("after", 0, MAX_OFFERS_PER_NODE)
-        words = f"{asked.query.get('q', '')} {owner_term(asked.query.get('owner', ''))}"
-        found = await self._node.search(words.strip(), after + limit + 1)
-        items = [listing_document(each) for each in found[after : after + limit]]
+        after = asked.number("after", 0, NUMBER_MOST)
+        if "id" in asked.query or "name" in asked.query:
+            return Reply(page(self._rows(await self._exactly(asked))))
+        words, owner = asked.query.get("q", "").strip(), owner_term(asked.query.get("owner", ""))
+        if not words:
+            return await self._all(owner, limit, after or NUMBER_MOST)
+        if after > MATCHES_MOST:
+            raise wrong(f"Of what words find, {MATCHES_MOST} are told.")
+        found = await self._node.search(f"{words} {owner}".strip(), after + limit + 1)
+        items = self._rows(found[after : after + limit])
         return Reply(page(items, after + limit if len(found) > after + limit else None))
+
+    async def _all(self, owner: str, limit: int, before: int) -> Reply:
+        """Page by page, however many there are."""
+        found = await self._node.heard_before(owner, before, limit + 1)
+        items = self._rows([listing for _, listing in found[:limit]])
+        return Reply(page(items, found[limit - 1][0] if len(found) > limit > 0 else None))
+
+    def _rows(self, listings: list[Listing]) -> list[dict[str, object]]:
+        """As they are told; their ids are likely to come back."""
+        for listing in listings:
+            self._told.put(listing.offer.id, listing.offer)
+        return [listing_document(listing) for listing in listings]
+
+    async def by_id(self, text: str) -> Offer | None:
+        """The offer of that id, of a node that is here: soon, if it was told lately."""
+        wanted = offer_id_of(text)
+        told = self._told.get(wanted)
+        if told is not None:
+            for offer in self._node.called(told.name):
+                if offer.owner == told.owner:
+                    return offer
+        return await self._node.find(wanted)
 
     async def _exactly(self, asked: Asked) -> list[Listing]:
         """What has that id or that name, the owner apart."""
         node, query = self._node, asked.query
         if "id" in query:
-            found = await node.find(offer_id_of(query["id"]))
+            found = await self.by_id(query["id"])
             offers = [] if found is None else [found]
         else:
             offers = node.called(query["name"])

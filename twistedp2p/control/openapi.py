@@ -5,15 +5,24 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
+from twistedp2p.control.answering import QUERY_MOST
+from twistedp2p.control.files import NUMBER_MOST as CURSOR_MOST
+from twistedp2p.control.files import OFFERS_MOST
+from twistedp2p.control.people import LINES_MOST, PEERS_MOST
+from twistedp2p.control.transfers import KEPT, NUMBER_MOST
+from twistedp2p.control.values import SAID_ID
+
 Json = dict[str, Any]
 
 TEXT: Json = {"type": "string"}
+GIVEN: Json = {"type": "string", "minLength": 1}
+ASKED: Json = {"type": "string", "maxLength": QUERY_MOST}
 FLAG: Json = {"type": "boolean"}
 COUNT: Json = {"type": "integer", "minimum": 0}
 SECONDS: Json = {"type": "number", "minimum": 0}
 TIME: Json = {"type": "number", "description": "seconds since 1970"}
-KEY: Json = {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"}
-OFFER_ID: Json = {"type": "string", "pattern": "^[A-Za-z0-9_-]{22}$"}
+KEY: Json = {"type": "string", "pattern": "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$"}
+OFFER_ID: Json = {"type": "string", "pattern": "^[A-Za-z0-9_-]{21}[AQgw]$"}
 PRINT: Json = {"type": "string", "pattern": "^[a-z2-7]{4}(-[a-z2-7]{4}){3}$"}
 PATH: Json = {"type": "string", "pattern": "^/"}
 
@@ -142,15 +151,15 @@ SCHEMAS = {
     "Stopping": _object({"stopping": FLAG}),
 }
 BODIES = {
-    "nick": _object({"nick": TEXT}, closed=True),
-    "say": _object({"text": TEXT}, {"to": TEXT}, closed=True),
+    "nick": _object({"nick": GIVEN}, closed=True),
+    "say": _object({"text": GIVEN}, {"to": TEXT}, closed=True),
     "offer": _object({"path": PATH}, {"password": TEXT, "public": FLAG}, closed=True),
     "get": _object(
         {},
         {
             "id": OFFER_ID,
-            "ticket": TEXT,
-            "name": TEXT,
+            "ticket": GIVEN,
+            "name": GIVEN,
             "owner": TEXT,
             "password": TEXT,
             "folder": PATH,
@@ -160,9 +169,25 @@ BODIES = {
     ),
     "nothing": _object({}, closed=True),
 }
-LIMIT, AFTER = ("limit", COUNT), ("after", TEXT)
-PAGE, PLACES = (LIMIT, AFTER), (LIMIT, ("after", COUNT))
-WORDS = (("q", TEXT), ("owner", TEXT), ("id", OFFER_ID), ("name", TEXT), *PLACES)
+MESSAGE_ID: Json = {"type": "string", "pattern": f"^{SAID_ID}$"}
+
+
+def _query(limit: int, after: Json, **more: Json) -> tuple[tuple[str, Json], ...]:
+    """What a list is asked by."""
+    return (*more.items(), ("limit", _most(limit)), ("after", after))
+
+
+def _most(most: int) -> Json:
+    return {**COUNT, "maximum": most}
+
+
+OF_PEERS = _query(PEERS_MOST, _most(PEERS_MOST))
+OF_MESSAGES = _query(LINES_MOST, MESSAGE_ID)
+OF_OFFERS = _query(OFFERS_MOST, ASKED)
+OF_CATALOGUE = _query(
+    OFFERS_MOST, _most(CURSOR_MOST), q=ASKED, owner=ASKED, id=OFFER_ID, name=ASKED
+)
+OF_TRANSFERS = _query(KEPT, _most(NUMBER_MOST))
 
 
 def _operation(
@@ -216,10 +241,10 @@ PATHS: Json = {
         "post": _operation("rename", "bear another name", {"200": _ref("Named")}, body="nick")
     },
     "/api/v1/peers": {
-        "get": _operation("peers", "who else is here", {"200": _list("Peer")}, PLACES)
+        "get": _operation("peers", "who else is here", {"200": _list("Peer")}, OF_PEERS)
     },
     "/api/v1/messages": {
-        "get": _operation("messages", "what was said", {"200": _list("Message")}, PAGE),
+        "get": _operation("messages", "what was said", {"200": _list("Message")}, OF_MESSAGES),
         "post": _operation(
             "say",
             "say something, to all or to one; 202: when there is a network",
@@ -228,17 +253,17 @@ PATHS: Json = {
         ),
     },
     "/api/v1/catalogue": {
-        "get": _operation("catalogue", "what is on offer", {"200": _list("Listing")}, WORDS)
+        "get": _operation("catalogue", "what is on offer", {"200": _list("Listing")}, OF_CATALOGUE)
     },
     "/api/v1/offers": {
-        "get": _operation("offers", "our own offers", {"200": _list("Offer")}, PAGE),
+        "get": _operation("offers", "our own offers", {"200": _list("Offer")}, OF_OFFERS),
         "post": _operation("offer", "offer a file", {"201": _ref("Offered")}, body="offer"),
     },
     "/api/v1/offers/{id}": {
         "delete": _operation("withdraw", "offer it no more", {"200": _ref("Withdrawn")}, path=ID)
     },
     "/api/v1/transfers": {
-        "get": _operation("transfers", "what is moving", {"200": _list("Transfer")}, PLACES),
+        "get": _operation("transfers", "what is moving", {"200": _list("Transfer")}, OF_TRANSFERS),
         "post": _operation("get", "fetch a file", {"201": _ref("Transfer")}, body="get"),
     },
     "/api/v1/transfers/{number}": {

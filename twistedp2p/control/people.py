@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from importlib.metadata import version
@@ -12,7 +13,7 @@ import attrs
 
 from twistedp2p.control.answering import Asked, Reply
 from twistedp2p.control.problem import InWords, wrong
-from twistedp2p.control.values import message_document, owner_document, page, said_id
+from twistedp2p.control.values import SAID_ID, message_document, owner_document, page, said_id
 from twistedp2p.core.diagnosis import Diagnosis
 from twistedp2p.core.events import Event, Said
 from twistedp2p.core.names import clean_nick
@@ -152,7 +153,6 @@ def _place(lines: list[Any], after: str) -> int:
     for number in range(len(lines), 0, -1):
         if said_id(lines[number - 1]) == after:
             return number
-    stamp = after.partition("-")[0]
-    if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 18):
+    if not re.fullmatch(SAID_ID, after):
         raise wrong("after is the id of a message.")
-    return sum(line.stamp <= int(stamp) for line in lines)
+    return sum(line.stamp <= int(after.partition("-")[0]) for line in lines)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twistedp2p.control.answering import Asked, Reply
-from twistedp2p.control.files import means, offer_id_of
+from twistedp2p.control.files import Files, means
 from twistedp2p.control.problem import InWords, Problem, not_found, wrong
 from twistedp2p.control.values import owner_document, page
 from twistedp2p.core.catalogue import Offer
@@ -27,8 +27,9 @@ Row = dict[str, Any]
 class Transfers:
     """What is answered at these addresses, of this run."""
 
-    def __init__(self, node: Node, in_words: InWords) -> None:
+    def __init__(self, node: Node, files: Files, in_words: InWords) -> None:
         self._node = node
+        self._files = files
         self._in_words = in_words
         self._rows: CappedTable[int, Row] = CappedTable(KEPT)
         self._unsubscribe = node.subscribe(self._happened)
@@ -144,7 +145,7 @@ class Transfers:
         """The offer that is named."""
         name, owner = asked.text("name"), asked.text("owner")
         if not name:
-            found = await self._node.find(offer_id_of(asked.text("id")))
+            found = await self._files.by_id(asked.text("id"))
             if found is None:
                 raise not_found("No file on offer has that id.")
             return found

@@ -48,7 +48,7 @@ class Control:
     def __init__(self, node: Node, running: Running, in_words: InWords, clock: Any) -> None:
         self._clock = clock
         people, files = People(node, running, in_words), Files(node)
-        self._transfers = transfers = Transfers(node, in_words)
+        self._transfers = transfers = Transfers(node, files, in_words)
         self._events = events = Events(in_words, node, clock, running.started)
         metrics = Metrics(lambda: {**people.status_document(), "event_listeners": len(events)})
         self.root = Answering(in_words)

@@ -18,6 +18,9 @@ from twistedp2p.core.errors import Exit
 from twistedp2p.core.events import Event, OfferAdded, Said
 from twistedp2p.core.names import b64, fingerprint
 
+SAID_ID = "[0-9]{1,18}-[A-Za-z0-9_-]{8}"
+"""Of a line: see `said_id`."""
+
 _CAPITAL = re.compile("(?<!^)(?=[A-Z])")
 
 

@@ -60,6 +60,22 @@ def find(db: Database, query: Query, most: int) -> list[tuple[Any, ...]]:
     return _rows(db, list(dict.fromkeys(found))[:most])
 
 
+def heard_before(db: Database, query: Query, before: int, most: int) -> list[tuple[Any, ...]]:
+    """At most `most` live offers of nodes that are here, the latest heard first, of those heard
+    before the one of that number: number, `COLUMNS` and the nick. Words are not looked at.
+
+    Made to go through all of them, some at a time; for people there is `find`.
+    """
+    owners = _owners(db, query)
+    among = "" if owners is None else f" AND {owners.among('o.feed')}"
+    return db.run(
+        f"SELECT o.id, {COLUMNS}, f.nick FROM offers AS o CROSS JOIN feeds AS f ON f.id = o.feed"  # noqa: S608
+        f" WHERE o.id < ? AND o.live AND f.present{among} ORDER BY o.id DESC LIMIT ?",
+        before,
+        most,
+    )
+
+
 @attrs.frozen
 class _Owners:
     """The feeds whose offers may be shown, and how many offers those are."""

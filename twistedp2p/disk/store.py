@@ -24,7 +24,7 @@ from twistedp2p.disk.database import Database
 from twistedp2p.disk.hosts import Hosts
 from twistedp2p.disk.keys import Keys
 from twistedp2p.disk.offers import Offers, offer_of
-from twistedp2p.disk.search import COLUMNS, find
+from twistedp2p.disk.search import COLUMNS, find, heard_before
 from twistedp2p.disk.tidy import tidy
 
 SEARCH_POOL = 300  # rows that are ranked
@@ -95,6 +95,14 @@ class Store(Offers, Keys, Hosts, OwnContents):
         if query.words:
             rows.sort(key=lambda row: query.rank(row[1]))
         return [Listing(offer_of(row), row[7], row[0] == own_key) for row in rows[:most]]
+
+    def heard_before(
+        self, query: Query, own_key: bytes, before: int, most: int
+    ) -> list[tuple[int, Listing]]:
+        """See `search.heard_before`. May run in a thread."""
+        with self._searching() as db:
+            rows = heard_before(db, query, before, most)
+        return [(row[0], Listing(offer_of(row[1:]), row[8], row[1] == own_key)) for row in rows]
 
     def find(self, wanted: bytes) -> Offer | None:
         """The live offer of that id, of a node that is here. Looks at all: for a thread.

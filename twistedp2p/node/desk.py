@@ -129,6 +129,14 @@ class Node(Assembly):
         """What is on offer, best match first; everything, latest first, for an empty text."""
         return self._threads.run(self._store.search, Query.parse(text), self.key, most)
 
+    def heard_before(
+        self, owners: str, before: int, most: int
+    ) -> Deferred[list[tuple[int, Listing]]]:
+        """What those owners (``@nick``, by default all) offer, the latest heard first, some at a
+        time: each with the number to give as `before` for what follows."""
+        query = Query.parse(owners)
+        return self._threads.run(self._store.heard_before, query, self.key, before, most)
+
     def find(self, offer: bytes) -> Deferred[Offer | None]:
         """The offer of that id, of a node that is here."""
         return self._threads.run(self._store.find, offer)
