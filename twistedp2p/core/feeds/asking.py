@@ -33,7 +33,7 @@ DOUBTFUL_RATE, DOUBTFUL_BURST = 4.0, 8.0  # asks for feeds of which nothing is h
 SYNC_OVER = 64  # missing numbers
 SYNC_RATE, SYNC_BURST = 0.1, 10.0  # SYNCs of which nothing comes
 SYNC_PATIENCE = 5.0  # seconds in which nothing has come of one yet
-SYNC_LOOK = 0.4  # seconds between two looks at whether one more is needed
+SYNC_LOOK = 0.25  # seconds between two looks at whether one more is needed
 MAX_BARREN = 8192  # feeds of which nothing came
 LACKS_MOST = 1000  # numbers of one feed that count as missing, whatever its publisher claims
 
