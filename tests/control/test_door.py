@@ -89,6 +89,8 @@ class WebTests(ControlTestCase):
             headers = {**OF_WEB, "Content-Type": kind}
             answer = self.ask("POST", "stop", {}, headers, door=self.web)
             self.assertEqual(answer.status, 415, kind)
+        bare = written("POST", f"{API}stop", b"", {**OF_WEB, "Content-Type": ""})
+        self.assertEqual(self.request(bare, self.web).status, 415)
         self.assertEqual(self.stops, [])
 
     def test_without_the_token_nothing_is_told(self) -> None:
