@@ -29,7 +29,22 @@ finally:
 HEAVY = ("twisted", "attr", "attrs", "cryptography", "prompt_toolkit", "sqlite3", "asyncio")
 
 
-class LightTests(CommandTestCase):
+class ProcessTests(CommandTestCase):
+    def test_a_full_disk_is_told_in_one_sentence(self) -> None:
+        self.node().answers["GET", "catalogue"] = {"items": [], "next": None}
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "twistedp2p.cli", "list", "--json"],
+                env={**child_environment(), "XDG_STATE_HOME": str(self.folder), "LC_ALL": "C"},
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=30,
+                check=False,
+            )
+        said = "p2pshare: Nothing can be written: No space left on device.\n"
+        self.assertEqual((done.returncode, done.stderr), (Exit.FAILED, said))
+
     def test_no_command_but_start_and_doctor_loads_anything_heavy(self) -> None:
         others = ("start", "doctor", "unit", "code", "completion")
         names = [name for name in cli.COMMANDS if name not in others]

@@ -148,15 +148,16 @@ class BackPressureTests(EventsTestCase):
         slow.visit.pauseProducing()
         for number in range(5):
             self.say(str(number))
-        write = slow.transport.write
+        write = slow.transport.writeSequence
 
-        def full(data: bytes) -> None:
+        def full(data: list[bytes]) -> None:
             write(data)
             slow.visit.pauseProducing()
 
-        slow.transport.write = full
-        for _ in range(20):
+        slow.transport.writeSequence = full
+        for number in range(1, 6):
             slow.visit.resumeProducing()
+            self.assertEqual(len(self.texts(slow)), number)
         self.assertEqual(self.texts(slow), [str(number) for number in range(5)])
 
     def test_who_is_too_far_behind_is_cut(self) -> None:

@@ -56,6 +56,15 @@ class SearchTests(StoreTests):
             "한글": ["한글.txt"], "acmetm": ["ACME™.gif"], "ORLÉANS ete": ["Été à Orléans.jpg"],
         })  # fmt: skip
 
+    def test_where_one_has_nearly_all_a_list_is_as_long_as_asked_for(self):
+        many = Origin(self.store, 1, "Anna")
+        for number in range(300):
+            many.offer(f"{number}.txt", stamp=number)
+        for key in range(2, 12):
+            Origin(self.store, key, f"nick{key}").offer("one.txt")
+        for most, listed in ((5, 5), (100, 100), (309, 309), (310, 310), (1000, 310)):
+            self.assertEqual(len(self.store.search(Query.parse(""), b"", most)), listed)
+
     def test_operators_quotes_and_wildcards_are_plain_text(self):
         plain = "plain note.txt"
         odd = ["a AND b.txt", "it's (100% sure)_+.txt", "near-by.txt", "a^b{c}.txt"]

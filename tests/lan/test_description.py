@@ -23,6 +23,7 @@ class DescriptionTests(NodesMixin, TestCase):
     timeout = 180
 
     def test_every_answer_is_as_described(self) -> None:
+        """Attack 46, too: after all of that the token is in no log."""
         if PROGRAM is None:
             raise self.skipTest("schemathesis is not installed")
         port = free_port()
@@ -47,3 +48,4 @@ class DescriptionTests(NodesMixin, TestCase):
         )
         self.assertEqual(done.returncode, 0, done.stdout[-5000:] + done.stderr[-1000:])
         self.assertEqual(node.quit(), 0)
+        self.assertNotIn(token.read_text().strip(), node.log + node.output + node.errors)

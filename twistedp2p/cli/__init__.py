@@ -9,6 +9,7 @@ load nothing of Twisted: a command takes less than a tenth of a second.
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from twistedp2p.core.errors import Exit, ShareError
+from twistedp2p.core.errors import N_, Exit, ShareError
 
 COMMANDS = {
     "start": "start a node, here or in the background",
@@ -103,10 +104,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return int(Exit.INTERRUPTED)
     except BrokenPipeError:
-        # Nothing more can be written, and Python would complain of that at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()
         return int(Exit.BROKEN_PIPE)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _write_no_more()
+        say_error(ShareError(N_("Nothing can be written: {why}."), why=error.strerror))
+        return int(Exit.FAILED)
     return ended
+
+
+def _write_no_more() -> None:
+    """What is still to be written goes nowhere: Python would complain of it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say_error(error: ShareError) -> None:

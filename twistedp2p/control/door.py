@@ -25,7 +25,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
-from twisted.web.server import Site
+from twisted.web.server import Request, Site
 
 from twistedp2p.control.problem import Problem
 from twistedp2p.core.errors import Exit
@@ -180,6 +180,14 @@ class Visit(HTTPChannel):
         super().connectionLost(reason)
 
 
+class Letter(Request):
+    """One request."""
+
+    def gotLength(self, length: int | None) -> None:
+        """Called by Twisted: nothing that is sent here goes to the disk, however long."""
+        self.content = BytesIO()
+
+
 def _ignored(*_: object) -> None:
     pass
 
@@ -188,9 +196,10 @@ class Door(Site):
     """A way to the tree `root`. `web` is None for the socket, where the peer's user counts."""
 
     noisy = False
+    requestFactory = Letter
 
     def __init__(self, root: Any, clock: Any, web: Web | None = None) -> None:
-        super().__init__(root, timeout=IDLE, reactor=clock, parsePOSTFormSubmission=False)
+        super().__init__(root, timeout=IDLE, reactor=clock)
         self.web = web
         self._inside: set[Visit] = set()
 
@@ -212,10 +221,6 @@ class Door(Site):
 
     def log(self, request: Any) -> None:
         """Called by Twisted."""
-
-    def getContentFile(self, _length: int | None) -> BytesIO:
-        """Called by Twisted: nothing that is sent here goes to the disk."""
-        return BytesIO()
 
     def enter(self, visit: Visit) -> bool:
         """Whether there is room, and it is somebody who may enter."""

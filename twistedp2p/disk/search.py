@@ -158,19 +158,22 @@ def _latest(db: Database, owners: _Owners | None, most: int) -> list[int]:
     """The latest offers of each owner, the owners in turn, whoever was heard of last first."""
     here = ["f.live", "f.present"] + ([] if owners is None else [owners.among("f.id")])
     which = f"feeds AS f WHERE {' AND '.join(here)}"
-    count = db.run(f"SELECT count(*) FROM {which}")[0][0]  # noqa: S608
+    count, offers = db.run(f"SELECT count(*), coalesce(sum(live), 0) FROM {which}")[0]  # noqa: S608
     each = max(1, min(most, 2 * most // max(1, count)))
-    rows = db.run(
-        "SELECT (SELECT group_concat(id) FROM (SELECT id FROM offers WHERE feed = f.id AND live"  # noqa: S608
-        f" ORDER BY id DESC LIMIT {each})) FROM {which}"
-    )
-    in_turn = [
-        (turn, negative)
-        for (ids,) in rows
-        if ids
-        for turn, negative in enumerate(sorted(-int(offer) for offer in ids.split(",")))
-    ]
-    return [-negative for _, negative in sorted(in_turn)[:most]]
+    while True:
+        rows = db.run(
+            "SELECT (SELECT group_concat(id) FROM (SELECT id FROM offers WHERE feed = f.id AND live"  # noqa: S608
+            f" ORDER BY id DESC LIMIT {each})) FROM {which}"
+        )
+        in_turn = [
+            (turn, negative)
+            for (ids,) in rows
+            if ids
+            for turn, negative in enumerate(sorted(-int(offer) for offer in ids.split(",")))
+        ]
+        if each >= most or len(in_turn) >= min(most, offers):
+            return [-negative for _, negative in sorted(in_turn)[:most]]
+        each = min(most, 4 * each)  # some owners have many more than the others
 
 
 def _rows(db: Database, offers: list[int]) -> list[tuple[Any, ...]]:
