@@ -12,12 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL, crypto
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, ITCPTransport
 from twisted.internet.protocol import Protocol
+from twisted.internet.testing import StringTransport
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import directlyProvides
+from zope.interface import alsoProvides, directlyProvides
 
 from tests.net.test_pump import SlowThread
 from tests.net.wire import OFFER, SECRET, Bench, FakeOrder, WholeFetch, Wire, public, wrap
@@ -322,6 +323,15 @@ class HandshakeTests(FilesTestCase):
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_alpn_protos([ALPN])
         return context
+
+    def test_small_lines_do_not_wait_for_each_others_acknowledgement(self) -> None:
+        said: list[bool] = []
+        transport = StringTransport()
+        transport.setTcpNoDelay = said.append  # type: ignore[attr-defined]
+        alsoProvides(transport, ITCPTransport)
+        bench = Bench()
+        bench.accept().makeConnection(transport)
+        self.assertEqual([True], said)
 
     def test_a_node_is_served(self) -> None:
         context, key = self.context(), Ed25519PrivateKey.generate()

@@ -55,7 +55,7 @@ OFFER = {
     "digest": TEXT,
     "public": FLAG,
     "stamp": TIME,
-    "folder": FLAG,
+    "folder": _or_null(_object({"files": COUNT})),
 }
 STATUS = {
     "instance": TEXT,

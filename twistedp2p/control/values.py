@@ -77,7 +77,7 @@ def offer_document(offer: Offer) -> dict[str, object]:
         "digest": offer.digest,
         "public": offer.public,
         "stamp": seconds(offer.stamp),
-        "folder": False,
+        "folder": None if offer.files is None else {"files": offer.files},
     }
 
 

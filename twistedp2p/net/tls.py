@@ -19,6 +19,7 @@ from OpenSSL import SSL, crypto
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
+    ITCPTransport,
 )
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
@@ -112,6 +113,12 @@ class NodeTransport(TLSMemoryBIOProtocol):
     """TLS that steps aside for what an owner sends after GO (`core.calls.frames`)."""
 
     _receive: Callable[[bytes], None] | None = None
+
+    def makeConnection(self, transport: Any) -> None:
+        """Called by Twisted. What is asked is small, and is not to wait for an acknowledgement."""
+        if ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(True)
+        super().makeConnection(transport)
 
     @property
     def tcp(self) -> Any:
