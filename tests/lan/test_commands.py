@@ -102,7 +102,7 @@ class EverythingTests(CommandsTestCase):
     def test_chat(self) -> None:
         alice, bob = self.daemons()
         chat = bob.follow("chat")
-        events = bob.follow("events", "--json", "--only", "said")
+        events = bob.follow("events", "--json", "--only", "said", "--after", "0")
         alice.ok("say", "hello,", "bob")
         alice.ok("say", "-", typed="été\n漢字\n")
         texts = [chat.stdout.readline().rstrip("\n").split("\t")[-1] for _ in range(3)]
