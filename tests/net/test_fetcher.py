@@ -164,6 +164,20 @@ class FetcherTests(TestCase):
         error = await self.failing(self.greeter())
         self.assertIn("not a p2pshare node", str(error))
 
+    async def test_cancelling_in_the_handshake_tries_no_other_address(self) -> None:
+        met: Deferred[None] = Deferred()
+
+        class Silent(Protocol):
+            def connectionMade(self) -> None:
+                met.callback(None)
+
+        done = self.fetch(self.listen(Factory.forProtocol(Silent)), self.service())
+        await met
+        done.cancel()
+        with self.assertRaises(CancelledError):
+            await done
+        self.assertEqual(0, self.shelves[0].asked)
+
     async def test_cancelling_while_connecting(self) -> None:
         done = self.fetch(self.service())
         done.cancel()

@@ -160,6 +160,23 @@ class WholeFileTests(FilesTestCase):
             self.fail("the transfer never ended")
 
 
+class PauseTests(FilesTestCase):
+    def test_our_own_silence_is_not_that_of_the_other_end(self) -> None:
+        bench, order = Bench(b"hello"), FakeOrder(OFFER, SECRET)
+        order.idle = True
+        fetch, wire = bench.connect(order)
+        wire.run()
+        fetch.client.pauseProducing()  # our disk stands still
+        have = fetch.client.ask(Ask(HAVE))
+        bench.clock.advance(CLIENT_STALL + 1)
+        self.assertFalse(fetch.client.over)
+        fetch.client.resumeProducing()
+        bench.clock.advance(CLIENT_STALL + 1)
+        self.assertTrue(fetch.client.over)
+        for deferred in (have, fetch.done):
+            self.failureResultOf(deferred)
+
+
 class PasswordTests(FilesTestCase):
     def test_a_wrong_password(self) -> None:
         """Attack 1: 403, one guess, nothing written."""

@@ -86,6 +86,12 @@ class BelievingTests(TransfersTestCase):
         self.assertEqual(offer, offer_id(OWNER, "a.jpg"))
         self.assertEqual(prs, quick_stretch("secret", OWNER, offer))
 
+    def test_each_owner_that_a_ticket_may_mean_has_a_secret_of_its_own(self) -> None:
+        self.get_unknown()
+        for owner in (OWNER, OTHER):
+            offer, prs = self.successResultOf(self.order().stretched(owner))
+            self.assertEqual(prs, quick_stretch("secret", owner, offer))
+
     def test_another_owner_than_the_one_that_signed_the_offer_is_refused(self) -> None:
         """Attack 4: an impostor with the password and another key."""
         transfer = self.get()

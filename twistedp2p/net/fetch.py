@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import attrs
 from twisted.internet import error as net_error
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -94,7 +94,7 @@ class FileClient(NodeClient):
         self._pump: Pump | None = None
         self._receiver: BodyReceiver | None = None
         self._answers: deque[_Answer] = deque()
-        self._over = False
+        self._over = self._paused = False
         self.proven: Deferred[Ok] = Deferred(lambda _: self.close())
         self.ended: Deferred[BaseException | None] = Deferred()
 
@@ -223,7 +223,7 @@ class FileClient(NodeClient):
             return
         self.transport.write(ask.write())
         size = self._extent.answer_size(ask)
-        if not self._answers:
+        if not self._answers and not self._paused:
             self._deadline.set(STALL)
         self._answers.append(_Answer(size, data, done))
         self._begin_next()
@@ -255,11 +255,13 @@ class FileClient(NodeClient):
 
     def pauseProducing(self) -> None:
         """Our own disk is what the owner waits for: its silence is not counted."""
+        self._paused = True
         self._deadline.stop()
         self._tcp.pauseProducing()
 
     def resumeProducing(self) -> None:
         """Go on."""
+        self._paused = False
         if not self._over:
             if self._answers:
                 self._deadline.set(STALL)
@@ -321,7 +323,7 @@ class FileClient(NodeClient):
     def _tell(self, failure: Failure | None) -> None:
         answers, self._answers = self._answers, deque()
         if self.ok is None:
-            self.proven.errback(failure or Failure(ShareError(N_("Stopped."))))
+            self.proven.errback(failure or Failure(CancelledError()))
         for answer in answers:
             if answer.done is not None:
                 answer.done.errback(failure or Failure(broken()))

@@ -74,11 +74,13 @@ class Order:
     owner: bytes = b""
     ok: Ok | None = None  # what the first owner that proved the password said
     _secret: bytes = attrs.field(default=b"", repr=False)
+    _secret_of: bytes = attrs.field(default=b"", repr=False)  # the owner whom it was stretched for
 
     async def prepare(self) -> None:
         """Stretch the password before any connection is made, where the owner is known."""
         if self.required:
             self._secret = await self._stretch(self.required)
+            self._secret_of = self.required
 
     def _stretch(self, owner: bytes) -> Deferred[bytes]:
         prs = self.members_prs and self.members_prs(owner, offer_id(owner, self.name))
@@ -101,12 +103,13 @@ class Order:
                 )
             )
         self.owner = owner_key
-        secret = succeed(self._secret) if self._secret else self._stretch(owner_key)
-        return secret.addCallback(self._keep_secret)
+        known = self._secret_of == owner_key
+        secret = succeed(self._secret) if known else self._stretch(owner_key)
+        return secret.addCallback(self._keep_secret, owner_key)
 
-    def _keep_secret(self, prs: bytes) -> tuple[bytes, bytes]:
-        self._secret = prs
-        return self.secret
+    def _keep_secret(self, prs: bytes, owner: bytes) -> tuple[bytes, bytes]:
+        self._secret, self._secret_of = prs, owner
+        return offer_id(owner, self.name), prs
 
     @property
     def secret(self) -> tuple[bytes, bytes]:
@@ -343,6 +346,9 @@ class Getting:
                     self._forsaken = _for_good(error)
                 else:
                     self._again = None
+                    if self._stopped:
+                        client.close()
+                        return
                     self.gather.add(client, client.ended, owner=True)
                     return
 

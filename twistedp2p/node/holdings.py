@@ -41,6 +41,7 @@ class Held:
     pieces: Pieces
     limiter: GuessLimiter
     audience: Audience
+    dropped: bool = False
 
     @property
     def size(self) -> int:
@@ -57,11 +58,6 @@ class Held:
         """Of all of it."""
         return self.gather.tree.digest
 
-    def close(self) -> None:
-        """Let go of what we opened ourselves."""
-        if isinstance(self.pieces, FinishedFile):
-            self.pieces.close()
-
 
 @attrs.define
 class _Reader:
@@ -73,6 +69,8 @@ class _Reader:
 
     def readinto(self, room: memoryview) -> int:
         """Pieces that are not verified are not there."""
+        if self._held.dropped:
+            return 0
         count = self._held.pieces.readinto(self._at, room[: min(len(room), self._left)])
         self._at += count
         self._left -= count
@@ -88,7 +86,7 @@ class Holdings:
     def __init__(self, wall: Callable[[], float]) -> None:
         """`wall`: the time of day, in seconds."""
         self._wall = wall
-        self._held: CappedTable[bytes, Held] = CappedTable(MAX_HELD, forgotten=Held.close)
+        self._held: CappedTable[bytes, Held] = CappedTable(MAX_HELD)
 
     def hold(self, offer: bytes, name: str, prs: bytes, gather: Gather, pieces: Pieces) -> Held:
         """Give that download on; `prs` is its stretched password.
@@ -98,9 +96,6 @@ class Holdings:
         limiter = GuessLimiter(generated=False, now=self._wall(), choose=secrets.randbelow)
         audience = Audience(gather.tree.count, secrets.randbelow)
         held = Held(offer, name, prs, gather, pieces, limiter, audience)
-        before = self._held.peek(offer)
-        if before is not None:
-            self.drop(before)
         self._held.put(offer, held)
         return held
 
@@ -109,9 +104,9 @@ class Holdings:
 
     def drop(self, held: Held) -> None:
         """Give it on no more."""
+        held.dropped = True
         if self._is_held(held):
             self._held.pop(held.offer)
-            held.close()
 
     def finished(self, held: Held, path: Path) -> None:
         """That download stands there now; blocks for a moment. A folder is given on no more."""

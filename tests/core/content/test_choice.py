@@ -191,6 +191,15 @@ class WrongTests(ChoiceTests):
         self.assertEqual(choice.next("b", 1), [index])
         self.assertEqual(choice.missing, 2)
 
+    def test_after_one_the_owner_is_asked_nothing_more(self):
+        """Attack 16: his file is another than he offered, and he has no other."""
+        choice = self.choice()
+        choice.source("owner", None, owner=True)
+        (index,) = choice.next("owner", 1)
+        choice.came("owner", index, False)
+        self.assertTrue(choice.shunned("owner"))
+        self.assertEqual(choice.next("owner", 16), [])
+
     def test_after_three_a_source_is_asked_nothing_more(self):
         """Attack 40: who sends rubbish costs a piece three times."""
         choice = self.choice()

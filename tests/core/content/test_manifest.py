@@ -110,6 +110,9 @@ class WritingTests(SynchronousTestCase):
         """Attack 31."""
         Manifest((Entry("a/" * (MOST_DEPTH - 1) + "a", 0, 0),))
         self.assertRaises(BadManifest, Manifest, (Entry("a/" * MOST_DEPTH + "a", 0, 0),))
+        listed = tuple(Entry("a/" * depth, 0, 0) for depth in range(1, MOST_DEPTH + 2))
+        Manifest(listed[:-1])
+        self.assertRaises(BadManifest, Manifest, listed)
         self.assertRaises(BadManifest, Manifest, (Entry("a/" * MOST_DEPTH + "a/", 0, 0),))
         Manifest((Entry("a", MOST_SIZE, MOST_MTIME),))
         for entry in (Entry("b", -1, 0), Entry("b", 1, 0), Entry("b", 0, -1),

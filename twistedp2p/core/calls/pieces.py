@@ -173,7 +173,7 @@ def piece_number(data: bytes) -> int | None:
     return number
 
 
-_DIGITS = bytes.maketrans(b"\0\1", b"01")
+_DIGITS, _VALUES = bytes.maketrans(b"\0\1", b"01"), bytes.maketrans(b"01", b"\0\1")
 
 
 def to_bitmap(have: bytes | bytearray) -> bytes:
@@ -190,4 +190,4 @@ def from_bitmap(bitmap: bytes, count: int) -> bytearray:
     text = format(int.from_bytes(bitmap, "big"), f"0{len(bitmap) * 8}b").encode() if bitmap else b""
     if b"1" in text[count:]:
         raise ValueError("pieces that there are not")
-    return bytearray(digit & 1 for digit in text[:count])
+    return bytearray(text[:count].translate(_VALUES))

@@ -15,7 +15,7 @@ from twistedp2p.core.limits import CappedTable
 
 MAX_AUDIENCE = 512  # who serve an offer, that are known
 PRESENT = 30.0  # seconds from the last ask for others to being told of as one of them
-MOST_HANDED = 255  # times, that are counted
+MOST_HANDED = 7  # times, that are counted
 
 
 @attrs.frozen
@@ -53,8 +53,11 @@ class Audience:
         return others[:MAX_PEERS]
 
     def handed(self, offset: int, length: int, piece: int) -> None:
-        """Somebody was handed these bytes of his own choice; pieces have `piece` bytes."""
-        for index in range(offset // piece, -(-(offset + length) // piece)):
+        """Somebody was handed these bytes of his own choice; pieces have `piece` bytes.
+
+        Only whole pieces count: of a part of one nobody can check what he gives on.
+        """
+        for index in range(-(-offset // piece), (offset + length) // piece):
             self._handed[index] = min(self._handed[index] + 1, MOST_HANDED)
 
     def next(self, have: bytes) -> int | None:

@@ -18,6 +18,7 @@ BAD_MOST = 3  # wrong pieces of one source, after which it is asked nothing more
 ASKED_MOST = 2  # sources of one piece, at the end
 TWICE_MOST = 2  # pieces that are asked of two sources at the same time
 MOST_SOURCES = 256
+_VALUES = bytes.maketrans(b"01", b"\0\1")
 _BITS = bytes(48 + bool(byte) for byte in range(256))  # to the digits 0 and 1
 
 
@@ -32,7 +33,7 @@ class _Source:
 
     @property
     def shunned(self) -> bool:
-        return self.wrong.bit_count() >= BAD_MOST
+        return self.wrong.bit_count() >= (1 if self.owner else BAD_MOST)
 
 
 class Choice:
@@ -161,7 +162,7 @@ class Choice:
     def taken(self) -> bytearray:
         """A byte for each piece: 0 for what is missing and asked of nobody, else 1."""
         digits = format(self._all & ~self._free, f"0{self._all.bit_length()}b") if self._all else ""
-        return bytearray(digit & 1 for digit in reversed(digits.encode()))
+        return bytearray(digits.encode()[::-1].translate(_VALUES))
 
     @property
     def free(self) -> int:
@@ -198,7 +199,8 @@ class Choice:
         """A piece came whole from a source, right or wrong.
 
         Returns the other sources that were asked for it and need not send it. A wrong one is not
-        asked of the same source again, and after three a source is asked nothing more.
+        asked of the same source again, and after three of them, or one of the owner's, who has no
+        other, a source is asked nothing more.
         """
         if good:
             return [other for other in self.have(index) if other != key]

@@ -165,24 +165,24 @@ class _Paths:
         self._folders: dict[str, str] = {}  # path without "/" at the end -> folded
         self._seen: set[str] = set()  # folded
 
-    def add(self, path: str, depth: int = 1) -> None:
+    def add(self, path: str) -> None:
         """Take a file's path, or a folder's without "/" at the end."""
-        self._new(path, depth)
+        self._new(path)
 
-    def add_folder(self, path: str, depth: int = 1) -> str:
+    def add_folder(self, path: str) -> str:
         """Take a folder, once; what it is folded."""
         known = self._folders.get(path)
         if known is None:
-            known = self._folders[path] = self._new(path, depth)
+            known = self._folders[path] = self._new(path)
         return known
 
-    def _new(self, path: str, depth: int) -> str:
-        if depth > MOST_DEPTH:
+    def _new(self, path: str) -> str:
+        if path.count("/") >= MOST_DEPTH:
             raise BadManifest("too deep")
         parent, slash, name = path.rpartition("/")
         if clean_name(name) != name:
             raise BadManifest("a name that is not clean")
-        above = self.add_folder(parent, depth + 1) if slash else ""
+        above = self.add_folder(parent) if slash else ""
         known = f"{above}/{folded(name)}"
         if known in self._seen:
             raise BadManifest("two of one name")
