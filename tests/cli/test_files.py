@@ -184,9 +184,14 @@ class GetTests(CommandTestCase):
         self.fake.answers["POST", "transfers"] = answer
 
     def test_on_a_pipe_the_path_is_printed_and_nothing_else(self) -> None:
-        self.assertEqual(self.command("get", "lecture.mp4", "-o", "/home/bob"), 0)
+        self.assertEqual(self.command("get", "lecture.mp4", "-o", "/usr"), 0)
         self.assertEqual((self.out, self.err), ("/home/bob/lecture.mp4\n", ""))
-        self.assertEqual(self.fake.asked[0][3], {"name": "lecture.mp4", "folder": "/home/bob"})
+        self.assertEqual(self.fake.asked[0][3], {"name": "lecture.mp4", "folder": "/usr"})
+
+    def test_a_folder_that_is_not_there(self) -> None:
+        self.assertEqual(self.command("get", "lecture.mp4", "-o", "/no/such"), Exit.USAGE)
+        self.assertIn("There is no folder /no/such.", self.err)
+        self.assertEqual([], self.fake.asked)
 
     def test_json(self) -> None:
         self.command("get", "lecture.mp4", "--json")

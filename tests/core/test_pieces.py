@@ -37,7 +37,7 @@ EXTENT = Extent(SIZE, 100)
 
 def _is_a_host(text: str) -> bool:
     host = ip_address(text)
-    return not (host.is_multicast or host.is_unspecified)
+    return not (host.is_multicast or host.is_unspecified or getattr(host, "ipv4_mapped", None))
 
 
 class AskTests(SynchronousTestCase):
@@ -138,6 +138,8 @@ class AnswerTests(SynchronousTestCase):
             b'[["fe80::1%eth0",2000]]',
             b'[["239.0.0.1",2000]]',
             b'[["0.0.0.0",2000]]',
+            b'[["::ffff:127.0.0.1",2000]]',
+            b'[["::ffff:0.0.0.0",2000]]',
             b"\xff",
             many,
         ):

@@ -31,7 +31,7 @@ from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.net import serve as serve_module
 from twistedp2p.net.dial import HANDSHAKE_DEADLINE
 from twistedp2p.net.fetch import STALL as CLIENT_STALL
-from twistedp2p.net.serve import GO_DEADLINE, IDLE, PROOF_DEADLINE, STALL, Limits
+from twistedp2p.net.serve import GO_DEADLINE, IDLE, PROOF_DEADLINE, STALL, YIELDS, Limits
 from twistedp2p.net.tls import ALPN, NodeTLS, _node_key, make_certificate, peer_of
 
 
@@ -728,7 +728,7 @@ class BodyTests(FilesTestCase):
             told = fetch.client.fetch_next(b"\0", fetch)
             wire.run()
             self.failureResultOf(told, ShareError)
-            self.assertIn("protocol", str(self.failure(fetch)))
+            self.assertIn("thrown away", str(self.failure(fetch)))
 
     def test_texts_are_answered_in_the_order_of_the_asks(self) -> None:
         data = os.urandom(3 * 2**20)
@@ -851,6 +851,21 @@ class DoorTests(FilesTestCase):
         for client, wire in (clients[0], clients[1], clients[3]):
             wire.run()
             self.successResultOf(client.done)
+
+    def test_who_holds_a_place_and_asks_nothing_leaves_it_to_another(self) -> None:
+        """Attack 41: places that are taken and not used."""
+        bench = Bench(b"hello", Limits(transfers=1))
+        order = FakeOrder(OFFER, SECRET)
+        order.idle = True
+        hog, hogs_wire = bench.connect(order)
+        hogs_wire.run()
+        self.refused(bench, "busy")
+        bench.clock.advance(YIELDS)
+        self.assertEqual(b"hello", self.fetched(bench))
+        hogs_wire.run()
+        self.failure(hog)
+        self.assertEqual(2, bench.shelf.ends)
+        self.assertEqual(b"hello", self.fetched(bench))
 
     def test_a_reader_that_stops_is_cut(self) -> None:
         bench = Bench(bytes(50 * FRAME))

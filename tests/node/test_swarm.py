@@ -47,7 +47,9 @@ class SwarmTests(SynchronousTestCase):
         self.owner.peers = list(peers)
         self.gather.add(self.owner, self.owner.ended, owner=True)
         order = PeerOrder(SECRET, lambda _ok, _key: None)
-        self.swarm = Swarm(self.gather, order, self.connect, 9393, self.clock)
+        self.swarm = Swarm(
+            self.gather, order, self.connect, 9393, self.clock, lambda host: host != "8.8.8.8"
+        )
         return self.swarm
 
     async def connect(self, order: Any, addresses: Any) -> Any:
@@ -75,6 +77,12 @@ class SwarmTests(SynchronousTestCase):
         peer.has = bytearray(b"\1" * 8)
         self.run_for(2 * HAVE_EVERY)
         self.assertTrue(peer.pieces)
+
+    def test_nobody_has_us_connect_to_where_no_node_can_be(self) -> None:
+        """Attack 39: a list of peers that points anywhere."""
+        self.begin(("8.8.8.8", 4444))
+        self.run_for(2 * PEERS_EVERY)
+        self.assertEqual([], self.fetching.asked)
 
     def test_the_password_is_the_same_for_all_and_proved_to_each(self) -> None:
         """Attack 3: nothing is believed of who does not know it."""

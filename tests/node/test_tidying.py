@@ -34,3 +34,5 @@ class TidyingTests(SynchronousTestCase):
         self.lan.run_for(TIDY_EVERY + 1)
         ahead = self.alice._store.counter(CLOCK) / 1000 - self.lan.wall()
         self.assertApproximates(ahead, 3600, 60)
+        # What is said until the next look is not above it.
+        self.assertGreater(ahead, 3600 + TIDY_EVERY)

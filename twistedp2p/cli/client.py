@@ -93,6 +93,9 @@ class Client:
         connection = UnixConnection(self._path, None)
         try:
             answer = self._answer(connection, "GET", f"{API}events", None, headers)
+        except (OSError, HTTPException) as error:
+            connection.close()
+            raise ShareError(N_("The node has stopped."), Exit.NO_NODE) from error
         except BaseException:
             connection.close()
             raise

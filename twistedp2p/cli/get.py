@@ -54,6 +54,8 @@ def run(options: argparse.Namespace) -> int:
     output, client = output_of(options), client_of(options)
     password = given_password(options)
     to_stdout = options.output == "-"
+    if options.output and not to_stdout and not os.path.isdir(options.output):
+        raise ShareError(N_("There is no folder {folder}."), Exit.USAGE, folder=options.output)
     folder = Path(tempfile.mkdtemp(prefix="p2pshare-") if to_stdout else options.output or ".")
     ended = Exit.OK
     try:
@@ -67,7 +69,10 @@ def run(options: argparse.Namespace) -> int:
                 output.error(error)
                 ended = error.code
                 continue
-            if to_stdout:
+            if to_stdout and os.path.isdir(got["path"]):
+                ended = Exit.USAGE
+                output.error(ShareError(N_("{name} is a folder: -o - takes files."), name=what))
+            elif to_stdout:
                 _pour(got["path"])
             else:
                 _show(output, got)

@@ -38,7 +38,11 @@ class FolderPart:
         chosen = range(len(manifest.entries)) if wanted is None else manifest.within(wanted)
         self._entries = [manifest.entries[index] for index in chosen]
         self._wanted = None if wanted is None else {entry.path for entry in self._entries}
-        self.overhead = BLOCK * len(self._entries)  # bytes
+        made = {entry.path.rstrip("/") for entry in self._entries}
+        for path in list(made):  # and the folders on the way to them
+            while (path := path.rpartition("/")[0]) and path not in made:
+                made.add(path)
+        self.overhead = BLOCK * len(made)  # bytes
         if wanted is not None:
             # Another choice is another folder.
             digest = blake3("\n".join([digest, *sorted(set(wanted))]).encode()).hexdigest()

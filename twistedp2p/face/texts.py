@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from twistedp2p.core.errors import ShareError, Words
+from twistedp2p.core.errors import N_, ShareError, Words
 from twistedp2p.core.names import clean_line
 
 LOCALE_FOLDER = Path(__file__).resolve().parent.parent / "locale"
@@ -67,7 +67,7 @@ def extent_text(translate: Translate, size: int, files: int | None) -> str:
 
 def folder_text(translate: Translate, files: int) -> str:
     """What an offered folder is: ``folder, 120 files``."""
-    return translate("folder, {count} files").format(count=files)
+    return translate(N_("folder, {count} files")).format(count=files)
 
 
 def time_text(seconds: float) -> str:

@@ -207,7 +207,7 @@ class FileClient(NodeClient):
             if number is not None:
                 self._answers.appendleft(_Answer(span(size, number)[1], None))
         except (ValueError, IndexError):
-            self._fail(nonsense())
+            self.spoilt()
             raise broken() from None
         return number
 

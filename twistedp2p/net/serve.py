@@ -1,4 +1,4 @@
-"""The file service: a ServerFactory whose protocol proves a password and sends one file.
+"""The file service: a ServerFactory whose protocol proves a password and sends what is asked.
 
 The conversation (`calls.lines`, `calls.conversation`) runs inside TLS. Doors stand in this order:
 connections an address may open, before any TLS object is made; a deadline from accept to proof;
@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistedp2p.core.calls.conversation import OwnerEnd, Refusal, Session, Violation
-from twistedp2p.core.calls.frames import Frames
+from twistedp2p.core.calls.frames import FRAME, Frames
 from twistedp2p.core.calls.lines import (
     MAX_LINE,
     BadLine,
@@ -69,6 +69,7 @@ PROOF_DEADLINE = 10.0  # seconds from accept to a right proof
 GO_DEADLINE = 10.0  # seconds from OK to GO
 STALL = 30.0  # seconds without progress of an answer
 IDLE = 120.0  # seconds from the last answer to the next ask
+YIELDS = 10.0  # seconds without content, after which a place is another's where all are taken
 
 
 class Served(Protocol):
@@ -152,7 +153,7 @@ class Limits:
 
 @implementer(IHandshakeListener)
 class FileServer(LineReceiver):
-    """One connection: AUTH, SHARE, GET, OK, one body, the end. Or SYNC or TELL, and a talk."""
+    """One connection: AUTH, SHARE, GET, OK, GO, then answers. Or SYNC or TELL, and a talk."""
 
     delimiter = b"\r\n"
     MAX_LENGTH = MAX_LINE
@@ -179,6 +180,7 @@ class FileServer(LineReceiver):
         self._counts = False  # that body is content
         self._counting = self._placed = self._sending = False
         self._sent = 0  # bytes of content
+        self._moved_at = 0.0  # seconds: when the last `FRAME` of it was whole, or the place taken
         self._over = self._refused = False
 
     def connectionMade(self) -> None:
@@ -265,6 +267,7 @@ class FileServer(LineReceiver):
         shelf.check(served)
         self._service.take_place(self._peer.key, self._address)
         self._placed = True
+        self._moved_at = self._service.clock.seconds()
         self.sendLine(end.ok(served.size, served.manifest, served.digest, served.name).line())
         self._deadline.set(GO_DEADLINE)
 
@@ -343,6 +346,8 @@ class FileServer(LineReceiver):
     def _frame_sent(self, size: int) -> None:
         self._deadline.moved()
         if self._counts:
+            if self._sent // FRAME != (self._sent + size) // FRAME:
+                self._moved_at = self._service.clock.seconds()
             self._sent += size
             self._service.shelf.progress(self._served, self, self._sent)
 
@@ -375,7 +380,20 @@ class FileServer(LineReceiver):
         self._close_reader()
         while self._bodies:
             self._bodies.popleft()[0].close()
+        self._leave_place()
+
+    def idle_for(self, now: float) -> float:
+        """Seconds for which it has held a place, and was sent hardly anything; else 0."""
+        return now - self._moved_at if self._placed and not self._over else 0.0
+
+    def give_way(self) -> None:
+        """Leave the place to another, and end."""
+        self._leave_place()
+        self.cut()
+
+    def _leave_place(self) -> None:
         if self._placed:
+            self._placed = False
             self._service.free_place(self._peer.key, self._address)
             self._service.shelf.ended(self._served, self)
 
@@ -425,8 +443,14 @@ class FileService(ServerFactory):
     def take_place(self, key: bytes, address: str) -> None:
         """Count one more transfer; raises `Refusal` when there is no place.
 
-        Keys cost nothing to make, so addresses are counted too.
+        Keys cost nothing to make, so addresses are counted too. Where all places are taken, one
+        that holds his and asks for nothing leaves it.
         """
+        if self._to_keys.total() >= self.limits.transfers:
+            now = self.clock.seconds()
+            idlest = max(self.connections, key=lambda one: one.idle_for(now), default=None)
+            if idlest is not None and idlest.idle_for(now) >= YIELDS:
+                idlest.give_way()
         if (
             self._to_keys.total() >= self.limits.transfers
             or self._to_keys[key] >= self.limits.transfers_per_peer

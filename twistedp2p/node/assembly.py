@@ -304,7 +304,11 @@ class Assembly:
             clock=reactor,
             in_thread=self._threads.run,
             folder=self.config.download_folder,
-            sharing=Sharing(self._holdings, self.file_port) if self.config.swarm else None,
+            sharing=(
+                Sharing(self._holdings, self.file_port, self._may_be_a_node)
+                if self.config.swarm
+                else None
+            ),
             owner_changed=self._owner_changed,
             public_prs=self._envelope.public_prs,
         )
@@ -447,6 +451,10 @@ class Assembly:
             return []
         hosts = dict.fromkeys(address[0] for address in peer.addresses)
         return [(host, peer.files) for host in sorted(hosts, key=lambda host: ":" in host)]
+
+    def _may_be_a_node(self, host: str) -> bool:
+        here = (each[0] for peer in self._roster.peers() for each in peer.addresses)
+        return self._group.on_link(host) or host in here
 
     def _real_addresses(self) -> list[str]:
         addresses = self._group.addresses()

@@ -146,6 +146,7 @@ class Sharing:
 
     holdings: Holdings
     port: int  # TCP
+    near: Callable[[str], bool] = lambda _host: True  # whether nodes may be at that address
 
 
 class Getting:
@@ -244,7 +245,9 @@ class Getting:
         offer, prs = order.secret
         self._held = sharing.holdings.hold(offer, order.name, prs, gather, kept)
         peers = PeerOrder(order.secret, order.agreed)
-        self._swarm = Swarm(gather, peers, self._fetching.connect, sharing.port, self._clock)
+        self._swarm = Swarm(
+            gather, peers, self._fetching.connect, sharing.port, self._clock, sharing.near
+        )
 
     def _shared_to_the_end(self, path: Path) -> None:
         if self._held is not None and self._sharing is not None:

@@ -57,9 +57,19 @@ class Swarm:
     """Looks for sources of one download beside its owner, and at what they have."""
 
     def __init__(
-        self, gather: Gather, order: PeerOrder, connect: Connect, port: int, clock: Any
+        self,
+        gather: Gather,
+        order: PeerOrder,
+        connect: Connect,
+        port: int,
+        clock: Any,
+        near: Callable[[str], bool] = lambda _host: True,
     ) -> None:
-        """`port`: where we give on what we have (TCP)."""
+        """`port`: where we give on what we have (TCP); `near`: whether a node may be at a host.
+
+        Else whoever is asked for others could have us connect to any host at all.
+        """
+        self._near = near
         self._gather = gather
         self._order = order
         self._connect = connect
@@ -121,7 +131,8 @@ class Swarm:
             return
         self._gather.others(bool(peers))
         for where in peers:
-            if means_the_same(where[0], source.client.host) and self._may_join(where):
+            there = means_the_same(where[0], source.client.host) and self._near(where[0])
+            if there and self._may_join(where):
                 self._connecting[where] = joining = Deferred.fromCoroutine(self._join(where))
                 if joining.called:  # failed at once
                     del self._connecting[where]

@@ -14,6 +14,7 @@ from twistedp2p.net.pump import InThread
 from twistedp2p.node.memory import Notes
 
 TIDY_EVERY = 10.0  # seconds
+KEPT_AHEAD = 2 * TIDY_EVERY  # seconds that the kept time is ahead, while the node runs
 CLOCK = "clock"  # counter: what the group's time was, milliseconds since 1970
 
 _log = Logger()
@@ -50,14 +51,17 @@ class Tidying:
 
     def _tidy(self) -> None:
         if self.group_time.read(self._now_ms()) > self._now_ms():
-            self.keep_time()
+            # Ahead of it: were we killed, what we said since then would be above it; and sent again
+            # to our next run, it would seem to come from somebody who has our key.
+            self.keep_time(KEPT_AHEAD)
         done = self._in_thread(self._notes.note, self._store.tidy, self._now_ms())
         done.addErrback(lambda failure: _log.failure("tidying the memory", failure))
         done.addCallback(self.start)
 
-    def keep_time(self) -> None:
-        """Keep what the group's time is."""
-        self._notes.note(self._store.set_counter, CLOCK, self.group_time.read(self._now_ms()))
+    def keep_time(self, ahead: float = 0.0) -> None:
+        """Keep what the group's time is, `ahead` seconds later."""
+        time = self.group_time.read(self._now_ms()) + int(ahead * 1000)
+        self._notes.note(self._store.set_counter, CLOCK, time)
 
     def _now_ms(self) -> int:
         return int(self._wall() * 1000)

@@ -62,6 +62,13 @@ def lines(*paths):
 
 
 class WritingTests(SynchronousTestCase):
+    def test_folders_on_the_way_count_as_well(self) -> None:
+        """Attack 31: a short list of a million folders."""
+        self.patch(manifest_module, "MOST_ENTRIES", 20)
+        deep = tuple(Entry(f"{number}/" + "a/" * 9 + "a", 0, 0) for number in range(3))
+        Manifest(deep[:1])
+        self.assertRaises(BadManifest, Manifest, deep)
+
     def test_it_is_written_as_documented(self):
         self.assertEqual(
             Manifest((Entry("a b/", 0, 0), Entry("a b/é.txt", 12, 1700000000))).write(),

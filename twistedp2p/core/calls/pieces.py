@@ -147,7 +147,8 @@ def read_peers(data: bytes) -> list[Where]:
 
 def _check_host(text: str) -> None:
     host = ipaddress.ip_address(text)
-    if host.is_multicast or host.is_unspecified or getattr(host, "scope_id", None):
+    odd = getattr(host, "scope_id", None) or getattr(host, "ipv4_mapped", None)
+    if host.is_multicast or host.is_unspecified or odd:
         raise ValueError("an address where no node is")
 
 

@@ -103,7 +103,8 @@ def _host(text: bytes) -> str:
         host = ipaddress.ip_address(text.decode("ascii"))
     except ValueError as error:
         raise BadRecord("not an address") from error
-    if getattr(host, "scope_id", None) or host.is_multicast or host.is_unspecified:
+    odd = getattr(host, "scope_id", None) or getattr(host, "ipv4_mapped", None)
+    if host.is_multicast or host.is_unspecified or odd:
         raise BadRecord("an address where no node is")
     return str(host)
 

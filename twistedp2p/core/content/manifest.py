@@ -186,6 +186,8 @@ class _Paths:
         known = f"{above}/{folded(name)}"
         if known in self._seen:
             raise BadManifest("two of one name")
+        if len(self._seen) >= MOST_ENTRIES:  # folders that are on the way only count, too
+            raise BadManifest("too many")
         self._seen.add(known)
         return known
 
