@@ -73,9 +73,7 @@ class Below:
         """Open the file `path`; a link is not followed, and a pipe blocks nobody."""
         parent, _, name = path.rpartition("/")
         folder = self.folder(parent)
-        return os.open(
-            name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode, dir_fd=folder
-        )
+        return os.open(name, flags | _SAFE, mode, dir_fd=folder)
 
     def status(self, path: str) -> os.stat_result:
         """What the system says of `path`, be it a link."""

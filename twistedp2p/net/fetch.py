@@ -293,11 +293,7 @@ class FileClient(NodeClient):
 
     def spoilt(self) -> None:
         """What came was not what the owner sent."""
-        self._fail(
-            ShareError(
-                N_("What came was not what the owner sent: it was thrown away."), Exit.DAMAGED
-            )
-        )
+        self._fail(damaged())
 
     # -- the end
 
@@ -346,6 +342,13 @@ class FileClient(NodeClient):
 def broken() -> ShareError:
     """The connection ended, nobody knows why."""
     return ShareError(N_("The connection broke in the middle."))
+
+
+def damaged() -> ShareError:
+    """Who sends what is not what was offered is not believed any more."""
+    return ShareError(
+        N_("What came was not what the owner sent: it was thrown away."), Exit.DAMAGED
+    )
 
 
 class Refused(ShareError):

@@ -16,7 +16,8 @@ from twisted.internet.defer import Deferred
 from twistedp2p.core.calls.pieces import from_bitmap, to_bitmap
 from twistedp2p.core.content.choice import Choice
 from twistedp2p.core.content.tree import BadPiece, Tree
-from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.core.errors import ShareError
+from twistedp2p.net.fetch import damaged
 
 AHEAD = 8 * 2**20  # bytes that are asked of a lone source and have not come
 AHEAD_PIECES = 2  # pieces that are asked of each of several, at least
@@ -274,10 +275,3 @@ class Gather:
         self._over = True
         for source in list(self.sources):
             source.client.close()
-
-
-def damaged() -> ShareError:
-    """Who sends what is not what was offered is not believed any more."""
-    return ShareError(
-        N_("What came was not what the owner sent: it was thrown away."), Exit.DAMAGED
-    )

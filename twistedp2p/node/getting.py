@@ -28,9 +28,9 @@ from twistedp2p.core.content.tree import Tree, piece_count
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.names import offer_id
 from twistedp2p.disk.download import Download
-from twistedp2p.net.fetch import Refused, broken
+from twistedp2p.net.fetch import Refused, broken, damaged
 from twistedp2p.net.pump import InThread
-from twistedp2p.node.gather import Gather, Source, damaged
+from twistedp2p.node.gather import Gather, Source
 from twistedp2p.node.holdings import Held, Holdings
 from twistedp2p.node.swarm import PeerOrder, Swarm
 
