@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import time
 
 from twisted.trial.unittest import TestCase
 
-from tests.lan.nodes import NodeProcess, NodesMixin
+from tests.lan.nodes import NodeProcess, NodesMixin, until
 
 # Before anything else has looked at the clock.
 AHEAD = """
@@ -140,6 +141,8 @@ class MemoryTests(LinesTestCase):
         shutil.copytree(self.home("one") / ".local", self.home("copy") / ".local")
         one = self.node("one", home="one")
         other.expect("one is here")
+        second = int(time.time())
+        until(lambda: int(time.time()) > second, "the next second, by which the copy is later")
         copy = self.node("copy", home="copy")
         new = copy.expect(r"Another node has the identity of this one.* it is (\S+) now")[1]
         copy.expect("offer again what had a password: notes.txt")
