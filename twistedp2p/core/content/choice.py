@@ -17,7 +17,6 @@ import attrs
 BAD_MOST = 3  # wrong pieces of one source, after which it is asked nothing more
 ASKED_MOST = 2  # sources of one piece, at the end
 TWICE_MOST = 2  # pieces that are asked of two sources at the same time
-MOST_SOURCES = 256
 _VALUES = bytes.maketrans(b"01", b"\0\1")
 _BITS = bytes(48 + bool(byte) for byte in range(256))  # to the digits 0 and 1
 
@@ -58,32 +57,13 @@ class Choice:
         """How many pieces have not come."""
         return self._missing.bit_count()
 
-    def source(self, key: Hashable, has: bytes | bytearray | None, owner: bool = False) -> bool:
-        """There is a source, or it has something else now than it had; False: there are too many.
+    def source(self, key: Hashable, has: bytes | bytearray | None, owner: bool = False) -> None:
+        """There is a source, or it has something else now than it had.
 
         `has`: a byte for each piece, not 0 for what it has; None for all.
         """
-        known = self._sources.get(key)
-        if known is None and len(self._sources) >= MOST_SOURCES:
-            return False
-        pieces = self._all if has is None else _set_of(has) & self._all
-        if known is None:
-            known = self._sources[key] = _Source(0, owner)
-        self._set_has(known, pieces)
-        return True
-
-    def gained(self, key: Hashable, index: int) -> None:
-        """A source has one more piece."""
-        known = self._sources.get(key)
-        if known is None or not 0 <= index < self._all.bit_length() or known.has >> index & 1:
-            return
-        bit = 1 << index
-        known.has |= bit
-        if not known.owner:
-            level = next(level for level, held in enumerate(self._held) if held & bit)
-            self._held[level] ^= bit
-            self._held += [0] if level + 1 == len(self._held) else []
-            self._held[level + 1] |= bit
+        known = self._sources.setdefault(key, _Source(0, owner))
+        self._set_has(known, self._all if has is None else _set_of(has) & self._all)
 
     def _set_has(self, source: _Source, pieces: int) -> None:
         if not source.owner:
@@ -186,31 +166,25 @@ class Choice:
         ]
         return [-min(late)[1]] if late else []
 
-    def have(self, index: int) -> list[Hashable]:
-        """A piece is here and right: the sources that were asked for it and need not send it."""
-        self._missing &= ~(1 << index)
-        self._free &= ~(1 << index)
-        asked = self._asked.pop(index, {})
-        for key in asked:
-            self._sources[key].asked.discard(index)
-        return list(asked)
-
-    def came(self, key: Hashable, index: int, good: bool) -> list[Hashable]:
+    def came(self, key: Hashable, index: int, good: bool) -> None:
         """A piece came whole from a source, right or wrong.
 
-        Returns the other sources that were asked for it and need not send it. A wrong one is not
+        A right one need not come from those others that were asked for it. A wrong one is not
         asked of the same source again, and after three of them, or one of the owner's, who has no
         other, a source is asked nothing more.
         """
         if good:
-            return [other for other in self.have(index) if other != key]
+            self._missing &= ~(1 << index)
+            self._free &= ~(1 << index)
+            for other in self._asked.pop(index, {}):
+                self._sources[other].asked.discard(index)
+            return
         source = self._sources.get(key)
         if source is not None:
             source.wrong |= 1 << index
             self._let_go(key, index)
             if source.shunned:
                 self.failed(key)
-        return []
 
     def shunned(self, key: Hashable) -> bool:
         """Whether a source sent so much wrong that it is asked nothing more."""
