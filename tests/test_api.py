@@ -112,6 +112,20 @@ class FileTests(ApiTestCase):
         server = await self.serve(self.file("empty", b""))
         self.assertEqual((await self.fetch(server, "secret", "empty")).read_bytes(), b"")
 
+    async def test_a_part_of_a_folder(self) -> None:
+        (self.folder / "photos" / "paris").mkdir(parents=True)
+        for name in ("photos/a.jpg", "photos/paris/b.jpg"):
+            self.file(name)
+        server = await self.serve(self.folder / "photos")
+        where, what = (HOST, server.port), ("secret", "photos")
+        path = await fetch_file(reactor, where, what, self.here, part="paris")
+        files = [str(each.relative_to(path)) for each in path.rglob("*") if each.is_file()]
+        self.assertEqual((path.name, files), ("photos", ["paris/b.jpg"]))
+        for part, code in (("rome", Exit.NOT_FOUND), ("../a.jpg", Exit.NOT_FOUND)):
+            with self.assertRaises(ShareError) as caught:
+                await fetch_file(reactor, where, what, self.here, part=part)
+            self.assertEqual(caught.exception.code, code)
+
     async def test_a_wrong_password_and_a_missing_name_are_told_apart(self) -> None:
         """Attack 1."""
         server = await self.serve(self.file())

@@ -47,7 +47,7 @@ from twistedp2p.node.config import default_nick
 from twistedp2p.node.progress import Courses
 from twistedp2p.node.serving import Serving
 from twistedp2p.node.shares import Shares
-from twistedp2p.node.transfers import Transfers
+from twistedp2p.node.transfers import Transfers, wanted_of
 
 
 def _nothing(_event: Event) -> None:
@@ -60,13 +60,16 @@ def fetch_file(
     file: tuple[str, str],
     folder: str | Path = ".",
     owner: str = "",
+    part: str = "",
 ) -> Deferred[Path]:
-    """Fetch one file: `server` is (host, TCP port), `file` is (password, name).
+    """Fetch one file or folder: `server` is (host, TCP port), `file` is (password, name).
+
+    `part` is a file or folder below a folder, such as ``"paris/tower.jpg"``: then only that comes.
 
     `owner` is the owner's key as `FileServer.key` tells it; with it nobody else is believed, else
     the password alone vouches for the owner. Raises ValueError where it is no key.
 
-    Fires with the path under `folder` where the file stands, whole. Fails with `ShareError`, whose
+    Fires with the path under `folder` where it stands, whole. Fails with `ShareError`, whose
     text is one sentence.
     """
     key = Ed25519PrivateKey.generate()
@@ -82,8 +85,10 @@ def fetch_file(
     )
     password, name = file
     required = unb64(owner, KEY_SIZE) if owner else b""
-    done = transfers.get(name, password, lambda: [server], None, owner=required).done
-    return done.addCallback(lambda fetched: Path(fetched.path))
+    transfer = transfers.get(
+        name, password, lambda: [server], None, owner=required, wanted=wanted_of(part)
+    )
+    return transfer.done.addCallback(lambda fetched: Path(fetched.path))
 
 
 @attrs.frozen

@@ -107,6 +107,29 @@ class OptionTests(SynchronousTestCase):
         self.assertEqual((given.port, given.peer), (7002, [("c", None)]))
         self.assertEqual(str(error), "P2PSHARE_PORT: port: a number from 1024 to 65534.")
 
+    def test_the_doctor_looks_where_the_node_is_that_is_named(self) -> None:
+        asked: list[str] = []
+
+        class Client:
+            def get(self, where: str) -> dict[str, object]:
+                return {"group": "239.9.9.9", "port": 7003, "nick": "lab"}
+
+        def client_of(options: argparse.Namespace) -> Client:
+            asked.append(options.instance)
+            return Client()
+
+        with mock.patch.object(doctor, "client_of", client_of):
+            found = self.settled("--instance", "lab")
+            given = self.settled("--instance", "lab", "--port", "7002")
+            self.settled()
+        self.assertEqual((found.group, found.port, asked), ("239.9.9.9", 7003, ["lab", "lab"]))
+        self.assertEqual((given.group, given.port), ("239.9.9.9", 7002))
+        with tempfile.TemporaryDirectory() as state:
+            silent = self.settled("--instance", "lab", "--state-dir", state)
+            self.assertEqual((silent.group, silent.port), ("239.0.0.1", 9392))
+            bad = self.assertRaises(ShareError, self.settled, "--instance", "../x")
+        self.assertEqual(bad.code, Exit.USAGE)
+
     def settled(self, *arguments: str) -> argparse.Namespace:
         options = cli.parser("doctor").parse_args(arguments)
         doctor.settle(options)

@@ -144,6 +144,17 @@ class OfferTests(CommandTestCase):
         self.assertEqual(self.out, f"{ID}\t/b\t\t\n")
         self.assertEqual(self.err, "p2pshare: There is no /missing.\n")
 
+    def test_what_is_left_out_of_a_folder_is_told(self) -> None:
+        left_out = {"links": 2, "special": 1, "unreadable": 0}
+        offered = {"id": ID, "name": "photos", "ticket": None, "left_out": left_out}
+        self.node().answers["POST", "offers"] = offered
+        self.command("offer", "photos", "--public")
+        said = "Left out of photos: 2 links, 1 special files, 0 that cannot be read.\n"
+        self.assertEqual((self.out, self.err), (f"{ID}\tphotos\t\t\n", said))
+        left_out["links"] = left_out["special"] = 0
+        self.command("offer", "photos", "--public")
+        self.assertEqual(self.err, "")
+
     def test_withdrawing_goes_by_name_or_id(self) -> None:
         node = self.node()
         own = [{"name": "a", "id": ID}, {"name": "b", "id": "b" * 22}]
@@ -205,6 +216,20 @@ class GetTests(CommandTestCase):
         self.command("get", "--owner", "alice", "--", "lecture.mp4", ID, f" {TICKET}")
         wanted = [{"name": "lecture.mp4", "owner": "alice"}, {"id": ID}, {"ticket": f" {TICKET}"}]
         self.assertEqual(self.posted(), wanted)
+
+    def test_a_part_of_a_folder(self) -> None:
+        wanted = ("photos/paris/a b.jpg", f"{ID}/paris", f"{TICKET}/paris", "photos/", "/etc")
+        self.command("get", "--", *wanted)
+        self.assertEqual(
+            self.posted(),
+            [
+                {"name": "photos", "part": "paris/a b.jpg"},
+                {"id": ID, "part": "paris"},
+                {"ticket": f"{TICKET}/paris"},
+                {"name": "photos"},
+                {"name": "/etc"},
+            ],
+        )
 
     def test_what_looks_like_an_id_may_be_a_name(self) -> None:
         def answer(_query: object, body: dict[str, Any]) -> Any:

@@ -113,6 +113,26 @@ class WebTests(ControlTestCase):
         answer = self.ask("GET", "status", headers=OF_WEB, door=self.web)
         self.assertNotIn("Set-Cookie", answer.headers)
 
+    def test_who_has_no_token_gives_way(self) -> None:
+        """Attack 45: another user of this machine holds all connections that there may be."""
+        owner = self.program(self.web)
+        owner.send(written("GET", f"{API}events", headers=OF_WEB))
+        idle = [self.program(self.web) for _ in range(CONNECTIONS_MOST)]
+        self.assertTrue(idle[0].cut)
+        self.assertEqual(self.status(), 200)
+        self.assertEqual([program.cut for program in idle[:3]], [True, True, False])
+        self.assertFalse(owner.cut)
+        self.lan.run_for(HEADERS_WITHIN + 0.1)
+        self.assertTrue(all(program.cut for program in idle))
+        self.assertFalse(owner.cut)
+
+    def test_who_has_the_token_gives_way_to_nobody(self) -> None:
+        owners = [self.program(self.web) for _ in range(CONNECTIONS_MOST)]
+        for program in owners:
+            program.send(written("GET", f"{API}status", headers=OF_WEB))
+        self.assertTrue(self.program(self.web).cut)
+        self.assertFalse(any(program.cut for program in owners))
+
     def test_a_header_that_comes_twice_is_refused(self) -> None:
         """Attack 44: which of two hosts is meant is not for us to choose."""
         raw = written("GET", f"{API}status", headers=OF_WEB)

@@ -239,10 +239,22 @@ class TransfersTests(ControlTestCase):
         ):
             answer = self.ask("POST", "transfers", body)
             self.assertEqual(answer.status, 201)
-            self.assertEqual(self.got.pop(), (offer, "monpass", self.lan.folder))
+            self.assertEqual(self.got.pop(), (offer, "monpass", self.lan.folder, ""))
             self.assertEqual(answer.document["state"], "waiting")
         answer = self.ask("POST", "transfers", {"ticket": '("10.0.0.2",9393),("monpass","a.txt")'})
         self.assertEqual((answer.status, self.got.pop()[0].password), (201, "monpass"))
+
+    def test_a_part_of_a_folder(self) -> None:
+        self.offered(self.bob, "photos", public=True)
+        ticket = '("10.0.0.2",9393),("monpass","photos")'
+        for body, part in (
+            ({"name": "photos", "part": "paris/a b.jpg"}, "paris/a b.jpg"),
+            ({"ticket": ticket, "part": "paris"}, "paris"),
+            ({"ticket": f"{ticket}/rome"}, "rome"),
+            ({"ticket": ticket}, ""),
+        ):
+            self.assertEqual(self.ask("POST", "transfers", body).status, 201)
+            self.assertEqual(self.got.pop()[-1], part)
 
     def test_a_get_that_makes_no_sense_is_refused(self) -> None:
         self.offered(self.bob, "a.txt")

@@ -13,6 +13,7 @@ from twistedp2p.core.ticket import (
     find_tickets,
     format_ticket,
     parse_ticket,
+    parse_wanted,
 )
 
 PLAIN = '("192.168.1.7",9000),("monpass","monImage.jpg")'
@@ -41,6 +42,17 @@ class ParseTests(SynchronousTestCase):
 
     def test_the_plain_form(self):
         self.same(PLAIN)
+
+    def test_a_part_of_a_folder_may_follow(self):
+        for after, part in (
+            ("", ""),
+            ("/", ""),
+            ("/paris/a b.jpg \n", "paris/a b.jpg"),
+            (" /paris", ""),
+            ("x/y", ""),
+        ):
+            self.assertEqual(parse_wanted(f"take {PLAIN}{after}"), (TICKET, part))
+        self.assertRaises(TicketError, parse_wanted, "paris/a.jpg")
 
     def test_inside_a_chat_line(self):
         self.assertEqual(

@@ -84,6 +84,20 @@ class ScanTests(FolderTests):
         self.assertEqual(before, 8)
         self.assertEqual(self.skipped, Skipped(links=3, special=2))
 
+    def test_what_tells_no_size_is_skipped_and_counted(self):
+        """A file of /proc is of no size, and not empty."""
+        real = os.pread
+        asked = []
+
+        def pread(descriptor, *arguments):
+            asked.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+            return b"x" if asked[-1].endswith("empty") else real(descriptor, *arguments)
+
+        self.patch(os, "pread", pread)
+        self.assertNotIn("empty", self.paths())
+        self.assertEqual(self.skipped, Skipped(special=1))
+        self.assertEqual([os.path.basename(path) for path in asked], ["empty"])
+
     def test_what_cannot_be_read_is_skipped_and_counted(self):
         (self.folder / "closed").mkdir()
         real_open, real_access = os.open, os.access

@@ -48,6 +48,8 @@ class RememberedTests(StoreTests):
         (folder / "3" / "empty.db").touch()
         self.assertEqual(hosts_remembered(folder, [HOME]), ["c", "a"])
         self.assertEqual(hosts_remembered(folder, [HOME, WORK]), ["c", "b", "a"])
+        self.assertEqual(hosts_remembered(folder, [HOME], "1"), ["c", "a"])
+        self.assertEqual(hosts_remembered(folder, [HOME], "2"), [])
         self.assertEqual(hosts_remembered(folder, []), [])
         self.assertEqual(hosts_remembered(folder / "nothing", [HOME]), [])
         self.store.met_host(HOME, "d", 9)

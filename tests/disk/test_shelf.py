@@ -117,6 +117,7 @@ class ReadingTests(ShelfTests):
             (self.folder, "is not an ordinary file"),
             (fifo, "is not an ordinary file"),
             ("/dev/null", "is not an ordinary file"),
+            ("/proc/version", "is not an ordinary file"),  # of no size, and not empty
             (dangling, "cannot be read"),
             (self.folder / "missing", "cannot be read: No such file"),
             (self.path / "below", "cannot be read"),
@@ -128,6 +129,12 @@ class ReadingTests(ShelfTests):
                 error = self.refused(call, path)
                 self.assertIn(said, str(error))
                 self.assertEqual(error.code, Exit.NO_INPUT)
+
+    def test_what_ends_before_its_size_and_rests_is_no_ordinary_file(self):
+        real = os.readv
+        self.patch(os, "readv", lambda *arguments: real(*arguments) if self.more.pop() else 0)
+        self.more = [False]
+        self.assertIn("is not an ordinary file", str(self.refused(self.read)))  # as those of /sys
 
     def test_reading_leaves_nothing_open(self):
         before = len(os.listdir("/proc/self/fd"))

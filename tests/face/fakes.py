@@ -141,8 +141,8 @@ class Desk:
         self.done.append(("get", wanted.name, password, *([part] if part else [])))
         return self._transfer(wanted.name)
 
-    def get_ticket(self, ticket):
-        self.done.append(("ticket", ticket))
+    def get_ticket(self, ticket, *, part=""):
+        self.done.append(("ticket", ticket, *([part] if part else [])))
         return self._transfer(ticket.name)
 
     def get_running(self):

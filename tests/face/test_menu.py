@@ -1,3 +1,4 @@
+import re
 from types import SimpleNamespace
 
 from hypothesis import given, settings
@@ -253,6 +254,14 @@ class GetTests(MenuCase):
         number = self.screen.take()[-1].split(" type 2 ")[1].split()[0]
         self.type(f"2 {number}/paris")
         self.assertEqual(self.desk.done, [("get", "photos", "", "paris")])
+
+    def test_a_part_of_a_folder_is_got_by_ticket_too(self):
+        self.type(f"2 {TICKET}/paris", f"{TICKET}/rome")
+        self.menu.event(said(f"take {TICKET}"))
+        number = re.search(r"type 2 (\d+)", " ".join(self.screen.take()))[1]
+        self.type(f"2 {number}/oslo")
+        parts = [part for what, ticket, part in self.desk.done]
+        self.assertEqual(parts, ["paris", "rome", "oslo"])
 
     def test_a_part_of_a_name_only_lists(self):
         self.desk.found = [offer("a.txt.exe", public=True)]

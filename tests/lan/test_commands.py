@@ -110,6 +110,8 @@ class EverythingTests(CommandsTestCase):
         self.assertEqual(json.loads(events.stdout.readline())["data"]["text"], "hello, bob")
         alice.ok("say", "--to", "bob", "psst")
         self.assertEqual(chat.stdout.readline().split("\t")[-2:], ["direct", "psst\n"])
+        alice.ok("say", "--to", bob.json("status")["fingerprint"], "by key")
+        self.assertEqual(chat.stdout.readline().split("\t")[-1], "by key\n")
         self.assertEqual(alice.run("say", "--to", "nobody", "x").returncode, Exit.NOT_FOUND)
         last = bob.ok("chat", "--no-follow", "--since", "1h").splitlines()
         self.assertEqual([line.split("\t")[-1] for line in last], texts)
@@ -127,6 +129,8 @@ class EverythingTests(CommandsTestCase):
         items = {name: self.listed(bob, name) for name in paths}
         self.assertEqual(items["own.bin"]["owner"]["nick"], "alice")
         self.assertEqual(bob.json("search", "WORDS")["items"], [items["words.bin"]])
+        self.assertEqual(len(bob.json("list", "--owner", "alice")["items"]), 3)
+        self.assertEqual(bob.json("search", "bin", "--owner", "bob")["items"], [])
         (bob.home / "in").mkdir()
 
         def same(printed: str, name: str) -> None:
@@ -151,6 +155,39 @@ class EverythingTests(CommandsTestCase):
         alice.ok("withdraw", "own.bin", words["id"])
         self.assertEqual(alice.run("withdraw", "own.bin").returncode, Exit.NOT_FOUND)
         until(lambda: len(bob.json("list")["items"]) == 1, "they are gone")
+
+    def test_a_folder_comes_whole_and_in_part(self) -> None:
+        alice, bob = self.daemons()
+        (alice.home / "photos" / "paris").mkdir(parents=True)
+        for name in ("photos/all.jpg", "photos/paris/a b.jpg", "photos/paris/tower.jpg"):
+            self.file(alice, name)
+        (alice.home / "photos" / "link").symlink_to("/etc/passwd")
+        offered = alice.run("offer", "photos", "--json")
+        self.assertEqual(offered.stderr.count("Left out of photos: 1 links"), 1)
+        photos = json.loads(offered.stdout)
+        self.assertEqual((photos["folder"], photos["left_out"]["links"]), ({"files": 3}, 1))
+        self.listed(bob, "photos")
+        password = {"P2PSHARE_PASSWORD": photos["password"]}
+        paris = ["paris/a b.jpg", "paris/tower.jpg"]
+        for number, (what, files) in enumerate(
+            (
+                ("photos", ["all.jpg", *paris]),
+                ("photos/paris", paris),
+                (f"{photos['id']}/paris/a b.jpg", paris[:1]),
+                (f"{photos['ticket']}/paris", paris),
+            )
+        ):
+            there = bob.home / str(number)
+            there.mkdir()
+            got = bob.ok("get", "-o", str(there), "--", what, **password)
+            self.assertEqual(got, f"{there}/photos\n")
+            come = sorted(path for path in there.rglob("*.jpg"))
+            self.assertEqual([str(path.relative_to(there / "photos")) for path in come], files)
+            for path, name in zip(come, files, strict=True):
+                self.assertEqual(path.read_bytes(), (alice.home / "photos" / name).read_bytes())
+        missing = bob.run("get", "photos/rome", **password)
+        self.assertEqual(missing.returncode, Exit.NOT_FOUND)
+        self.assertIn("There is no rome in photos", missing.stderr)
 
     def test_a_get_can_be_stopped_from_elsewhere(self) -> None:
         alice, bob = self.daemons()

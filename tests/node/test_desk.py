@@ -132,6 +132,7 @@ class OfferTests(DeskTestCase):
         """The arguments with which the desk asks the transfers."""
         with mock.patch.object(self.alice._transfers, "get") as asked:
             get()
+        self.wanted = asked.call_args.kwargs.get("wanted")
         return tuple(asked.call_args.args)
 
     def test_a_ticket_of_one_who_is_here_requires_his_key(self) -> None:
@@ -160,6 +161,17 @@ class OfferTests(DeskTestCase):
         ticket = parse_ticket('("10.0.0.7",9393),("secret","a.jpg")')
         _, _, addresses, offer, _ = self.asked(lambda: self.alice.get_ticket(ticket))
         self.assertEqual((addresses(), offer), ([("10.0.0.7", 9393)], None))
+
+    def test_a_part_of_a_folder_comes_by_ticket_too(self) -> None:
+        bob = Stranger(self.lan, "10.0.0.7", "bob")
+        bob.beacon()
+        bob.offer(1)
+        self.lan.run_for(1)
+        for host in ("10.0.0.7", "10.0.0.8"):
+            ticket = parse_ticket(f'("{host}",9393),("secret","a.jpg")')
+            for part, wanted in (("paris", ["paris"]), ("/", None)):
+                self.asked(lambda t=ticket, p=part: self.alice.get_ticket(t, part=p))
+                self.assertEqual(self.wanted, wanted)
 
     def test_the_owner_of_a_ticket_is_remembered_in_the_next_run(self) -> None:
         """Attack 4, and a memory that refuses is no failure of the get."""

@@ -1,4 +1,4 @@
-"""`p2pshare cancel`: stop files that are coming."""
+"""`p2pshare cancel`: stop what is coming."""
 
 from __future__ import annotations
 

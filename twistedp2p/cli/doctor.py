@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from twistedp2p.cli.ask import client_of
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.presence.ladder import parse_peer
 from twistedp2p.disk.config_file import read_settings
@@ -64,6 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a machine that ought to have a node; again for more",
     )
     add("-c", "--group-code-file", type=Path, metavar="FILE", help="the code of a closed group")
+    add("--instance", metavar="NAME", help="look where the node of that name is")
     add("-s", "--state-dir", type=Path, metavar="FOLDER", help="that of the nodes")
     add(
         "--ttl",
@@ -99,11 +101,17 @@ def peer(text: str) -> tuple[str, int | None]:
 
 
 def settle(options: argparse.Namespace) -> None:
-    """Fill in what was not given, from where a node has it too; raises `ShareError`."""
-    settings = read_settings(os.environ)
+    """Fill in what was not given, from the node that was named, or from where a node has it too.
+
+    Raises `ShareError`.
+    """
+    settings, named = read_settings(os.environ), _network_of_named(options)
     for name in NAMES:
         place = name.replace("-", "_")
         if getattr(options, place) not in (None, []):
+            continue
+        if name in named:
+            setattr(options, place, named[name])
             continue
         setting, check = settings.get(name), CHECKS.get(name, str)
         if setting is None:
@@ -116,6 +124,19 @@ def settle(options: argparse.Namespace) -> None:
             why = f"{name}: {error}"
             raise ShareError("{place}: {why}.", Exit.USAGE, place=setting.place, why=why) from error
         setattr(options, place, value)
+
+
+def _network_of_named(options: argparse.Namespace) -> dict[str, Any]:
+    """Group and port of the node that was named, where it runs; raises `ShareError`."""
+    if not options.instance:
+        return {}
+    try:
+        status = client_of(options).get("status")
+    except ShareError as error:
+        if error.code != Exit.NO_NODE:
+            raise
+        return {}
+    return {name: status[name] for name in ("group", "port")}
 
 
 def run(options: argparse.Namespace) -> int:

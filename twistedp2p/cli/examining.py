@@ -17,7 +17,7 @@ from twistedp2p.core.presence.families import group_address
 from twistedp2p.core.presence.roster import Address
 from twistedp2p.disk.code_file import read_codes
 from twistedp2p.disk.hosts import hosts_remembered
-from twistedp2p.disk.socket_path import default_state_folder
+from twistedp2p.disk.socket_path import default_state_folder, slot_folder
 from twistedp2p.face.report import Row, diagnosis_rows, document, finding_rows
 from twistedp2p.face.texts import rows_of, translations
 from twistedp2p.net.interfaces import Interface, UnknownInterface, choose, networks_of
@@ -88,10 +88,12 @@ def _interfaces(wanted: list[str]) -> list[Interface]:
 
 
 def _remembered(options: argparse.Namespace, interfaces: list[Interface]) -> list[str]:
-    """The hosts where nodes of this user met others, on the networks that there are now."""
+    """The hosts where nodes of this user, or the one that was named, met others, on the networks
+    that there are now."""
     folder = options.state_dir
     state = folder.expanduser() if folder else default_state_folder(os.environ)
-    return hosts_remembered(state, networks_of(interfaces))
+    slot = slot_folder(state, options.instance).name if options.instance else "*"
+    return hosts_remembered(state, networks_of(interfaces), slot)
 
 
 def _envelope(options: argparse.Namespace) -> Envelope:

@@ -1,4 +1,4 @@
-"""`p2pshare get`: get files, by name, id or ticket."""
+"""`p2pshare get`: get files and folders, by name, id or ticket."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ ID = re.compile(r"[A-Za-z0-9_-]{22}")
 LOOK_FIRST, LOOK_LAST = 0.02, 0.2  # seconds between two looks at how far it has come
 
 EPILOG = """\
-WHAT is the name of a file on offer, its id (after --, as one may begin with
--), or a ticket; - reads such lines from standard input: what stands on the
-command line, everybody on this machine can read, and a ticket has a password
-in it. -o - writes to standard output, after the whole has been checked. On a
-pipe, each line is the path of a file that has come.
+WHAT is the name of what is on offer, its id (after --, as one may begin with
+-), or a ticket; with /PART after it, as in photos/paris, only that part of a
+folder. - reads such lines from standard input: what stands on the command
+line everybody on this machine can read, and a ticket has a password in it.
+-o - writes to standard output once the whole file was checked. On a pipe,
+each line is the path of what has come.
 """
 
 
@@ -42,9 +43,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The options."""
     parser.epilog = EPILOG
     add = parser.add_argument
-    add("what", nargs="+", metavar="WHAT", help="a name, an id, a ticket, or -")
+    add("what", nargs="+", metavar="WHAT", help="a name, an id or a ticket, or -")
     add("-o", "--output", metavar="FOLDER", help="where to put it, or - (else: where you are)")
-    add("--owner", metavar="NICK", help="the file of this person: a nick, or a fingerprint")
+    add("--owner", metavar="NICK", help="what this person offers: a nick, or a fingerprint")
     add_password(parser)
     add_common(parser, json="print JSON, a line for each file")
 
@@ -109,13 +110,17 @@ class Get:
         """A get under way. A ticket shows that it is one; what looks like an id may be a name."""
         if what.lstrip().startswith(("(", "（")):
             return self._post({"ticket": what}, what)
-        if ID.fullmatch(what):
+        name, _, part = what.partition("/") if what[0] != "/" else (what, "", "")
+        some = {"part": part} if part else {}
+        if ID.fullmatch(name):
             try:
-                return self._post({"id": what}, what)
+                return self._post({"id": name, **some}, name)
             except ShareError as error:
                 if error.code != Exit.NOT_FOUND:
                     raise
-        return self._post({"name": what, **({"owner": owner} if owner else {})}, what)
+        if owner:
+            some["owner"] = owner
+        return self._post({"name": name, **some}, name)
 
     def _post(self, wanted: dict[str, str], what: str) -> Any:
         body = {**wanted, "folder": str(self._folder)}

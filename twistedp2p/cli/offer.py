@@ -1,4 +1,4 @@
-"""`p2pshare offer`: offer files to the group."""
+"""`p2pshare offer`: offer files and folders to the group."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from twistedp2p.cli.ask import add_common, add_password, client_of, given_passwo
 from twistedp2p.cli.show import Output
 from twistedp2p.core.errors import N_, Exit, ShareError
 
+LEFT_OUT = N_(  # as a node says it
+    "Left out of {name}: {links} links, {special} special files, {unreadable} that cannot be read."
+)
 EPILOG = """\
-Without a password three words are made, for each file its own. Each file is
-read once before the group is told. Between tabs on a pipe: id, name, ticket,
-and the password where one was made. The ticket has the password in it.
+A folder is one offer, with all that is in it. Without a password three words
+are made, for each offer its own. All is read once before the group is told.
+Between tabs on a pipe: id, name, ticket, and the password where one was made.
+The ticket has the password in it.
 """
 
 
@@ -21,10 +25,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The options."""
     parser.epilog = EPILOG
     add = parser.add_argument
-    add("paths", nargs="+", metavar="PATH", help="a file")
+    add("paths", nargs="+", metavar="PATH", help="a file or folder")
     add("--public", action="store_true", help="without a password, for everybody in the group")
     add_password(parser)
-    add_common(parser, json="print JSON, a line for each file")
+    add_common(parser, json="print JSON, a line for each offer")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -50,7 +54,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _show(output: Output, offered: dict[str, Any]) -> None:
-    password = offered.get("password")
+    password, left_out = offered.get("password"), offered.get("left_out", {})
+    if any(left_out.values()):
+        output.note(LEFT_OUT, name=offered["name"], **left_out)
     if output.document:
         output.json(offered)
     elif not output.terminal:

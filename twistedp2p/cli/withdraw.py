@@ -1,4 +1,4 @@
-"""`p2pshare withdraw`: offer files no more."""
+"""`p2pshare withdraw`: offer something no more."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 What is refused is refused when the headers are there, before a body is read, and the connection
 ends with it. On the loopback a web page in the user's browser is a stranger, too: the host must be
 ours by name and port (a foreign name may lead here, by DNS rebinding), and so must the origin.
+Whoever is on this machine can connect there: who has not shown the token gives way to others.
 """
 # Twisted's web has no annotations.
 # mypy: disallow-untyped-calls=False
@@ -32,7 +33,7 @@ from twistedp2p.core.errors import Exit
 
 BODY_MOST = 262_144  # bytes: the longest text, each of its characters escaped
 CONNECTIONS_MOST = 128  # at one door
-HEADERS_WITHIN = 10.0  # seconds from the connection, or the first byte of a request
+HEADERS_WITHIN = 5.0  # seconds from the connection, or the first byte of a request
 IDLE = 60.0  # seconds that a connection is kept for another request
 ONCE = (b"Host", b"Origin", b"Content-Type", b"Authorization", b"Sec-Fetch-Site")
 ALWAYS = {
@@ -118,6 +119,7 @@ class Visit(HTTPChannel):
 
     site: Door
     transport: Any
+    let_in = False  # by the token; on the socket by the user
     _waiting: IDelayedCall | None = None  # for headers that are begun
 
     def connectionMade(self) -> None:
@@ -147,6 +149,7 @@ class Visit(HTTPChannel):
         request = self.requests[-1]
         problem = refusal(self._command, request.requestHeaders, self.length, self.site.web)
         if problem is None:
+            self.let_in = True
             super().allHeadersReceived()
         else:
             self._refuse(problem)
@@ -201,7 +204,7 @@ class Door(Site):
     def __init__(self, root: Any, clock: Any, web: Web | None = None) -> None:
         super().__init__(root, timeout=IDLE, reactor=clock)
         self.web = web
-        self._inside: set[Visit] = set()
+        self._inside: dict[Visit, None] = {}  # the oldest first
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Called by Twisted."""
@@ -224,15 +227,26 @@ class Door(Site):
 
     def enter(self, visit: Visit) -> bool:
         """Whether there is room, and it is somebody who may enter."""
-        full = len(self._inside) >= CONNECTIONS_MOST
-        if full or (self.web is None and not is_ours(visit.transport)):
+        if self.web is None and not is_ours(visit.transport):
             return False
-        self._inside.add(visit)
+        visit.let_in = self.web is None
+        if len(self._inside) >= CONNECTIONS_MOST and not self._make_room():
+            return False
+        self._inside[visit] = None
+        return True
+
+    def _make_room(self) -> bool:
+        """End the oldest connection of one that was not let in yet, if there is one."""
+        oldest = next((visit for visit in self._inside if not visit.let_in), None)
+        if oldest is None:
+            return False
+        self.leave(oldest)
+        oldest.transport.abortConnection()
         return True
 
     def leave(self, visit: Visit) -> None:
         """A connection has ended."""
-        self._inside.discard(visit)
+        self._inside.pop(visit, None)
 
     def close(self) -> None:
         """End all connections, once what was written has gone out."""

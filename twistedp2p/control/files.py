@@ -121,6 +121,8 @@ class Files:
         document = offer_document(offered.offer)
         if offered.generated:
             document["password"] = offered.password
+        if offered.offer.files is not None:
+            document["left_out"] = offered.left_out
         ticket = None if public else self._node.ticket(offered.offer.name, offered.password)
         document["ticket"] = None if ticket is None else str(ticket)
         return Reply(document, HTTPStatus.CREATED)

@@ -57,6 +57,7 @@ OFFER = {
     "stamp": TIME,
     "folder": _or_null(_object({"files": COUNT})),
 }
+LEFT_OUT = {"links": COUNT, "special": COUNT, "unreadable": COUNT}
 STATUS = {
     "instance": TEXT,
     "group": TEXT,
@@ -144,7 +145,9 @@ SCHEMAS = {
     "Sent": _object({"to": TEXT, "sent": FLAG}),
     "Listing": _object({**OFFER, "owner": _object(OWNER), "own": FLAG}),
     "Offer": _object(OFFER),
-    "Offered": _object({**OFFER, "ticket": _or_null(TEXT)}, {"password": TEXT}),
+    "Offered": _object(
+        {**OFFER, "ticket": _or_null(TEXT)}, {"password": TEXT, "left_out": _object(LEFT_OUT)}
+    ),
     "Withdrawn": _object({"id": OFFER_ID, "name": TEXT}),
     "Transfer": _object(TRANSFER, OF_A_GET),
     "Diagnosis": _object(DIAGNOSIS),
@@ -161,6 +164,7 @@ BODIES = {
             "ticket": GIVEN,
             "name": GIVEN,
             "owner": TEXT,
+            "part": TEXT,
             "password": TEXT,
             "folder": PATH,
             "wait": FLAG,
@@ -257,14 +261,18 @@ PATHS: Json = {
     },
     "/api/v1/offers": {
         "get": _operation("offers", "our own offers", {"200": _list("Offer")}, OF_OFFERS),
-        "post": _operation("offer", "offer a file", {"201": _ref("Offered")}, body="offer"),
+        "post": _operation(
+            "offer", "offer a file or folder", {"201": _ref("Offered")}, body="offer"
+        ),
     },
     "/api/v1/offers/{id}": {
         "delete": _operation("withdraw", "offer it no more", {"200": _ref("Withdrawn")}, path=ID)
     },
     "/api/v1/transfers": {
         "get": _operation("transfers", "what is moving", {"200": _list("Transfer")}, OF_TRANSFERS),
-        "post": _operation("get", "fetch a file", {"201": _ref("Transfer")}, body="get"),
+        "post": _operation(
+            "get", "fetch a file, a folder or a part of one", {"201": _ref("Transfer")}, body="get"
+        ),
     },
     "/api/v1/transfers/{number}": {
         "get": _operation("transfer", "how far it is", {"200": _ref("Transfer")}, path=NUMBER),

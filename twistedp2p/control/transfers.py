@@ -14,7 +14,7 @@ from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import Event, Fetched, FetchFailed, Progress
 from twistedp2p.core.limits import CappedTable
-from twistedp2p.core.ticket import TicketError, parse_ticket
+from twistedp2p.core.ticket import TicketError, parse_wanted
 from twistedp2p.node import Node
 
 NUMBER_MOST = 10**15
@@ -115,7 +115,7 @@ class Transfers:
 
     async def get(self, asked: Asked) -> Reply:
         """``POST /transfers``: begins a get; with `wait`, answered when it is over."""
-        asked.only("id", "ticket", "name", "owner", "password", "folder", "wait")
+        asked.only("id", "ticket", "name", "owner", "part", "password", "folder", "wait")
         transfer = await self._begun(asked, _folder(asked.text("folder")))
         row = self._row(transfer.number, transfer.name)
         if asked.flag("wait"):
@@ -128,10 +128,10 @@ class Transfers:
             raise wrong("Say one of id, ticket and name.")
         if given == ["ticket"]:
             try:
-                ticket = parse_ticket(asked.text("ticket"))
+                ticket, part = parse_wanted(asked.text("ticket"))
             except TicketError as error:
                 raise ShareError(str(error), Exit.USAGE) from None
-            return self._node.get_ticket(ticket, folder)
+            return self._node.get_ticket(ticket, folder, asked.text("part") or part)
         offer = await self._meant(asked)
         password = asked.text("password")
         if offer.owner == self._node.key:
@@ -139,7 +139,7 @@ class Transfers:
         if not offer.public and not password:
             needed = f"{offer.name} needs a password."
             raise Problem(HTTPStatus.FORBIDDEN, "password-needed", needed, Exit.DENIED)
-        return self._node.get(offer, password, folder)
+        return self._node.get(offer, password, folder, asked.text("part"))
 
     async def _meant(self, asked: Asked) -> Offer:
         """The offer that is named."""

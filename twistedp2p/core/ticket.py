@@ -141,10 +141,19 @@ def parse_ticket(text: str) -> Ticket:
     Raises TicketError, with the reason why the likeliest candidate is none, when there is no
     ticket or more than 4,096 characters.
     """
+    return parse_wanted(text)[0]
+
+
+def parse_wanted(text: str) -> tuple[Ticket, str]:
+    """The first ticket, and the part of its folder that is named right after it: ``TICKET/PART``.
+
+    Raises TicketError, as `parse_ticket` does.
+    """
     tickets, why_not = _scan(text, 1)
     if not tickets:
         raise why_not
-    return tickets[0]
+    ticket, end = tickets[0]
+    return ticket, text[end + 1 :].strip() if text.startswith("/", end) else ""
 
 
 def find_tickets(text: str, most: int = 8) -> list[Ticket]:
@@ -152,14 +161,14 @@ def find_tickets(text: str, most: int = 8) -> list[Ticket]:
 
     Raises TicketError when the text has more than 4,096 characters.
     """
-    return _scan(text, most)[0]
+    return [ticket for ticket, _ in _scan(text, most)[0]]
 
 
-def _scan(text: str, most: int) -> tuple[list[Ticket], TicketError]:
-    """The tickets, and what is wrong with the first candidate that is none."""
+def _scan(text: str, most: int) -> tuple[list[tuple[Ticket, int]], TicketError]:
+    """The tickets and where each ends; what is wrong with the first candidate that is none."""
     if len(text) > TEXT_CHARACTERS:
         raise TicketError(N_("A text of more than 4096 characters is not read."))
-    found: list[Ticket] = []
+    found: list[tuple[Ticket, int]] = []
     why_not = None
     position = 0
     while len(found) < most and (start := _START.search(text, position)):
@@ -169,7 +178,7 @@ def _scan(text: str, most: int) -> tuple[list[Ticket], TicketError]:
             why_not = why_not or error
             position = start.end()
         else:
-            found.append(ticket)
+            found.append((ticket, position))
     looks = N_('A ticket looks like ("192.168.1.7",9000),("password","file.jpg").')
     return found, why_not or TicketError(looks)
 

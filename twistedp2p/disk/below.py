@@ -6,7 +6,7 @@ import os
 from types import TracebackType
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 NEW_FOLDER = 0o755  # the user's umask applies
 
 
@@ -73,7 +73,7 @@ class Below:
         """Open the file `path`; a link is not followed, and a pipe blocks nobody."""
         parent, _, name = path.rpartition("/")
         folder = self.folder(parent)
-        return os.open(name, flags | _SAFE, mode, dir_fd=folder)
+        return os.open(name, flags | SAFE, mode, dir_fd=folder)
 
     def status(self, path: str) -> os.stat_result:
         """What the system says of `path`, be it a link."""

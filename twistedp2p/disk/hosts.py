@@ -47,15 +47,17 @@ class Hosts(Tables):
             )
 
 
-def hosts_remembered(state_folder: Path, networks: Sequence[str]) -> list[str]:
-    """The hosts that any node of this user met on these networks, the latest first.
+def hosts_remembered(state_folder: Path, networks: Sequence[str], slot: str = "*") -> list[str]:
+    """The hosts that nodes of this user met on these networks, the latest first.
+
+    :param slot: the name of the folder of one node; ``*``: all of them.
 
     Their memories are only read, also while a node uses them; one that cannot be is left out.
     """
     seen: dict[str, int] = {}
     marks = ", ".join("?" * len(networks))
     ask = f"SELECT host, seen FROM hosts WHERE network IN ({marks}) ORDER BY seen DESC LIMIT ?"  # noqa: S608
-    for path in sorted(state_folder.glob("*/*.db")):
+    for path in sorted(state_folder.glob(f"{slot}/*.db")):
         with suppress(sqlite3.Error):
             uri = f"{path.absolute().as_uri()}?mode=ro"
             with closing(sqlite3.connect(uri, uri=True, timeout=READ_PATIENCE)) as db:

@@ -11,8 +11,9 @@ import attrs
 from twistedp2p.core.content.manifest import MOST_DEPTH, MOST_ENTRIES, MOST_MTIME, Entry, folded
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.names import clean_name
-from twistedp2p.disk.below import FOLDER
+from twistedp2p.disk.below import FOLDER, SAFE
 from twistedp2p.disk.parts import numbered
+from twistedp2p.disk.shelf import tells_size
 from twistedp2p.disk.taking import PART
 
 ASKED_EVERY = 1000  # entries between two looks at whether to stop
@@ -33,7 +34,7 @@ class Skipped:
     """How many files and folders are not offered, and why."""
 
     links: int = 0
-    special: int = 0  # pipes, sockets, devices
+    special: int = 0  # pipes, sockets, devices, and what tells no size
     unreadable: int = 0
 
 
@@ -88,9 +89,12 @@ class Scan:
         if stat.S_ISLNK(mode):
             self.skipped.links += 1
         elif stat.S_ISREG(mode):
-            if os.access(item.name, os.R_OK, dir_fd=folder, effective_ids=True):
+            if not os.access(item.name, os.R_OK, dir_fd=folder, effective_ids=True):
+                self.skipped.unreadable += 1
+            elif status.st_size or _is_empty(item.name, folder):
                 return status
-            self.skipped.unreadable += 1
+            else:
+                self.skipped.special += 1
         elif stat.S_ISDIR(mode):
             return status
         else:
@@ -121,6 +125,17 @@ class Scan:
             entries=MOST_ENTRIES,
             depth=MOST_DEPTH,
         )
+
+
+def _is_empty(name: str, folder: int) -> bool:
+    try:
+        descriptor = os.open(name, SAFE | os.O_RDONLY, dir_fd=folder)
+    except OSError:
+        return False
+    try:
+        return tells_size(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _free(name: str) -> Iterator[str]:

@@ -52,11 +52,23 @@ def open_file(path: str | Path) -> int:
         raise ShareError(
             N_("{path} cannot be read: {why}."), Exit.NO_INPUT, path=path, why=why
         ) from error
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode):
+    if stat.S_ISREG(os.fstat(descriptor).st_mode) and tells_size(descriptor):
         return descriptor
     os.close(descriptor)
-    raise ShareError(N_("{path} is not an ordinary file."), Exit.NO_INPUT, path=path)
+    raise _not_ordinary(path)
+
+
+def tells_size(descriptor: int) -> bool:
+    """Whether a file that is said to be empty is: what is in /proc and the like is made as it is
+    read, and may be something else, and longer, each time."""
+    try:
+        return bool(os.fstat(descriptor).st_size) or not os.pread(descriptor, 1, 0)
+    except OSError:  # it has no content that could be offered
+        return False
+
+
+def _not_ordinary(path: object) -> ShareError:
+    return ShareError(N_("{path} is not an ordinary file."), Exit.NO_INPUT, path=path)
 
 
 def read_tree(
@@ -81,7 +93,10 @@ def read_tree(
             progress(made.progress, identity.size)
             if stopped():
                 raise ShareError(N_("Reading {path} was stopped."), path=path)
-        if Identity.of(descriptor) != identity or made.progress != identity.size:
+        same = Identity.of(descriptor) == identity
+        if same and made.progress != identity.size:
+            raise _not_ordinary(path)  # nor is one of /sys, which ends before its size
+        if not same:
             raise ShareError(
                 N_("{path} changed while it was read; offer it again when it rests."),
                 path=path,

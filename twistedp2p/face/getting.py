@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from twistedp2p.core.catalogue import Listing, Offer
 from twistedp2p.core.errors import ShareError
-from twistedp2p.core.ticket import Ticket, TicketError, parse_ticket
+from twistedp2p.core.ticket import Ticket, TicketError, parse_wanted
 from twistedp2p.face.dialogue import Dialogue
 from twistedp2p.face.listings import Listings
 from twistedp2p.face.news import tickets_in
@@ -26,7 +26,7 @@ class Desk(Protocol):
 
     def get(self, offer: Offer, password: str = "", *, part: str = "") -> Any: ...
 
-    def get_ticket(self, ticket: Ticket) -> Any: ...
+    def get_ticket(self, ticket: Ticket, *, part: str = "") -> Any: ...
 
     def get_running(self) -> list[Any]: ...
 
@@ -53,30 +53,26 @@ class Getting:
         self._dialogue.ask_unless(rest, TICKET_PROMPT, self._chosen, complete="choice")
 
     def _chosen(self, text: str) -> None:
-        thing = self._numbers.meant(text)
         head, _, part = text.partition("/")
-        folder = self._numbers.meant(head) if part else None
+        thing = self._numbers.meant(head)
         if isinstance(thing, Ticket):
-            self._fetch(self._desk.get_ticket(thing))
+            self._fetch(self._desk.get_ticket(thing, part=part))
         elif isinstance(thing, Offer):
-            self._get_offer(thing)
-        elif isinstance(folder, Offer):
-            self._get_offer(folder, part)
+            self._get_offer(thing, part)
         elif looks_like_ticket(text):
             self._pasted(text)
         elif text:
-            name = text.partition("/")[0] or text
-            found = self._desk.search(name, FOUND_MOST)
+            found = self._desk.search(head or text, FOUND_MOST)
             self._dialogue.work(found, lambda found: self._named(text, found))
         else:
             self._dialogue.ask_top()
 
     def _pasted(self, text: str) -> None:
         try:
-            ticket = parse_ticket(text)
+            ticket, part = parse_wanted(text)
         except TicketError as error:
             raise ShareError(str(error)) from None
-        self._fetch(self._desk.get_ticket(ticket))
+        self._fetch(self._desk.get_ticket(ticket, part=part))
 
     def _named(self, text: str, found: list[Listing]) -> None:
         name, _, part = text.partition("/")

@@ -26,7 +26,7 @@ from twistedp2p.disk.offered import check_path
 from twistedp2p.node.assembly import Assembly
 from twistedp2p.node.config import Status
 from twistedp2p.node.shares import Offered
-from twistedp2p.node.transfers import Transfer
+from twistedp2p.node.transfers import Transfer, wanted_of
 
 
 class Node(Assembly):
@@ -155,10 +155,10 @@ class Node(Assembly):
             lambda: self._file_addresses(offer.owner),
             offer,
             folder,
-            wanted=[part] if part.strip("/") else None,
+            wanted=wanted_of(part),
         )
 
-    def get_ticket(self, ticket: Ticket, folder: Path | None = None) -> Transfer:
+    def get_ticket(self, ticket: Ticket, folder: Path | None = None, part: str = "") -> Transfer:
         """Fetch by ticket; where one node alone can be meant, its key is required too."""
         name = clean_name(ticket.name)
         offers = [
@@ -168,12 +168,14 @@ class Node(Assembly):
             if (offer := self._store.offer(peer.key, name)) is not None
         ]
         if len(offers) == 1:
-            return self.get(offers[0], ticket.password, folder)
+            return self.get(offers[0], ticket.password, folder, part)
 
         def addresses() -> list[tuple[str, int]]:
             return [(host, ticket.port) for host in self._group.ways_to(ticket.host)]
 
-        return self._transfers.get(name, ticket.password, addresses, None, folder)
+        return self._transfers.get(
+            name, ticket.password, addresses, None, folder, wanted=wanted_of(part)
+        )
 
     def get_running(self) -> list[Transfer]:
         """The gets that are under way."""

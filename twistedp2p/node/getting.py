@@ -269,7 +269,7 @@ class Getting:
         """What was there before is hashed here, which may take long. Blocks."""
         order = self.order
         if order.wanted is not None and not tree.manifest:
-            raise ShareError(N_("{name} is a file, not a folder."), name=order.name)
+            raise ShareError(N_("{name} is a file, not a folder."), Exit.USAGE, name=order.name)
         try:
             kept = Download(
                 order.folder, order.name, tree, stopped=lambda: self._stopped, wanted=order.wanted
@@ -278,7 +278,9 @@ class Getting:
             raise damaged() from None
         except LookupError as error:
             sentence = N_("There is no {part} in {name}.")
-            raise ShareError(sentence, name=order.name, part=error.args[0]) from None
+            raise ShareError(
+                sentence, Exit.NOT_FOUND, name=order.name, part=error.args[0]
+            ) from None
         self._kept = kept
         if self._stopped:
             self._let_go()

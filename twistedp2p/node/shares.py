@@ -50,11 +50,15 @@ class Publishing(Protocol):
 
 @attrs.frozen
 class Offered:
-    """An offer that has been made, and the password that opens it (empty for a public one)."""
+    """An offer that has been made, and the password that opens it (empty for a public one).
+
+    `left_out`: of a folder, how many things are not in it, by the reason why.
+    """
 
     offer: Offer
     password: str = attrs.field(repr=False)
     generated: bool
+    left_out: dict[str, int] = attrs.Factory(dict)
 
 
 class Shares:
@@ -212,9 +216,10 @@ class Shares:
         guessable = not looks_generated(secret)
         share = _with(Share(name, whole, prs, not guessable, public, 0, 0, 0, 0, ""), content)
         offer = self._make_known(self._for_members(share), content)
-        if any(attrs.astuple(content.skipped)):
-            self._emit(Notice(_LEFT_OUT, {"name": name, **attrs.asdict(content.skipped)}))
-        return Offered(offer, "" if public else secret, generated)
+        left_out = attrs.asdict(content.skipped)
+        if any(left_out.values()):
+            self._emit(Notice(_LEFT_OUT, {"name": name, **left_out}))
+        return Offered(offer, "" if public else secret, generated, left_out)
 
     def _wanted(self, path: str) -> str:
         try:

@@ -233,6 +233,11 @@ class Transfers:
             transfer.stop()
 
 
+def wanted_of(part: str) -> list[str] | None:
+    """What `Transfers.get` takes for a path below a folder; the folder itself is all of it."""
+    return [part] if part.strip("/") else None
+
+
 def _sentence(failure: Failure) -> ShareError:
     if isinstance(failure.value, ShareError):
         return failure.value
