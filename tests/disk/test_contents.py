@@ -24,14 +24,14 @@ class ContentTests(StoreTests):
             self.store.put_tree(share.name, tree, b"identity")
             store = self.reopen()
             self.assertEqual(store.tree(share), tree)
-            self.assertEqual(store.folder(share.name), (tree.manifest, b"identity"))
+            self.assertEqual(store.folder(share), (tree.manifest, b"identity"))
 
     def test_what_an_earlier_version_offered_is_to_be_read_anew(self):
         small, large = tree_of(b"small"), tree_of(bytes(PIECE_LEAST + 1))
         self.store.put_share(share_of(large))
         self.assertIsNone(self.store.tree(share_of(large)))
         self.assertEqual(self.store.tree(share_of(small)), small)
-        self.assertEqual(self.store.folder(SHARE.name), (b"", b""))
+        self.assertRaises(ValueError, self.store.folder, share_of(large))
 
     def test_what_is_not_that_of_the_offer_is_to_be_read_anew(self):
         """Attack 16: the file was offered again meanwhile."""

@@ -19,6 +19,7 @@ from twistedp2p.disk.folder_shelf import (
     open_same,
     read_folder,
 )
+from twistedp2p.disk.offered import read_content
 from twistedp2p.disk.scan import Skipped
 from twistedp2p.disk.shelf import Changed
 
@@ -134,6 +135,14 @@ class ScanTests(FolderTests):
         again = FolderIdentity.read(identity.write())
         self.assertEqual(again, identity)
         self.assertEqual(check_folder(str(self.folder), manifest, again), "")
+
+    def test_of_a_watched_folder_some_names_are_left_out_at_any_depth(self):
+        all_of_it = self.paths()
+        self.put(".hidden"), self.put("new/deep/.git/config"), self.put("new/deep/a~")
+        shared = read_content(str(self.folder), lambda *_: None, lambda: False, shared=True)
+        paths = [entry.path for entry in shared.folder.manifest.entries]
+        self.assertEqual(paths, sorted([*all_of_it, "new/", "new/deep/"]))
+        self.assertEqual(len(self.paths()), len(paths) + 4)
 
     def test_an_unfinished_download_is_not_offered(self):
         self.put("." + "0" * 32 + ".part")

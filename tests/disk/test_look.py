@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -46,6 +48,24 @@ class LookTests(SynchronousTestCase):
             now = look(str(self.folder))
             self.assertEqual({each for each in now if now[each] != states[-1][each]}, {name})
             states.append(now)
+
+    def test_what_is_left_out_is_so_at_any_depth(self) -> None:
+        (self.folder / "sub/deep/.git").mkdir(parents=True)
+        (self.folder / "sub/deep/b").write_text("x")
+        states = look(str(self.folder))
+        for name in ("sub/.DS_Store", "sub/deep/c.part", "sub/deep/.git/config", "sub/deep/d~"):
+            (self.folder / name).write_text("x")
+        self.assertEqual(look(str(self.folder)), states)
+
+    def test_a_state_is_the_same_in_a_later_run(self) -> None:
+        """What tells it is no hash that each run of Python makes anew."""
+        (self.folder / "sub").mkdir()
+        (self.folder / "sub/a").write_text("x")
+        program = f"from twistedp2p.disk.look import look; print(look({str(self.folder)!r}))"
+        run = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        )
+        self.assertEqual(run.stdout.strip(), str(look(str(self.folder))))
 
     def test_a_folder_that_is_not_there_is_empty(self) -> None:
         self.assertEqual(look(str(self.folder / "none")), {})

@@ -158,13 +158,13 @@ class SearchTests(StoreTests):
         self.patch(search_module, "FEW", 0)
         found(self.store, "a")  # opens the connection
         plans = []
-        run = self.store._search_db.run
+        run = self.store._reading_db.run
 
         def explained(statement, *values):
             plans.extend(row[3] for row in run(f"EXPLAIN QUERY PLAN {statement}", *values))
             return run(statement, *values)
 
-        self.patch(self.store._search_db, "run", explained)
+        self.patch(self.store._reading_db, "run", explained)
         for text in ("holiday", "holiday a", "a", "ho", "x y", "@nobody ho", "@anna ho", "", "@a"):
             found(self.store, text)
         scans = {plan.partition(" VIRTUAL")[0] for plan in plans if plan.startswith("SCAN")}

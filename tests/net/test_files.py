@@ -22,7 +22,7 @@ from zope.interface import alsoProvides, directlyProvides
 
 from tests.net.test_pump import SlowThread
 from tests.net.wire import OFFER, SECRET, Bench, FakeOrder, WholeFetch, Wire, public, wrap
-from twistedp2p.core.calls.conversation import ClientEnd, Session
+from twistedp2p.core.calls.conversation import ClientEnd, Refusal, Session
 from twistedp2p.core.calls.cpace import Exchange
 from twistedp2p.core.calls.frames import FRAME, TAG
 from twistedp2p.core.calls.lines import Auth, Get, Ok, Share, parse_owner
@@ -133,6 +133,55 @@ class WholeFileTests(FilesTestCase):
         bench = Bench()
         bench.shelf.open_refusal = 409
         self.refused(bench, "has changed")
+
+    def test_what_has_to_be_read_first_is_awaited_before_ok(self) -> None:
+        bench = Bench()
+        bench.shelf.loads = []
+        fetch, wire = bench.connect()
+        wire.run()
+        self.assertIsNone(fetch.client.ok)
+        bench.shelf.loads[0].callback(None)
+        wire.run()
+        self.assertEqual(b"hello", self.successResultOf(fetch.done))
+        self.assertEqual(1, len(bench.shelf.loads))
+
+    def test_what_has_to_be_read_anew_is_awaited_before_the_answer(self) -> None:
+        """Others took its place in memory after OK."""
+        bench, data = Bench(bytes(FRAME)), bytes(FRAME)
+        fetch, wire = bench.connect()
+        while fetch.client.ok is None:
+            wire.step()
+        bench.shelf.loads = []
+        wire.run()
+        self.assertNoResult(fetch.done)
+        bench.shelf.loads[0].callback(None)
+        wire.run()
+        self.assertEqual(data, self.successResultOf(fetch.done))
+
+    def test_what_cannot_be_read_is_refused_and_after_ok_cut(self) -> None:
+        for proven in (False, True):
+            bench = Bench()
+            fetch, wire = bench.connect()
+            while proven and fetch.client.ok is None:
+                wire.step()
+            bench.shelf.loads = []
+            wire.run()
+            bench.shelf.loads[0].errback(Refusal(500))
+            wire.run()
+            self.failureResultOf(fetch.done, ShareError)
+            self.assertEqual([], bench.clock.getDelayedCalls())
+
+    def test_who_has_gone_while_it_was_read_holds_no_place(self) -> None:
+        bench = Bench()
+        bench.shelf.loads = []
+        fetch, wire = bench.connect()
+        wire.run()
+        fetch.client.close()
+        wire.run()
+        bench.shelf.loads[0].callback(None)
+        self.failureResultOf(fetch.done, ShareError)
+        self.assertEqual(0, bench.shelf.ends)
+        self.assertEqual([], bench.clock.getDelayedCalls())
 
     def test_a_full_disk_here_ends_the_transfer(self) -> None:
         bench, order = Bench(bytes(10 * FRAME)), FakeOrder(OFFER, SECRET)

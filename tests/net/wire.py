@@ -293,6 +293,7 @@ class FakeShelf:
         self.sent = 0
         self.ends = 0
         self.texts: list[tuple[Ask, bytes, str]] = []
+        self.loads: list[Deferred[None]] | None = None  # what has to be read first, once
 
     def find(self, offer: bytes) -> FakeServed:
         if offer not in self.offers:
@@ -309,6 +310,12 @@ class FakeShelf:
         self.guesses.append(right)
         if right:
             self.tokens += 1
+
+    def loading(self, served: FakeServed) -> Deferred[None] | None:
+        if self.loads is None or any(load.called for load in self.loads):
+            return None
+        self.loads.append(Deferred())
+        return self.loads[-1]
 
     def check(self, served: FakeServed) -> None:
         if self.open_refusal is not None:

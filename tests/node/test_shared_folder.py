@@ -10,8 +10,17 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p.core.errors import ShareError
+from twistedp2p.core.events import OfferGone
 from twistedp2p.node import shared_folder
-from twistedp2p.node.shared_folder import AT_ONCE, GONE_AT_ONCE, LOOK_EVERY, SharedFolder
+from twistedp2p.node.shared_folder import (
+    AGAIN_FIRST,
+    AGAIN_MOST,
+    AT_ONCE,
+    GONE_AT_ONCE,
+    LOOK_EVERY,
+    LOOK_PART,
+    SharedFolder,
+)
 
 
 class SharedFolderTests(SynchronousTestCase):
@@ -23,11 +32,20 @@ class SharedFolderTests(SynchronousTestCase):
         self.waiting: list[Deferred[None]] | None = None
         self.refuses = ""
         self.events: list[Any] = []
+        self.known: dict[str, str] = {}  # what is on offer: `shared` -> name
+        self.marks = 0
+        self.begin()
+
+    def begin(self, password: str = "secret") -> None:
+        """Begin a run."""
+        self.password = password
+        self.followers: list[Any] = []
         self.folder = SharedFolder(
             "/shared",
             self,
             self.events.append,
-            password="secret",
+            self.follow,
+            password=password,
             public=False,
             clock=self.clock,
             in_thread=lambda call, *arguments: succeed(call(*arguments)),
@@ -35,20 +53,45 @@ class SharedFolderTests(SynchronousTestCase):
         self.folder.start()
         self.clock.advance(0)
 
-    async def offer(self, path: str, password: str, public: bool) -> Any:
-        self.assertEqual((password, public), ("secret", False))
+    def follow(self, face: Any) -> Any:
+        self.followers.append(face)
+        return lambda: self.followers.remove(face)
+
+    async def mark(self, path: str, password: str, public: bool) -> bytes:
+        self.assertEqual((path, password, public), ("/shared", self.password, False))
+        self.marks += 1
+        return password.encode()
+
+    def shared(self) -> dict[str, str]:
+        return dict(self.known)
+
+    async def offer(self, path: str, password: str, public: bool, shared: str) -> Any:
+        self.assertEqual((password, public), (self.password, False))
         self.done.append(path)
         if self.waiting is not None:
             self.waiting.append(Deferred())
             await self.waiting[-1]
         if self.refuses:
             raise ShareError("{path} cannot be read: {why}.", path=path, why=self.refuses)
-        return SimpleNamespace(offer=SimpleNamespace(name=path.rpartition("/")[2]))
+        name = path.rpartition("/")[2]
+        self.forget(name)
+        self.known[shared] = name
+        return SimpleNamespace(offer=SimpleNamespace(name=name))
+
+    def forget(self, name: str) -> None:
+        self.known = {shared: other for shared, other in self.known.items() if other != name}
+
+    def lose(self, name: str, why: str = "the file has changed") -> None:
+        """It is on offer no more; `why` is empty where a person said so."""
+        self.forget(name)
+        for face in self.followers:
+            face(OfferGone(name, b"m" * 32, "me", own=True, why=why))
 
     def withdraw(self, name: str) -> None:
         if self.refuses:
             raise ShareError("You do not offer {name}.", name=name)
         self.done.append(f"-{name}")
+        self.forget(name)
 
     def looks(self, count: int) -> list[str]:
         """What is done in so many looks."""
@@ -81,7 +124,7 @@ class SharedFolderTests(SynchronousTestCase):
     def test_what_cannot_be_offered_is_said_once_until_it_changes(self) -> None:
         self.inside["a"] = (1,)
         self.refuses = "no"
-        self.looks(5)
+        self.looks(50)
         self.assertEqual(len(self.events), 1)
         self.inside["a"] = (2,)
         self.refuses = ""
@@ -89,6 +132,59 @@ class SharedFolderTests(SynchronousTestCase):
         self.refuses = "it was found out already"
         del self.inside["a"]
         self.assertEqual(self.looks(2), [])
+
+    def test_what_failed_is_tried_again_later_and_later(self) -> None:
+        self.inside["a"] = (1,)
+        self.refuses = "a server is away"
+        times = round((AGAIN_FIRST + 2 * AGAIN_FIRST) / LOOK_EVERY) + 4
+        self.assertEqual(self.looks(times), 3 * ["/shared/a"])
+        self.refuses = ""
+        self.assertEqual(self.looks(round(AGAIN_MOST / LOOK_EVERY)), ["/shared/a"])
+
+    def test_what_was_replaced_while_it_was_read_is_offered_as_it_is_now(self) -> None:
+        self.waiting = []
+        self.inside["a"] = (1,)
+        self.looks(2)
+        self.inside["a"] = (2,)
+        self.assertEqual(self.looks(3), [])
+        self.waiting.pop().callback(None)
+        self.assertEqual(self.looks(1), ["/shared/a"])
+
+    def test_what_was_lost_is_offered_again_and_what_a_person_withdrew_is_not(self) -> None:
+        self.inside.update(a=(1,), b=(1,))
+        self.looks(2)
+        self.lose("a", "the file cannot be read any more")
+        self.lose("b", "")
+        self.assertEqual(self.looks(round(AGAIN_FIRST / LOOK_EVERY)), ["/shared/a"])
+        self.inside["b"] = (2,)
+        self.assertEqual(self.looks(3), ["/shared/b"])
+
+    def test_what_an_earlier_run_offered_stays_unless_it_or_the_password_changed(self) -> None:
+        self.inside.update(a=(1,), b=(1,), c=(1,))
+        self.looks(2)
+        self.folder.stop()
+        self.assertEqual(self.followers, [])
+        self.inside["b"] = (2,)
+        self.lose("c")
+        self.begin()
+        self.assertEqual(self.looks(3), ["/shared/b", "/shared/c"])
+        del self.inside["a"]
+        self.assertEqual(self.looks(1), ["-a"])
+        self.folder.stop()
+        self.begin("another")
+        self.assertEqual(self.looks(3), ["/shared/b", "/shared/c"])
+        self.assertEqual(self.marks, 3)
+
+    def test_a_look_that_takes_long_is_followed_by_a_long_pause(self) -> None:
+        looked: list[Deferred[Any]] = []
+        self.folder._in_thread = lambda call, path: looked.append(Deferred()) or looked[-1]
+        self.looks(1)
+        self.clock.advance(5)
+        looked[0].callback({})
+        self.clock.pump([1] * (LOOK_PART * 5 - 1))
+        self.assertEqual(len(looked), 1)
+        self.clock.advance(1)
+        self.assertEqual(len(looked), 2)
 
     def test_a_few_are_offered_at_once_and_all_in_the_end(self) -> None:
         self.waiting = []

@@ -252,13 +252,13 @@ class OfferingTests(SharesTestCase):
         path = self.file(content=b"x" * 3_000_000)
         read = reading.read_content
 
-        def read_content(path: str, note: Any, stopped: Any) -> Any:
+        def read_content(path: str, note: Any, *more: Any) -> Any:
             def meddle(done: int, size: int) -> None:
                 note(done, size)
                 with open(path, "ab") as file:
                     file.write(b"more")
 
-            return read(path, meddle, stopped)
+            return read(path, meddle, *more)
 
         self.patch(reading, "read_content", read_content)
         self.refused(path)
@@ -352,7 +352,14 @@ class FolderTests(SharesTestCase):
         self.offered = self.offer(self.top)
         self.served = self.serving.find(self.offered.offer.id)
 
+    def load(self) -> None:
+        """As `net.serve` does before it asks for anything."""
+        loading = self.serving.loading(self.served)
+        if loading is not None:
+            self.successResultOf(loading)
+
     def read(self, offset: int, length: int) -> bytes:
+        self.load()
         with contextlib.closing(self.serving.open(self.served, offset, length)) as reader:
             room = memoryview(bytearray(100))
             return bytes(room[: reader.readinto(room)])
@@ -371,6 +378,7 @@ class FolderTests(SharesTestCase):
         tree = self.tree()
         self.restart()
         self.served = self.serving.find(self.offered.offer.id)
+        self.load()
         self.serving.check(self.served)
         self.assertEqual((self.tree(), self.read(6, 6)), (tree, b"second"))
         self.assertEqual(self.shares._offer_of(self.served), self.offered.offer)
@@ -426,6 +434,29 @@ class FolderTests(SharesTestCase):
             self.assertEqual(read.call_count, 1)
         self.shares.withdraw("photos")
         self.assertEqual(self.shares.folders.entries, 0)
+
+    def test_it_is_read_in_a_thread_and_for_many_who_ask_once(self) -> None:
+        self.restart()
+        self.served = self.serving.find(self.offered.offer.id)
+        self.threads_wait = True
+        both = [self.serving.loading(self.served) for _ in range(2)]
+        self.assertEqual(len(self.waiting), 1)
+        refusal = self.assertRaises(Refusal, self.serving.check, self.served)
+        self.assertEqual(refusal.line.code, 500)
+        self.go()
+        for loading in both:
+            self.successResultOf(loading)
+        self.assertEqual(self.waiting, [])
+        self.assertIsNone(self.serving.loading(self.served))
+        self.serving.check(self.served)
+
+    def test_what_is_kept_of_another_folder_is_not_served(self) -> None:
+        """Attack 16: it was offered anew while it was read, or the memory is damaged."""
+        self.restart()
+        self.served = self.serving.find(self.offered.offer.id)
+        self.store._db.run("UPDATE contents SET hashes = ?", bytes(32))
+        refusal = self.failureResultOf(self.serving.loading(self.served), Refusal).value
+        self.assertEqual(refusal.line.code, 500)
 
     def test_offered_anew_it_is_what_it_is_now(self) -> None:
         self.read(0, 1)
@@ -524,19 +555,19 @@ class WatchingTests(SharesTestCase):
         self.clock.run_for(0.1)
         looks = []
         while self.waiting:
-            looks.append(len(self.arguments[-1][0]))
+            looks.append(len(self.arguments[-1][1]))
             self.go()
             self.clock.run_for(0.1)
-        self.assertEqual(looks, [3, 3, 3, 1, 0])
+        self.assertEqual(looks, [3, 3, 3, 1])
 
     def test_a_look_that_fails_is_logged_and_the_next_one_comes(self) -> None:
         self.offer(self.file()), (self.folder / "a.jpg").unlink()
-        changed = watching._changed
-        self.patch(watching, "_changed", lambda shares: 1 / 0)
+        changed = watching.changed
+        self.patch(watching, "changed", lambda share, kept: 1 / 0)
         self.shares.start()
         self.clock.run_for(0.1)
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
-        self.patch(watching, "_changed", changed)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.patch(watching, "changed", changed)
         self.clock.run_for(WATCH_EVERY + 1)
         self.assertEqual(self.names(), [])
 

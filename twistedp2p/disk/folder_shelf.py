@@ -73,9 +73,12 @@ def open_folder(path: str | Path) -> int:
 
 
 def read_folder(
-    path: str | Path, progress: Callable[[int, int], None], stopped: Callable[[], bool]
+    path: str | Path,
+    progress: Callable[[int, int], None],
+    stopped: Callable[[], bool],
+    leave_out: Callable[[str], bool] = lambda _name: False,
 ) -> tuple[FolderIdentity, Tree, Skipped]:
-    """Read a folder with all that is in it; blocks as long as that takes.
+    """Read a folder with all that is in it but what `leave_out` says of names; blocks for long.
 
     `progress(done, size)` is called in this thread about once a MiB; `stopped()` is asked as
     often. Raises `ShareError` when it cannot be read, changes meanwhile, holds too much, or was
@@ -83,7 +86,7 @@ def read_folder(
     """
     top = open_folder(path)
     try:
-        scan = Scan(top, path, stopped)
+        scan = Scan(top, path, stopped, leave_out)
         entries = tuple(found.entry for found in scan.found)
         status = os.fstat(top)
         identity = FolderIdentity(

@@ -17,6 +17,7 @@ from twistedp2p.disk.folder_shelf import (
     open_same,
     read_folder,
 )
+from twistedp2p.disk.look import is_left_out
 from twistedp2p.disk.scan import Skipped
 from twistedp2p.disk.shares import Share
 from twistedp2p.disk.shelf import (
@@ -38,7 +39,7 @@ class Folder:
 
     @classmethod
     def read(cls, manifest: bytes, identity: bytes) -> Folder:
-        """As they are kept; raises ValueError. Takes 10 ms for 1,000 files."""
+        """As they are kept; raises ValueError. Takes 10 ms for 1,000 files: for a thread."""
         folder = cls(Manifest.read(manifest), FolderIdentity.read(identity))
         if len(folder.identity.times) != len(folder.manifest.entries):
             raise BadManifest("not the identity of that folder")
@@ -61,12 +62,20 @@ def check_path(path: str) -> None:
 
 
 def read_content(
-    path: str, progress: Callable[[int, int], None], stopped: Callable[[], bool]
+    path: str,
+    progress: Callable[[int, int], None],
+    stopped: Callable[[], bool],
+    shared: bool = False,
 ) -> Content:
-    """Read a file or folder; blocks as long as that takes. As `read_tree` and `read_folder`."""
+    """Read a file or folder; blocks as long as that takes. As `read_tree` and `read_folder`.
+
+    `shared`: it is of a watched folder, where some names are left out.
+    """
     if not os.path.isdir(path):
         return Content(*read_tree(path, progress, stopped))
-    known, tree, skipped = read_folder(path, progress, stopped)
+    known, tree, skipped = read_folder(
+        path, progress, stopped, is_left_out if shared else lambda _name: False
+    )
     folder = Folder(Manifest.read(tree.manifest), known)
     return Content(Identity(tree.size, 0, known.device, known.inode), tree, folder, skipped)
 

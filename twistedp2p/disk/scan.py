@@ -41,14 +41,21 @@ class Skipped:
 class Scan:
     """Finds what is in the folder that is open as `top`; `path` is for sentences only.
 
-    `found` is sorted as a manifest is. Raises `ShareError` when there is too much in it, or it
-    was stopped. Blocks.
+    `found` is sorted as a manifest is; what `leave_out` says of names is not looked at. Raises
+    `ShareError` when there is too much in it, or it was stopped. Blocks.
     """
 
-    def __init__(self, top: int, path: object, stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        top: int,
+        path: object,
+        stopped: Callable[[], bool],
+        leave_out: Callable[[str], bool] = lambda _name: False,
+    ) -> None:
         self.skipped = Skipped()
         self._path = path
         self._stopped = stopped
+        self._leave_out = leave_out
         self._found: list[Found] = []
         self._look(top, "", "", 1)
         self.found = sorted(self._found, key=lambda found: found.entry.path)
@@ -61,8 +68,8 @@ class Scan:
         with os.scandir(folder) as listed:
             inside = sorted(listed, key=lambda item: item.name)
         for item in inside:
-            if PART.fullmatch(item.name):  # a download of ours under way
-                continue
+            if PART.fullmatch(item.name) or self._leave_out(item.name):
+                continue  # a download of ours under way, or not wanted
             status = self._offered(item, folder)
             if status is None:
                 continue

@@ -27,6 +27,7 @@ class Share:
     digest: str
     manifest: int = 0  # bytes of a folder's list of files; 0 for a file
     files: int | None = None  # in a folder; None: it is a file
+    shared: str = ""  # of a watched folder: what it was made of, and under which password
 
 
 class OwnShares(Tables):
@@ -54,7 +55,7 @@ class OwnShares(Tables):
     def put_share(self, share: Share) -> None:
         """Keep what is needed to serve an offer. Guesses made at an earlier one are kept."""
         # As text, for SQLite has no whole numbers over 63 bits, and inodes may be larger.
-        known = ("size", "mtime_ns", "device", "inode", "digest", "manifest", "files")
+        known = ("size", "mtime_ns", "device", "inode", "digest", "manifest", "files", "shared")
         self._db.run(
             "INSERT OR REPLACE INTO shares VALUES (?1, ?2, ?3, ?4, ?5, ?6,"
             " (SELECT guesses FROM shares WHERE name = ?1))",

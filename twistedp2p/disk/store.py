@@ -3,8 +3,8 @@
 Own and others' feed entries as signed bytes (`entries`), the catalogue (`offers`) with its search
 index (`search`), pinned keys (`keys`), hosts that were met (`hosts`), and what is needed to serve
 our own offers (`shares`, `contents`).
-Calls take well under a millisecond, but for `search` and `tidy`, which have connections of their
-own so that they may run in a thread.
+Calls take well under a millisecond, but for `search`, `folder` and `tidy`, which have connections
+of their own so that they may run in a thread.
 
 A call that the disk or the file refuses raises `ShareError`, and has then changed nothing.
 """
@@ -19,12 +19,13 @@ from pathlib import Path
 from twistedp2p.core.catalogue import Listing, Offer, Query
 from twistedp2p.core.errors import N_, ShareError
 from twistedp2p.core.names import offer_id
-from twistedp2p.disk.contents import OwnContents
+from twistedp2p.disk.contents import OwnContents, content_of
 from twistedp2p.disk.database import Database
 from twistedp2p.disk.hosts import Hosts
 from twistedp2p.disk.keys import Keys
 from twistedp2p.disk.offers import Offers, offer_of
 from twistedp2p.disk.search import COLUMNS, find, heard_before
+from twistedp2p.disk.shares import Share
 from twistedp2p.disk.tidy import tidy
 
 SEARCH_POOL = 300  # rows that are ranked
@@ -39,8 +40,8 @@ class Store(Offers, Keys, Hosts, OwnContents):
     def __init__(self, path: Path, own_key: bytes) -> None:
         super().__init__(Database(path), own_key)
         self._path = path
-        self._search_lock = threading.Lock()
-        self._search_db: Database | None = None
+        self._reading_lock = threading.Lock()
+        self._reading_db: Database | None = None
         self._closed = threading.Event()
         self._tidied = -1  # how many rows had been written
         try:
@@ -60,12 +61,12 @@ class Store(Offers, Keys, Hosts, OwnContents):
     def close(self) -> None:
         """Write everything out and let go of the file; may be called twice."""
         self._closed.set()
-        if self._search_db is not None:
-            self._search_db.interrupt()
-        with self._search_lock:
-            if self._search_db is not None:
-                self._search_db.close()
-                self._search_db = None
+        if self._reading_db is not None:
+            self._reading_db.interrupt()
+        with self._reading_lock:
+            if self._reading_db is not None:
+                self._reading_db.close()
+                self._reading_db = None
         self._db.close()
 
     def tidy(self, now_ms: int) -> None:
@@ -90,7 +91,7 @@ class Store(Offers, Keys, Hosts, OwnContents):
 
     def search(self, query: Query, own_key: bytes, most: int = 200) -> list[Listing]:
         """At most `most` live offers of nodes that are here, best first. May run in a thread."""
-        with self._searching() as db:
+        with self._reading() as db:
             rows = find(db, query, max(most, SEARCH_POOL) if query.words else most)
         if query.words:
             rows.sort(key=lambda row: query.rank(row[1]))
@@ -100,7 +101,7 @@ class Store(Offers, Keys, Hosts, OwnContents):
         self, query: Query, own_key: bytes, before: int, most: int
     ) -> list[tuple[int, Listing]]:
         """See `search.heard_before`. May run in a thread."""
-        with self._searching() as db:
+        with self._reading() as db:
             rows = heard_before(db, query, before, most)
         return [(row[0], Listing(offer_of(row[1:]), row[8], row[1] == own_key)) for row in rows]
 
@@ -109,19 +110,31 @@ class Store(Offers, Keys, Hosts, OwnContents):
 
         Ids are hashes that no table has: they are asked for rarely.
         """
-        with self._searching() as db:
+        with self._reading() as db:
             rows = db.run(
                 f"SELECT {COLUMNS} FROM feeds AS f JOIN offers AS o ON o.feed = f.id"  # noqa: S608
                 " WHERE f.present AND o.live"
             )
         return next((offer_of(row) for row in rows if offer_id(*row[:2]) == wanted), None)
 
+    def folder(self, share: Share) -> tuple[bytes, bytes]:
+        """The manifest of an offered folder, and what `FolderIdentity.write` wrote: for a thread.
+
+        Raises ValueError where another folder is kept under that name, or none.
+        """
+        with self._reading() as db:
+            content = content_of(db, share)
+        if content is None:
+            raise ValueError("another folder is on offer under that name")
+        tree, identity = content
+        return tree.manifest, identity
+
     @contextmanager
-    def _searching(self) -> Iterator[Database]:
+    def _reading(self) -> Iterator[Database]:
         """The connection of whoever reads in a thread; one at a time."""
-        with self._search_lock:
+        with self._reading_lock:
             if self._closed.is_set():
                 raise ShareError(N_("Stopped."))
-            if self._search_db is None:
-                self._search_db = Database(self._path)
-            yield self._search_db
+            if self._reading_db is None:
+                self._reading_db = Database(self._path)
+            yield self._reading_db

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IHandshakeListener,
@@ -107,6 +108,12 @@ class Shelf(Protocol):
 
     def guessed(self, served: Any, address: str, key: bytes, right: bool) -> None:
         """How the guess came out."""
+
+    def loading(self, served: Any) -> Deferred[None] | None:
+        """None where the following take a few milliseconds; else what fires as soon as they do.
+
+        Fails with `Refusal`.
+        """
 
     def check(self, served: Any) -> None:
         """Raise `Refusal` where it is not what was offered any more."""
@@ -264,7 +271,22 @@ class FileServer(LineReceiver):
         if not right:
             raise Refusal(403)
         self._proven()
-        shelf.check(served)
+        loading = shelf.loading(served)
+        if loading is None:
+            self._take_place(end, served)
+        else:
+            loading.addCallback(lambda _: self._take_place(end, served))
+            loading.addErrback(self._refused_meanwhile)
+
+    def _refused_meanwhile(self, failure: Failure) -> None:
+        failure.trap(Refusal)
+        refusal: Any = failure.value
+        self._refuse(refusal.line)
+
+    def _take_place(self, end: OwnerEnd, served: Served) -> None:
+        if self._over or self._refused:
+            return
+        self._service.shelf.check(served)
         self._service.take_place(self._peer.key, self._address)
         self._placed = True
         self._moved_at = self._service.clock.seconds()
@@ -304,6 +326,11 @@ class FileServer(LineReceiver):
                 if not self._waiting:
                     self._deadline.set(IDLE)
                     return
+                if (loading := self._service.shelf.loading(self._served)) is not None:
+                    self._sending = True
+                    self._deadline.set(STALL)
+                    loading.addCallbacks(self._loaded, lambda _failure: self.cut())
+                    return
                 try:
                     self._open_answers(self._waiting.popleft())
                 except Refusal:
@@ -311,6 +338,10 @@ class FileServer(LineReceiver):
                     return
                 self._deadline.set(STALL)
             self._send_body()
+
+    def _loaded(self, _: None) -> None:
+        self._sending = False
+        self._answer_next()
 
     def _open_answers(self, ask: Ask) -> None:
         """What answers `ask`: one body, or two for NEXT. Raises `Refusal`."""

@@ -288,6 +288,7 @@ class Assembly:
                 path,
                 self._shares,
                 self._faces.emit,
+                lambda face: self._faces.subscribe(face, reader=False),
                 password=self.config.shared_password,
                 public=self.config.shared_public,
                 clock=reactor,

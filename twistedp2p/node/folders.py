@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from twisted.internet.defer import Deferred, DeferredLock
+
 from twistedp2p.disk.offered import Folder
 from twistedp2p.disk.shares import Share
 from twistedp2p.disk.store import Store
+from twistedp2p.net.pump import InThread
 
 MAX_ENTRIES = 200_000  # of all folders that are kept in memory: some 60 MB
 
@@ -14,9 +17,11 @@ MAX_ENTRIES = 200_000  # of all folders that are kept in memory: some 60 MB
 class Folders:
     """Those that were used last; the others are in the `store`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, in_thread: InThread) -> None:
         self._store = store
+        self._in_thread = in_thread
         self._kept: OrderedDict[str, tuple[Share, Folder]] = OrderedDict()  # the latest is last
+        self._one_at_a_time = DeferredLock()
 
     def put(self, share: Share, folder: Folder) -> None:
         """Keep that one, of that very offer."""
@@ -25,17 +30,34 @@ class Folders:
         while len(self._kept) > 1 and self.entries > MAX_ENTRIES:
             self._kept.popitem(last=False)
 
+    def loading(self, share: Share) -> Deferred[None] | None:
+        """None where `of` gives it at once; else what fires when it does.
+
+        Fails with `ShareError` or ValueError where it cannot be read.
+        """
+        if not share.manifest or self._is_here(share):
+            return None
+        return Deferred.fromCoroutine(self._load(share))
+
+    def _is_here(self, share: Share) -> bool:
+        return self._kept.get(share.name, (None, None))[0] is share
+
+    async def _load(self, share: Share) -> None:
+        async with self._one_at_a_time:  # many may ask for one, and each takes a lot of memory
+            if not self._is_here(share):
+                self.put(share, await self._in_thread(self._read, share))
+
+    def _read(self, share: Share) -> Folder:
+        return Folder.read(*self._store.folder(share))
+
     def of(self, share: Share) -> Folder | None:
-        """None for a file; raises `ShareError` and ValueError where it cannot be read."""
+        """None for a file; raises ValueError where it is not here."""
         if not share.manifest:
             return None
-        known, folder = self._kept.get(share.name, (None, None))
-        if folder is None or known is not share:
-            if self._store.tree(share) is None:  # it was offered anew meanwhile
-                raise ValueError("another folder is on offer under that name")
-            folder = Folder.read(*self._store.folder(share.name))
-        self.put(share, folder)
-        return folder
+        if not self._is_here(share):
+            raise ValueError("not in memory")
+        self._kept.move_to_end(share.name)
+        return self._kept[share.name][1]
 
     def drop(self, name: str) -> None:
         """That one is not on offer any more."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
+from twisted.internet.defer import Deferred
 
 from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.calls.pieces import HAVE, TREE, Ask, write_peers
@@ -142,6 +143,10 @@ class Holdings:
         """How the guess came out."""
         if right:
             served.limiter.right(address, key)
+
+    def loading(self, served: Held) -> Deferred[None] | None:
+        """All of it is in memory."""
+        return None
 
     def check(self, served: Held) -> None:
         """Raise `Refusal` where it has been dropped, or changed since it was finished."""

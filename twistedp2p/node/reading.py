@@ -34,8 +34,11 @@ class Reading:
         if self._stopped:
             raise ShareError(N_("Reading {path} was stopped."), path=path)
 
-    async def read(self, path: str, name: str) -> Content:
-        """Read what is at `path`; raises `ShareError`. For who has one of the `places`."""
+    async def read(self, path: str, name: str, shared: bool) -> Content:
+        """Read what is at `path`; raises `ShareError`. For who has one of the `places`.
+
+        `shared`: it is of a watched folder.
+        """
         number = self._courses.number()
         self._courses.begin(number, "read", name, 0)
         done = [0, 0]  # written by the thread, read by the loop
@@ -51,7 +54,7 @@ class Reading:
         ticking = [self._clock.callLater(REPORT_EVERY, report)]
         try:
             content: Content = await self._in_thread(
-                read_content, path, note, lambda: self._stopped
+                read_content, path, note, lambda: self._stopped, shared
             )
             return content
         finally:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.calls.pieces import HAVE, TREE, Ask, to_bitmap, write_peers
@@ -49,6 +51,16 @@ class Serving:
     def guessed(self, served: Share, address: str, key: bytes, right: bool) -> None:
         """Note how a guess came out."""
         self._guesses.guessed(served, address, key, right)
+
+    def loading(self, served: Share) -> Deferred[None] | None:
+        """None where all that `check` and `open` need is in memory; else what fires then."""
+        loading = self._shares.folders.loading(served)
+        return None if loading is None else loading.addErrback(self._not_loaded, served)
+
+    def _not_loaded(self, failure: Failure, served: Share) -> None:
+        failure.trap(ShareError, ValueError)
+        _log.error("{path}: {error}", path=served.path, error=str(failure.value))
+        raise Refusal(500)
 
     def check(self, served: Share) -> None:
         """Raise `Refusal` where it is not what was offered, or its hashes are not known yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -92,7 +93,7 @@ class Shares:
         ours = [] if self._of_old_key else kept
         self._shares = {share.name: self._for_members(share) for share in ours}
         self._names = {offer_id(own_key, name): name for name in self._shares}
-        self.folders = Folders(store)
+        self.folders = Folders(store, in_thread)
         self.guesses = Guesses(store, emit, clock=clock, wall=wall)
         self._being_read: dict[str, str] = {}  # name -> path
         self._reading = Reading(courses, clock=clock, in_thread=in_thread)
@@ -126,7 +127,7 @@ class Shares:
                 if self._stopped:
                     return
                 try:
-                    content = await self._reading.read(share.path, name)
+                    content = await self._reading.read(share.path, name, bool(share.shared))
                     if self._shares.get(name) is share and not self._stopped:
                         self._make_known(_with(share, content), content)
                 except ShareError as error:
@@ -196,10 +197,25 @@ class Shares:
 
     # -- offering
 
-    async def offer(self, path: str, password: str, public: bool) -> Offered:
+    async def mark(self, path: str, password: str, public: bool) -> bytes:
+        """What tells later runs that a watched folder had this password; raises `ShareError`.
+
+        It is as hard to guess from as what is kept of any offer's password.
+        """
+        if public:
+            return b"public"
+        place = hashlib.sha256(os.fsencode(path)).hexdigest()
+        return await self._stretched(password, f"{place}/")  # no offer has such a name
+
+    def shared(self) -> dict[str, str]:
+        """The names of those that watched folders have made, by their `shared`."""
+        return {share.shared: share.name for share in self._shares.values() if share.shared}
+
+    async def offer(self, path: str, password: str, public: bool, shared: str = "") -> Offered:
         """Read the file or folder, keep what is needed to serve it, and tell the group.
 
-        An empty password makes one of three words; `public` needs none. Raises `ShareError`.
+        An empty password makes one of three words; `public` needs none. `shared`: for a watched
+        folder, what tells it in a later run what it has offered. Raises `ShareError`.
         """
         whole = self._wanted(path)
         generated = not public and not password
@@ -208,13 +224,14 @@ class Shares:
         self._being_read[name] = whole
         try:
             async with self._reading.places:
-                content = await self._reading.read(whole, name)
+                content = await self._reading.read(whole, name, bool(shared))
                 prs = await self._stretched(secret, name)
         finally:
             del self._being_read[name]
         self._reading.check(whole)
         guessable = not looks_generated(secret)
-        share = _with(Share(name, whole, prs, not guessable, public, 0, 0, 0, 0, ""), content)
+        share = Share(name, whole, prs, not guessable, public, 0, 0, 0, 0, "", shared=shared)
+        share = _with(share, content)
         offer = self._make_known(self._for_members(share), content)
         left_out = attrs.asdict(content.skipped)
         if any(left_out.values()):

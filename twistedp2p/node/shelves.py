@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+from twisted.internet.defer import Deferred
 
 from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.calls.pieces import Ask
@@ -36,6 +37,11 @@ class Shelves:
     def guessed(self, served: Any, address: str, key: bytes, right: bool) -> None:
         """As `net.serve.Shelf.guessed`."""
         self._of(served).guessed(served, address, key, right)
+
+    def loading(self, served: Any) -> Deferred[None] | None:
+        """As `net.serve.Shelf.loading`."""
+        loading: Deferred[None] | None = self._of(served).loading(served)
+        return loading
 
     def check(self, served: Any) -> None:
         """As `net.serve.Shelf.check`."""

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
+from twistedp2p.core.errors import ShareError
 from twistedp2p.disk.offered import changed
 from twistedp2p.disk.shares import Share
 from twistedp2p.disk.store import Store
 from twistedp2p.net.pump import InThread
-from twistedp2p.node.memory import Notes
+from twistedp2p.node.again import Again
 
 WATCH_EVERY = 60.0  # seconds between looks at what is on offer
-LOOK_AT_ONCE, LOOK_PAUSE = 200, 0.02  # files looked at in one go: a few ms; seconds in between
+LOOK_AT_ONCE, LOOK_PAUSE = 200, 0.02  # offers looked at in one go; seconds in between
 GONE_AT_ONCE, GONE_EVERY = 10, 0.2  # files withdrawn in one go; seconds: 50 datagrams a second
 
 _log = Logger()
-_Row = tuple[Share, "tuple[bytes, bytes] | None"]
+_Found = list[tuple[Share, str]]
 
 
 class Watching:
@@ -41,60 +41,39 @@ class Watching:
         self._store = store
         self._clock = clock
         self._in_thread = in_thread
-        self._notes = Notes()
-        self._next: IDelayedCall | None = None
-        self._stopped = False
+        self._again = Again(self._look, pause=WATCH_EVERY, what="what is on offer", clock=clock)
 
     def start(self) -> None:
         """Look at once, and go on looking."""
-        self._next = self._clock.callLater(0, self._look)
+        self._again.start()
 
     def stop(self) -> None:
         """Look no more."""
-        self._stopped = True
-        if self._next is not None and self._next.active():
-            self._next.cancel()
+        self._again.stop()
 
-    def _look(self, rest: Iterator[Share] | None = None) -> None:
-        """Look at all, or at the `rest` of them, some at a time."""
-        rest = iter(self._offered()) if rest is None else rest
-        some = [(share, self._kept(share)) for share in islice(rest, LOOK_AT_ONCE)]
-        self._in_thread(_changed, some).addErrback(_not_looked).addCallback(
-            self._looked, rest if some else None
-        )
-
-    def _kept(self, share: Share) -> tuple[bytes, bytes] | None:
-        if not share.manifest:
-            return None
-        return self._notes.note(self._store.folder, share.name) or (b"", b"")
-
-    def _looked(self, found: list[tuple[Share, str]], rest: Iterator[Share] | None) -> None:
-        """Withdraw those, a few at a time (a whole disk may have gone), then look on."""
-        if self._stopped:
-            return
-        now, later = found[:GONE_AT_ONCE], found[GONE_AT_ONCE:]
-        if later:
-            self._next = self._clock.callLater(GONE_EVERY, self._looked, later, rest)
-        elif rest is not None:
-            self._next = self._clock.callLater(LOOK_PAUSE, self._look, rest)
-        else:
-            self._next = self._clock.callLater(WATCH_EVERY, self._look)
-        for share, why in now:
-            self._withdraw(share, why)
+    async def _look(self) -> float:
+        """Look at all, some at a time, and withdraw a few at a time: a whole disk may have gone."""
+        rest = iter(self._offered())
+        while some := list(islice(rest, LOOK_AT_ONCE)):
+            looked: _Found = await self._in_thread(_changed, self._store, some)
+            for number, (share, why) in enumerate(looked, 1):
+                self._withdraw(share, why)
+                if number % GONE_AT_ONCE == 0:
+                    await deferLater(self._clock, GONE_EVERY)
+            await deferLater(self._clock, LOOK_PAUSE)
+        return WATCH_EVERY
 
 
-def _not_looked(failure: Failure) -> list[tuple[Share, str]]:
-    _log.failure("looking at the offered files", failure)
-    return []
-
-
-def _changed(rows: list[_Row]) -> list[tuple[Share, str]]:
+def _changed(store: Store, shares: list[Share]) -> _Found:
     """Those that are not what was offered, and why. Blocks."""
     found = []
-    for share, kept in rows:
+    for share in shares:
         try:
-            why = changed(share, kept)
-        except ValueError:  # the memory could not be read now, or is damaged: that says nothing
+            why = changed(share, store.folder(share) if share.manifest else None)
+        except (ShareError, ValueError):  # the memory cannot be read, or is damaged
+            continue
+        except Exception:  # of one it is no reason to look at no other
+            _log.failure("looking at {path}", path=share.path)
             continue
         if why:
             found.append((share, why))
