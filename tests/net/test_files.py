@@ -674,6 +674,19 @@ class BodyTests(FilesTestCase):
             wire.run()
             self.assertEqual(data, self.successResultOf(client.done))
 
+    def test_nothing_is_read_for_a_connection_that_takes_nothing(self) -> None:
+        """Else a frame for each of a thousand clients waits in memory."""
+        bench = Bench(bytes(self.size))
+        client, wire = bench.connect()
+        while client.client.ok is None:
+            wire.step()
+        wire.server_end.full = True
+        wire.run()
+        self.assertEqual(b"", bytes(wire.server_end.written))
+        wire.server_end.full = False
+        wire.run()
+        self.assertEqual(bytes(self.size), self.successResultOf(client.done))
+
     def test_the_owner_aborts(self) -> None:
         """Attacks 15 and 16: a file that changes while it is sent ends in an abort."""
         bench, order = Bench(bytes(self.size)), FakeOrder(OFFER, SECRET)

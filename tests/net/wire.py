@@ -35,6 +35,7 @@ class End:
         self.closing = self.aborted = self.closed = self.paused = False
         self.producer: Any = None
         self.streaming = False
+        self.writing = False  # its socket is waited for
         self.full = False  # the other end takes nothing
         self.address = address
         self.takes: int | None = None  # bytes that the system takes at once
@@ -72,7 +73,7 @@ class End:
             self.protocol.dataReceived(data)
 
     def startWriting(self) -> None:
-        """`Wire` looks by itself."""
+        self.writing = True
 
     def writeSequence(self, pieces: list[bytes]) -> None:
         self.write(b"".join(pieces))
@@ -140,6 +141,7 @@ class Wire:
                 continue
             if not end.written and end.producer is not None and not end.aborted:
                 end.producer.resumeProducing()
+                moved, end.writing = moved or end.writing, False
             if end.written and not other.closed:
                 data = self.change(bytes(end.written), other is self.client_end)
                 end.written.clear()

@@ -89,31 +89,30 @@ class _Straight:
 
     def __init__(self, tcp: Any) -> None:
         self._tcp = tcp
-        self._send: Callable[[memoryview], int] = self._keep
+        self._send: Callable[[memoryview], int] = tcp.getHandle().send
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """The transport asks for a frame whenever it has nothing left to send."""
         self._tcp.registerProducer(producer, streaming)
+
+    def ask_again(self) -> None:
+        """Have the transport ask once more, when it has sent what it has."""
+        self._tcp.startWriting()
 
     def unregisterProducer(self) -> None:
         """The last frame has been written."""
         self._tcp.unregisterProducer()
 
     def write(self, data: bytes | memoryview) -> None:
-        """Send `data`, which is the caller's again on return."""
+        """Send `data`, which is the caller's again on return; the transport has nothing to send."""
         try:
             sent = self._send(memoryview(data))
         except OSError:  # it would block; or it is broken, which the transport will find
             sent = 0
-        self._send = self._tcp.getHandle().send  # from now on we are asked when all is sent
         if sent < len(data):
             self._tcp.write(bytes(data[sent:]))
         else:
-            self._tcp.startWriting()  # and, having nothing to write, it asks for more
-
-    def _keep(self, _data: memoryview) -> int:
-        """The first frame: what was said before it may not have been sent yet."""
-        return 0
+            self.ask_again()
 
 
 class BodySender(FileSender):
@@ -122,6 +121,7 @@ class BodySender(FileSender):
     def __init__(self, progress: Callable[[int], None]) -> None:
         """`progress` is called after each frame with its bytes."""
         self._progress = progress
+        self._asked = False
 
     def send(self, reader: Reader, frames: Frames, room: Room, tcp: Any) -> Deferred[bytes]:
         """Send the body that was begun; fires when all is handed over, fails if it ended early."""
@@ -131,7 +131,14 @@ class BodySender(FileSender):
         return done
 
     def resumeProducing(self) -> None:
-        """Send one more frame."""
+        """Send one more frame; but for the first call, which comes while others' bytes may wait.
+
+        A frame that has to wait for them would be kept, and so would those of all connections.
+        """
+        if not self._asked:
+            self._asked = True
+            self.consumer.ask_again()
+            return
         left = self._left()
         try:
             super().resumeProducing()
