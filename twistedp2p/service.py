@@ -3,7 +3,7 @@
 In the slot of the node (see `disk.instance`) are, while it runs::
 
     node.log   the log, when there is a menu (they never mix) or the node is in the background
-    node.pid   the process to stop: kill "$(cat node.pid)"
+    node.pid   the process to stop: kill "$(cat node.pid)", or p2pshare stop
 """
 # Twisted's Service, which is inherited here, has no annotations yet.
 # mypy: disallow-untyped-calls=False

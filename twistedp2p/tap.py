@@ -10,7 +10,7 @@ from typing import Any
 
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.disk.instance import Instance, claim
-from twistedp2p.disk.socket_path import default_state_folder
+from twistedp2p.disk.socket_path import DEFAULT, default_state_folder, instance_name
 from twistedp2p.face.terminal import choose_mode
 from twistedp2p.face.texts import translations
 from twistedp2p.net.steady import keep_steady
@@ -86,7 +86,7 @@ def makeService(options: Options) -> P2PShare:
         twistd["pidfile"] = twistd.get("pidfile") or _own_pid_file(instance)
         if not twistd.get("nodaemon"):
             rehearse(options, instance)
-            _say_where(twistd["pidfile"], service)
+            _say_where(options, instance, service)
     return service
 
 
@@ -108,11 +108,16 @@ def _own_pid_file(instance: Instance) -> str:
     return str(path)
 
 
-def _say_where(pidfile: str, service: P2PShare) -> None:
+def _say_where(options: Options, instance: Instance, service: P2PShare) -> None:
     sentence = translations()(
-        N_('The node goes to the background. Its log: {log}. To stop it: kill "$(cat {pid})"')
+        N_("The node goes to the background. Its log: {log}. To stop it: {command}")
     )
+    stop = ["p2pshare", "stop"]
+    if (name := instance_name(instance.folder)) != DEFAULT:
+        stop += ["--instance", name]
+    if options["state-dir"]:
+        stop += ["--state-dir", str(instance.folder.parent)]
     if sys.__stdout__ is not None:
         log = service.log_name()
-        sys.__stdout__.write(sentence.format(log=log, pid=shlex.quote(pidfile)) + "\n")
+        sys.__stdout__.write(sentence.format(log=log, command=shlex.join(stop)) + "\n")
         sys.__stdout__.flush()

@@ -285,6 +285,17 @@ class GetTests(CommandTestCase):
             self.command("get", "lecture.mp4", *more, terminal=bool(more))
             self.assertEqual(self.err, "")
 
+    def test_what_there_is_to_know_is_said_once(self) -> None:
+        whole, looks = self.there, iter(("busy", "busy", "away"))
+
+        def look(*_: object) -> dict[str, Any]:
+            notice = next(looks, "")
+            return {**whole, "notice": notice or "away", "state": "moving" if notice else "done"}
+
+        self.fake.answers["GET", "transfers/7"] = look
+        self.command("get", "lecture.mp4")
+        self.assertEqual((self.out, self.err), ("/home/bob/lecture.mp4\n", "busy\naway\n"))
+
     def test_to_standard_output_goes_the_whole_from_a_folder_that_is_gone_then(self) -> None:
         folders: list[Path] = []
 

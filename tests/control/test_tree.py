@@ -13,7 +13,7 @@ from twistedp2p.control.values import event_document
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.diagnosis import Diagnosis
 from twistedp2p.core.errors import Exit, ShareError
-from twistedp2p.core.events import Fetched, FetchFailed, OfferAdded, Progress
+from twistedp2p.core.events import Fetched, FetchFailed, Notice, OfferAdded, Progress
 from twistedp2p.core.names import b64, fingerprint
 from twistedp2p.node import Node
 
@@ -307,7 +307,10 @@ class TransfersTests(ControlTestCase):
         self.offered(self.bob, "a.txt", public=True)
         number = self.ask("POST", "transfers", {"name": "a.txt"}).document["number"]
         told = self.control._transfers._happened
+        told(Notice("The owner of {name} is busy.", {"name": "a.txt"}, number))
+        told(Notice("Something else.", {}))
         told(Progress(number, "get", "a.txt", 3, 7, 1.5))
+        self.assertEqual(self.get(f"transfers/{number}")["notice"], "The owner of a.txt is busy.")
         row = self.get(f"transfers/{number}")
         self.assertEqual((row["state"], row["done"], row["size"]), ("moving", 3, 7))
         self.assertEqual(self.ask("DELETE", f"transfers/{number}").status, 200)

@@ -63,11 +63,12 @@ class TwistdTestCase(NodesMixin, TestCase):
         """Start a node without -n; its process id."""
         done = self.run_node("p2pshare", *self.here(*options), home=home)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        said = re.search(r'Its log: (\S+)\. To stop it: kill "\$\(cat (\S+)\)"\n$', done.stdout)
+        said = re.search(r"Its log: (\S+)\. To stop it: p2pshare (stop.*)\n$", done.stdout)
         self.assertIsNotNone(said, done.stdout)
-        pid = int(Path(said[2]).read_text())
+        log, self.stop = Path(said[1]), said[2].split()
+        pid = int((log.parent / "node.pid").read_text())
         self.addCleanup(kill, pid)
-        self.assertTrue(Path(said[1]).exists())
+        self.assertTrue(log.exists())
         return pid
 
 
@@ -330,17 +331,22 @@ class NobodyTypesTests(TwistdTestCase):
 class BackgroundTests(TwistdTestCase):
     def test_without_n_two_nodes_go_to_the_background_from_one_folder(self) -> None:
         watcher = self.node("watcher")
-        pids = [self.background("both", "--nick", name) for name in ("one", "two")]
+        pids, stops = [], []
+        for name in ("one", "two"):
+            pids.append(self.background("both", "--nick", name))
+            stops.append(self.stop)
+        self.assertEqual(stops, [["stop"], ["stop", "--instance", "2"]])
         watcher.expect("one is here")
         watcher.expect("two is here")
         home = self.home("both")
         self.assertEqual([path.name for path in home.iterdir()], [".local"])
         slots = home / ".local/state/p2pshare"
-        for slot, pid, name in zip("12", pids, ("one", "two"), strict=True):
+        for slot, pid, name, stop in zip("12", pids, ("one", "two"), stops, strict=True):
             self.assertEqual((slots / slot / "node.pid").read_text(), str(pid))
             self.assertIn("starting up", (slots / slot / "node.log").read_text())
             self.assertEqual((slots / slot / "node.log").stat().st_mode & 0o777, 0o600)
-            os.kill(pid, signal.SIGTERM)
+            ended = [sys.executable, "-m", "twistedp2p.cli", *stop]
+            subprocess.run(ended, env=environment(home), check=True, timeout=PATIENCE)
             watcher.expect(f"{name} has left")
             until(lambda pid=pid: not is_running(pid), "the node has ended")
             self.assertFalse((slots / slot / "node.pid").exists())

@@ -19,10 +19,11 @@ from twistedp2p.core.calls.pieces import PEERS, TREE
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import FetchFailed, Notice
+from twistedp2p.net.dial import nonsense
 from twistedp2p.net.fetch import Refused, broken
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.node import getting as getting_module
-from twistedp2p.node.getting import AGAIN_FIRST, PATIENCE, Sharing
+from twistedp2p.node.getting import AGAIN_FIRST, BUSY_LEAST, BUSY_PATIENCE, PATIENCE, Sharing
 from twistedp2p.node.holdings import Holdings
 from twistedp2p.node.progress import Courses
 from twistedp2p.node.transfers import Transfer, Transfers
@@ -188,6 +189,51 @@ class AgainTests(GettingTestCase):
             self.clock.run_for(20)
             self.assertEqual(tried, len(self.fetching.asked))
             self.assertEqual(error.code, self.failed(transfer).code)
+
+    def test_an_owner_that_is_busy_is_waited_for(self) -> None:
+        transfer = self.get()
+        for tried in range(1, 4):
+            self.assertEqual(tried, len(self.fetching.asked))
+            self.fetching.end(Refused(Err(503, 5)))
+            self.clock.advance(4.9)
+            self.assertEqual(tried, len(self.fetching.asked))
+            self.clock.advance(5.1)
+        self.connect().give_all()
+        self.arrived(transfer)
+        (notice,) = [each for each in self.events if isinstance(each, Notice)]
+        self.assertEqual(transfer.number, notice.number)
+        self.assertIn("a.bin: the owner is busy", notice.sentence.format(**notice.values))
+
+    def test_an_owner_that_stays_busy_is_left_in_the_end(self) -> None:
+        for seconds in (None, 5, 9999):
+            transfer, tried = self.get(), len(self.fetching.asked)
+            for _ in range(int(BUSY_PATIENCE) + 1):
+                if not self.fetching.asked[-1][2].called:
+                    self.fetching.end(Refused(Err(503, seconds)))
+                self.clock.advance(1)
+            self.assertIn("busy", str(self.failed(transfer)))
+            self.assertIn(
+                len(self.fetching.asked) - tried, range(2, int(BUSY_PATIENCE / BUSY_LEAST))
+            )
+
+    def test_waiting_for_a_busy_owner_can_be_cancelled(self) -> None:
+        transfer = self.get()
+        self.fetching.end(Refused(Err(503, 5)))
+        transfer.cancel()
+        self.assertEqual("Stopped.", str(self.failed(transfer)))
+
+    def test_an_owner_that_talks_nonsense_is_left_the_second_time_at_the_same_place(self) -> None:
+        transfer = self.get()
+        for _ in range(2):  # further pieces come each time
+            client = self.connect()
+            client.give()
+            self.cut(client, nonsense())
+            self.clock.advance(AGAIN_FIRST)
+        tried = len(self.fetching.asked)
+        self.fetching.end(nonsense())
+        self.clock.run_for(20)
+        self.assertEqual(tried, len(self.fetching.asked))
+        self.assertIn("does not keep to the protocol", str(self.failed(transfer)))
 
     def test_another_node_at_the_address_is_not_the_end(self) -> None:
         """Another node took the address while the owner was away."""

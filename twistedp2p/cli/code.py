@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     if options.show is not None:
         code = read_codes(options.show).current
     else:
-        code = _entered(translate("Group code?")) if options.enter else make_code()
+        code = _entered(translate(N_("Group code?"))) if options.enter else make_code()
     if options.rotate is not None:
         before = read_codes(options.rotate).current
         write_codes(options.rotate, code, before if before != code else "", replace=True)
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
         _show_qr(code)
     path = options.output or options.rotate or options.show
     sentence = N_("Members start with: twistd -n p2pshare --group-code-file {file}")
-    file = translate("FILE") if path is None else shlex.quote(str(path))
+    file = translate(N_("FILE")) if path is None else shlex.quote(str(path))
     print(translate(sentence).format(file=file), file=sys.stderr)
     return Exit.OK
 

@@ -135,9 +135,12 @@ class Get:
         return self._client.post("transfers", body=body, patience=PATIENCE)
 
     def _followed(self, number: int) -> dict[str, Any]:
-        wait = LOOK_FIRST
+        wait, notice = LOOK_FIRST, ""
         while True:
             transfer: dict[str, Any] = self._client.get("transfers", number)
+            if transfer.get("notice", "") != notice:
+                notice = transfer["notice"]
+                self._output.note("{notice}", notice=notice)
             if transfer["state"] == "done":
                 return transfer
             if transfer["state"] == "failed":

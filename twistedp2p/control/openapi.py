@@ -97,6 +97,7 @@ TRANSFER = {
     "rate": SECONDS,
 }
 OF_A_GET = {
+    "notice": TEXT,
     "path": PATH,
     "seconds": SECONDS,
     "owner_known": FLAG,

@@ -12,7 +12,7 @@ from twistedp2p.control.problem import InWords, Problem, not_found, wrong
 from twistedp2p.control.values import owner_document, page
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.errors import Exit, ShareError
-from twistedp2p.core.events import Event, Fetched, FetchFailed, Progress
+from twistedp2p.core.events import Event, Fetched, FetchFailed, Notice, Progress
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.ticket import TicketError, parse_wanted
 from twistedp2p.node import Node
@@ -58,6 +58,10 @@ class Transfers:
                 owner_known=event.owner_known,
                 owner_changed=event.owner_changed,
             )
+        elif isinstance(event, Notice):
+            about = None if event.number is None else self._rows.peek(event.number)
+            if about is not None:
+                about["notice"] = self._in_words(event.sentence, event.values)
         elif isinstance(event, FetchFailed):
             row = self._row(event.number, event.name)
             error = ShareError(event.sentence, event.code, **event.values)

@@ -144,10 +144,14 @@ class NotSent:
 
 @attrs.frozen
 class Notice:
-    """Something about this node or its group that its user should know."""
+    """Something about this node or its group that its user should know.
+
+    number: of the transfer that it is about, or None.
+    """
 
     sentence: str
     values: dict[str, object]
+    number: int | None = None
 
 
 Event = (

@@ -31,9 +31,13 @@ def no_node() -> ShareError:
     return ShareError(N_("What answers there is not a p2pshare node."))
 
 
-def nonsense() -> ShareError:
+class Nonsense(ShareError):
+    """The other end is no node, or a broken one."""
+
+
+def nonsense() -> Nonsense:
     """What answers says what no node says."""
-    return ShareError(N_("The other end does not keep to the protocol; nothing was taken."))
+    return Nonsense(N_("The other end does not keep to the protocol; nothing was taken."))
 
 
 @implementer(IHandshakeListener)

@@ -364,6 +364,7 @@ class Refused(ShareError):
             seconds=line.seconds,
         )
         self.number = line.code
+        self.seconds = line.seconds or 0
 
 
 class Fetcher:

@@ -3,7 +3,7 @@
 A connection that is cut costs what was under way of at most a piece: we connect again for as long
 as something comes now and then, and what is verified stays on the disk for a later get. A full disk
 ends it at once. An owner that refuses, or sends what is not what was offered, is not asked again:
-it goes on for as long as others send something.
+it goes on for as long as others send something. One that is busy is asked again for a while.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from twistedp2p.core.content.tree import Tree, piece_count
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.names import offer_id
 from twistedp2p.disk.download import Download
+from twistedp2p.net.dial import Nonsense
 from twistedp2p.net.fetch import Refused, broken, damaged
 from twistedp2p.net.pump import InThread
 from twistedp2p.node.gather import Gather, Source
@@ -35,9 +36,12 @@ from twistedp2p.node.holdings import Held, Holdings
 from twistedp2p.node.swarm import PeerOrder, Swarm
 
 AGAIN_FIRST, AGAIN_MOST = 1.0, 8.0  # seconds until we connect again; doubled each time
+BUSY_LEAST, BUSY_MOST = 2.0, 30.0  # seconds, until an owner that is busy is asked again
+BUSY_PATIENCE = 120.0  # seconds in which one may have a place for us
 PATIENCE = 60.0  # seconds in which nothing comes, after which a get without its owner ends
 FOR_GOOD = (Exit.DENIED, Exit.DAMAGED)  # an owner that ends so is not asked again
 GONE, CHANGED = 404, 409  # nor is one that refuses with these numbers
+BUSY = 503  # with this number it has no place for us now
 
 Address = tuple[str, int]
 PublicPrs = Callable[[bytes, bytes], bytes | None]  # as of `closed.Envelope.public_prs`
@@ -188,6 +192,7 @@ class Getting:
         self._broken: Deferred[None] = Deferred()
         self._again: Deferred[None] | None = None
         self._forsaken = False  # the owner is not asked again
+        self._nonsense_at = -1  # how many pieces were missing when the owner last talked nonsense
 
     async def run(self) -> Path:
         """Get it: the path at which it stands. Raises `ShareError`; what is verified is kept.
@@ -195,7 +200,7 @@ class Getting:
         Cancelling stops it.
         """
         try:
-            client = await self._fetching.connect(self.order, self._addresses())
+            client = await self._once_there_is_a_place()
             try:
                 tree = await self._tree(client)
                 kept = await self.order.in_thread(self._open, tree)
@@ -233,6 +238,32 @@ class Getting:
             return path
         finally:
             self._end()
+
+    async def _once_there_is_a_place(self) -> Any:
+        """A connection to the owner; raises `ShareError`."""
+        until = self._clock.seconds() + BUSY_PATIENCE
+        told = False
+        while True:
+            try:
+                return await self._fetching.connect(self.order, self._addresses())
+            except Refused as refused:
+                # Those who were sent away together do not come back together.
+                wait = min(max(BUSY_LEAST, refused.seconds), BUSY_MOST) * (
+                    1 + self._draw(100) / 100
+                )
+                if refused.number != BUSY or self._clock.seconds() + wait > until:
+                    raise
+            if not told:
+                told = True
+                self._tell(
+                    ShareError(
+                        N_(
+                            "{name}: the owner is busy. It is asked again, for two minutes at most."
+                        ),
+                        name=self.order.name,
+                    )
+                )
+            await deferLater(self._clock, wait)
 
     def _in_company(self, tree: Tree) -> bool:
         """Of a single piece there is nothing to give on while it comes."""
@@ -305,7 +336,7 @@ class Getting:
             return
         if why.code == Exit.NO_FOLDER:
             self._fail(Failure(why))
-        elif source.owner and _for_good(why):
+        elif source.owner and self._is_hopeless(why):
             self._forsake(why)
         if self._again is None and not self._has_owner and not self._broken.called:
             self._say(why)
@@ -321,6 +352,13 @@ class Getting:
         self._forsaken = True
         if not self.gather.sources:
             self._fail(Failure(why))
+
+    def _is_hopeless(self, why: ShareError) -> bool:
+        """Whether the owner is not to be asked again: it would be the same the next time."""
+        if isinstance(why, Nonsense) and self.gather is not None:
+            before, self._nonsense_at = self._nonsense_at, self.gather.choice.missing
+            return before == self._nonsense_at
+        return _for_good(why)
 
     def _say(self, why: ShareError) -> None:
         if not self._told and self.gather is not None and not self.gather.sources:
@@ -348,7 +386,7 @@ class Getting:
                     client = await self._fetching.connect(self.order, self._addresses())
                 except ShareError as error:
                     why = error
-                    self._forsaken = _for_good(error)
+                    self._forsaken = self._is_hopeless(error)
                 else:
                     self._again = None
                     if self._stopped:

@@ -161,7 +161,7 @@ class Transfers:
             clock=self._clock,
             moved=lambda done, size: self._courses.moved(number, done, size),
             sharing=self._sharing,
-            tell=lambda what: self._emit(Notice(what.sentence, what.values)),
+            tell=lambda what: self._emit(Notice(what.sentence, what.values, number)),
             draw=self._draw,
         )
         transfer = Transfer(number, order.name, getting)
