@@ -186,6 +186,7 @@ def catalogue(nodes: int, offers: int, seed: int) -> list[str]:
         "all" if group.complete() else "not all",
         f"{took:.1f}",
         f"{statistics.mean(connections):.1f} / {max(connections)}",
+        f"{statistics.mean(node.told for node in group.nodes) / (each * nodes):.2f}",
     ]
 
 
@@ -222,7 +223,8 @@ def main() -> None:
     if rows:
         text.append(table(HEADS, rows))
     if options.offers:
-        heads = ("offers", "on every node", "after, s", "connections a node: mean / most")
+        heads = ("offers", "on every node", "after, s", "connections a node: mean / most",
+                 "each came, times")  # fmt: skip
         text.append(table(heads, [catalogue(options.nodes, options.offers, options.seed)]))
     text.append(f"It took {time.monotonic() - started:.0f} s of this machine.")
     print("\n".join(text), flush=True)

@@ -3,8 +3,8 @@
 What is real: `Gossip` with all that it is made of, `Beacons`, `Roster`, `Beacon` and every body,
 written by its sender and read once for all its receivers. What is a model: the network (loss,
 delay, duplicates, partitions), the store (entries are shared, so that a thousand nodes fit), and
-SYNC (the same exchange of what either lacks, taking time for the connection and for each entry;
-one out and four in at a time). There are no signatures: nobody cheats here.
+SYNC (the same exchange of what either lacks, taking time for the connection and for each entry,
+which is there for others as it comes; when and with how many at a time, as `node.sync`). There are no signatures: nobody cheats here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -23,16 +23,18 @@ from twistedp2p.core.datagrams.datagram import Signed
 from twistedp2p.core.feeds.feed import CHAT_BACKLOG, LOG_NAMES, Feed, Have, Heads
 from twistedp2p.core.feeds.gossip import Gossip
 from twistedp2p.core.feeds.requests import Ask, Gone, Vector, read_heads
+from twistedp2p.core.feeds.ranges import count
+from twistedp2p.core.limits import TokenBucket
 from twistedp2p.core.presence.beacon import Beacon, Beacons
 from twistedp2p.core.presence.roster import Arrival, Roster
+from twistedp2p.node.sync import BUSY_WAIT, OUT_BURST, OUT_MOST, OUT_RATE, PLACES, TRIES
 
 TRAILER, IP_AND_UDP = 215, 28  # bytes that each signed datagram has beside its body
 DELAY = 0.0005, 0.003  # seconds on the way
 SLOTS = 4  # moments between the two at which the receivers of one datagram hear it
 SYNC_CONNECT = 0.03  # seconds for TCP, TLS and the two vectors
 SYNC_ENTRY, SYNC_TWICE = 1e-4, 2e-5  # seconds to check and keep an entry; to see that it is here
-SYNC_IN = 4  # at a time
-SYNC_TRIES = 4  # partners that are busy
+SYNC_SLICE = 1000  # entries that are taken in, and told to others, at the same moment
 BOOT = 1 << 24  # messages of one run
 READERS: dict[str, Callable[[str], Any]] = {
     "beacon": Beacon.read,
@@ -43,6 +45,8 @@ READERS: dict[str, Callable[[str], Any]] = {
     "vector": Vector.read,
     "bye": bodies.read,
 }
+
+Run = tuple[Have, str, int, int]  # of a log of a feed of which so much is there: first, last
 
 
 class Entry:
@@ -77,6 +81,16 @@ class Datagram:
     size: int  # bytes
 
 
+@attrs.define
+class Talk:
+    """A SYNC that `node` began: what each of the two is yet to be told, by its index."""
+
+    node: Node
+    other: Node
+    told: dict[int, Iterator[Run]] = attrs.Factory(dict)
+    heard_all: bool = False  # `node` has, and has not gone on to another yet
+
+
 class NodeAgenda(Agenda):
     """An agenda that the network's heap of events follows."""
 
@@ -104,11 +118,10 @@ class Node:
         self.epoch = 1
         self.boots = 0
         self.running = False
-        self.syncs_in = 0
-        self.sync_out = False
+        self.hears = False
+        self.syncs_in = self.syncs_out = 0
         self.busy_until = 0.0  # seconds: it is taking in entries
-        self.coming: dict[tuple[bytes, str], int] = {}  # up to where of each log that was told
-        self.connections = 0
+        self.connections = self.told = 0
 
     # -- life
 
@@ -121,6 +134,11 @@ class Node:
         self.sent = 0
         self.agenda = NodeAgenda(lambda at: group.push(at, self.wake, at))
         self.roster = Roster(self.key)
+        self.wants = self.looks = False
+        self.partner: bytes | None = None
+        self.refusals = 0
+        self.not_before = now
+        self.pace = TokenBucket.full(OUT_RATE, OUT_BURST, now)
         own = self.kept.get(self.key) or Feed(self.key, self.epoch)
         self.beacons = Beacons(
             self.agenda,
@@ -214,8 +232,10 @@ class Node:
         self._send(self.group.by_raw[raw], to)
 
     def want_sync(self, partner: bytes | None) -> bool:
-        new = not self.sync_out
-        self.group.sync(self, partner)
+        new = not self.wants and not self.hears
+        self.wants = True
+        self.partner = partner or self.partner
+        self.look()
         return new
 
     def entry(self, origin: bytes, log: str, number: int) -> bytes | None:
@@ -293,7 +313,22 @@ class Node:
 
     # -- SYNC
 
-    def lacks_of(self, other: Node) -> list[tuple[Have, str, int, int]]:
+    def look(self) -> None:
+        """Begin one if it is wanted, and time."""
+        if self.wants and not self.hears and not self.looks:
+            self.looks = True
+            now = self.group.now
+            at = max(now, self.not_before, now + self.pace.wait(now))
+            self.group.push(at, self.group.sync, self)
+
+    def refused(self) -> None:
+        """That partner was busy, or is not to be reached: another one."""
+        self.refusals = (self.refusals + 1) % TRIES
+        self.wants = self.wants or self.refusals > 0
+        self.not_before = self.group.now + BUSY_WAIT * (0.5 + self.group.random.random())
+        self.look()
+
+    def lacks_of(self, other: Node) -> list[Run]:
         """The runs of numbers that `other` would send us, with how much of the feed it has."""
         runs = []
         for theirs in other.gossip.feeds():
@@ -313,16 +348,16 @@ class Node:
                         runs += [(have, log, *run) for run in lacked]
         return runs
 
-    def cost(self, runs: Sequence[tuple[Have, str, int, int]]) -> float:
-        """Seconds to take these in: what another partner brings at the same time costs little."""
+    def cost(self, runs: Sequence[Run]) -> float:
+        """Seconds to take these in: what another partner has brought meanwhile costs little."""
         seconds = 0.0
         for have, log, low, high in runs:
-            twice = max(0, min(high, self.coming.get((have.origin, log), 0)) - low + 1)
-            self.coming[have.origin, log] = max(high, self.coming.get((have.origin, log), 0))
-            seconds += twice * SYNC_TWICE + (high - low + 1 - twice) * SYNC_ENTRY
+            feed = self.gossip.feed(have.origin)
+            new = count(feed.have[log].missing(low, high)) if feed else high - low + 1
+            seconds += new * SYNC_ENTRY + (high - low + 1 - new) * SYNC_TWICE
         return seconds
 
-    def take(self, runs: Sequence[tuple[Have, str, int, int]]) -> None:
+    def take(self, runs: Sequence[Run]) -> None:
         """A partner has sent these."""
         now, group = self.group.now, self.group
         for have, log, low, high in runs:
@@ -452,39 +487,64 @@ class Group:
 
     # -- SYNC
 
-    def sync(self, node: Node, partner: bytes | None, tries: int = SYNC_TRIES) -> None:
-        """One node wants an exchange with another, or any."""
-        if node.sync_out or not node.running:
-            return  # meanwhile
+    def sync(self, node: Node) -> None:
+        """One node begins an exchange with another, if that has a place."""
         peers = [peer.key for peer in node.roster.peers()]
-        if partner is None and peers:
-            partner = self.random.choice(peers)
-        if partner is None:
+        partner = node.partner or (self.random.choice(peers) if peers else None)
+        node.looks, node.wants, node.partner = False, False, None
+        if partner is None or not node.running:
             return
+        node.pace.take(self.now)
         other = self.nodes[self.index[partner]]
         parted = self.sides is not None and self.sides[node.index] != self.sides[other.index]
-        if not other.running or parted or other.syncs_in >= SYNC_IN:
-            if tries:
-                wait = 0.1 + 0.3 * self.random.random()
-                self.push(self.now + wait, self.sync, node, None, tries - 1)
+        if not other.running or parted or other.syncs_in >= PLACES:
+            node.refused()
             return
-        node.sync_out, other.syncs_in = True, other.syncs_in + 1
+        node.hears, node.syncs_out, other.syncs_in = True, node.syncs_out + 1, other.syncs_in + 1
         node.connections += 1
         self.sent["SYNC"] += 1
-        self.push(self.now + SYNC_CONNECT, self._exchange, node, other)
+        self.push(self.now + SYNC_CONNECT, self._exchange, Talk(node, other))
 
-    def _exchange(self, node: Node, other: Node) -> None:
-        if not (node.running and other.running):
-            return self._synced(node, other, [], [])
-        to_node, to_other = node.lacks_of(other), other.lacks_of(node)
-        ends = [self.now]
-        for taker, runs in ((node, to_node), (other, to_other)):
-            taker.busy_until = max(self.now, taker.busy_until) + taker.cost(runs)
-            ends.append(taker.busy_until)
-        return self.push(max(ends), self._synced, node, other, to_node, to_other)
+    def _exchange(self, talk: Talk) -> None:
+        node, other = talk.node, talk.other
+        both = node.running and other.running
+        talk.told = {
+            node.index: iter(node.lacks_of(other) if both else ()),
+            other.index: iter(other.lacks_of(node) if both else ()),
+        }
+        self._tell(talk, node)
+        self._tell(talk, other)
 
-    def _synced(self, node: Node, other: Node, to_node: list[Any], to_other: list[Any]) -> None:
-        node.sync_out, other.syncs_in = False, other.syncs_in - 1
-        if node.running and other.running:
-            node.take(to_node)
-            other.take(to_other)
+    def _tell(self, talk: Talk, taker: Node) -> None:
+        """Tell one of the two more of what it lacks, as it takes it in."""
+        runs: list[Run] = []
+        entries = 0
+        for run in talk.told[taker.index]:
+            runs.append(run)
+            entries += run[3] - run[2] + 1
+            if entries >= SYNC_SLICE:
+                break
+        if not runs or not (talk.node.running and talk.other.running):
+            self._told(talk, taker)
+            return
+        taker.told += entries
+        taker.busy_until = max(self.now, taker.busy_until) + taker.cost(runs)
+        self.push(taker.busy_until, self._take, talk, taker, runs)
+
+    def _take(self, talk: Talk, taker: Node, runs: Sequence[Run]) -> None:
+        if taker.running:
+            taker.take(runs)
+        self._tell(talk, taker)
+
+    def _told(self, talk: Talk, taker: Node) -> None:
+        del talk.told[taker.index]
+        node = talk.node
+        if taker is node:
+            talk.heard_all = True
+        if not talk.told:
+            node.syncs_out -= 1
+            talk.other.syncs_in -= 1
+            node.refusals = 0
+        if talk.heard_all and (not talk.told or node.syncs_out < OUT_MOST):
+            node.hears = talk.heard_all = False
+            node.look()

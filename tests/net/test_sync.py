@@ -61,7 +61,7 @@ class FakeReplica:
         self.peers: list[LivePeer] = []
         self.batches: list[int] = []
         self.drops: list[str] = []
-        self.goodbyes = self.drawn = 0
+        self.goodbyes = self.drawn = self.ends = 0
         self.fails = False
         self.take(entries)
 
@@ -97,6 +97,9 @@ class FakeReplica:
 
     def dropped(self, reason: str) -> None:
         self.drops.append(reason)
+
+    def heard_all(self) -> None:
+        self.ends += 1
 
     def gone(self) -> None:
         self.goodbyes += 1
@@ -160,6 +163,19 @@ class WholeSyncTests(SyncTestCase):
         self.assertEqual([PEER], self.here.peers)
         self.assertEqual([PEER], self.there.peers)
         self.assertEqual((1, 1), (self.here.goodbyes, self.there.goodbyes))
+        self.assertEqual((1, 1), (self.here.ends, self.there.ends))
+
+    def test_who_has_told_all_is_known_before_we_have(self) -> None:
+        self.here.take(lines(author(), 10 * SAY_SLICE))
+        caller, wire = self.call_sync()
+        for _ in range(1000):
+            if not self.here.ends:
+                wire.step()
+                self.bench.clock.advance(0)
+        self.assertEqual((1, 0), (self.here.ends, self.there.ends))
+        self.assertNoResult(caller.done)
+        run(self.bench.clock, wire)
+        self.successResultOf(caller.done)
 
     def test_nothing_to_tell(self) -> None:
         self.sync()

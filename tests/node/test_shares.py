@@ -25,6 +25,7 @@ from twistedp2p.core.events import Notice, OfferAdded, OfferGone, Progress, Wron
 from twistedp2p.core.limits import CHOSEN_BURST
 from twistedp2p.core.names import offer_id
 from twistedp2p.core.words import looks_generated
+from twistedp2p.disk.shares import Share
 from twistedp2p.disk.store import Store
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.node import folders, reading, watching
@@ -34,7 +35,7 @@ from twistedp2p.node.guesses import SAVE_AFTER
 from twistedp2p.node.progress import Courses
 from twistedp2p.node.reading import READING_AT_ONCE
 from twistedp2p.node.serving import Serving
-from twistedp2p.node.shares import Offered, Shares
+from twistedp2p.node.shares import TOLD_AT_ONCE, TOLD_PAUSE, Offered, Shares
 from twistedp2p.node.watching import GONE_AT_ONCE, WATCH_EVERY
 
 ME, PEER = b"m" * 32, b"p" * 32
@@ -524,6 +525,50 @@ class AnotherKeyTests(SharesTestCase):
             self.serving.check(self.serving.find(offer_id(PEER, name)))
         (notice,) = self.told(Notice)
         self.assertEqual(notice.values, {"names": "secret"})
+
+    def test_stopping_leaves_nothing_to_be_done_later(self) -> None:
+        self.make(PEER)
+        self.store.put_share(Share("a.jpg", "/a.jpg", b"", False, True, 0, 0, 0, 0, ""))
+        self.store.set_shares_owner(ME)
+        self.make(PEER)
+        self.shares.start()
+        self.shares.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.clock.run_for(0.1)
+        self.assertEqual(self.publishing.told, [])
+
+
+class AnotherEpochTests(SharesTestCase):
+    """A node whose feed begins another epoch tells all its offers anew."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.expected = []
+        for number in range(2 * TOLD_AT_ONCE + 1):
+            name = f"{number}.jpg"
+            share = Share(name, name, b"", False, False, 0, 0, 0, 0, "")
+            self.shares._shares[name] = share
+            self.expected.append(name)
+
+    def test_some_at_a_time(self) -> None:
+        self.shares.tell_again()
+        self.assertEqual(self.publishing.told, self.expected[:TOLD_AT_ONCE])
+        self.clock.run_for(3 * TOLD_PAUSE)
+        self.assertEqual(self.publishing.told, self.expected)
+
+    def test_of_two_epochs_the_later_is_told(self) -> None:
+        self.shares.tell_again()
+        self.publishing.told.clear()
+        self.shares.tell_again()
+        self.clock.run_for(4 * TOLD_PAUSE)
+        self.assertEqual(self.publishing.told, self.expected)
+
+    def test_stopping_tells_no_more(self) -> None:
+        self.shares.tell_again()
+        self.shares.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.shares.tell_again()
+        self.assertEqual(self.publishing.told, self.expected[:TOLD_AT_ONCE])
 
 
 class WatchingTests(SharesTestCase):

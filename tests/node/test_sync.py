@@ -16,15 +16,18 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import Lan, group_of, offer_of
 from twistedp2p.core.calls.conversation import Refusal
-from twistedp2p.core.calls.lines import Sync
+from twistedp2p.core.calls.lines import Err, Sync
 from twistedp2p.core.calls.sync import MAX_PEERS_TOLD, Have, LivePeer
 from twistedp2p.core.datagrams.datagram import Signed, Signer
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.presence.roster import Peer
 from twistedp2p.net.sync import PROGRESS
+from twistedp2p.net.talk import refused
 from twistedp2p.node.sync import (
+    BUSY_WAIT,
     IDLE,
     OUT_BURST,
+    OUT_MOST,
     PLACES,
     PLACES_EACH,
     RETRY_MOST,
@@ -128,6 +131,7 @@ class SyncsTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.node, self.roster = FakeNode(), FakeRoster()
         self.randoms = 0.0
+        self.last: Any = None
         self.syncs = Syncs(
             self.node,
             self.node,
@@ -145,7 +149,8 @@ class SyncsTestCase(SynchronousTestCase):
         """The hosts that were called since the last time."""
         self.clock.advance(0)
         hosts = [call.addresses[0][0] for call in self.node.calls]
-        self.last, self.node.calls = (self.node.calls or [None])[-1], []
+        self.last = [self.last, *self.node.calls][-1]
+        self.node.calls = []
         return hosts
 
     def visit(self, address: str = "10.0.0.1", key: bytes = ANNA) -> Any:
@@ -158,7 +163,10 @@ class SyncsTestCase(SynchronousTestCase):
         self.last.done.callback(None)
 
     def end_badly(self) -> None:
-        self.last.done.errback(ShareError("Refused: the other end is busy."))
+        self.last.done.errback(ShareError("The connection broke off."))
+
+    def end_busy(self) -> None:
+        self.last.done.errback(refused(Err(503)))
 
 
 class WantTests(SyncsTestCase):
@@ -280,6 +288,75 @@ class WantTests(SyncsTestCase):
         self.clock.advance(SHUN)
         self.syncs.want()
         self.assertEqual(["10.0.0.1"], self.called())
+
+    def test_who_is_busy_has_not_failed(self) -> None:
+        """Another is asked soon, however often that happens, and it may be asked itself again."""
+        self.roster.add(ANNA, "10.0.0.1")
+        self.roster.add(BOB, "10.0.0.2")
+        self.syncs.want(ANNA)
+        for host in ("10.0.0.1", "10.0.0.2", "10.0.0.1", "10.0.0.2"):
+            self.assertEqual([host], self.called())
+            self.end_busy()
+            self.assertEqual([], self.called())
+            self.clock.advance(1.5 * BUSY_WAIT)
+        self.assertEqual(["10.0.0.1"], self.called())
+
+    def test_a_group_that_is_busy_is_asked_so_many_times(self) -> None:
+        self.roster.add(ANNA, "10.0.0.1")
+        self.syncs.want()
+        for _ in range(TRIES):
+            self.assertEqual(["10.0.0.1"], self.called())
+            self.end_busy()
+            self.clock.advance(1.5 * BUSY_WAIT)
+        self.assertEqual([], self.called())
+        self.syncs.want()
+        self.assertEqual(["10.0.0.1"], self.called())
+
+    def test_nobody_waits_for_a_partner_that_has_told_all(self) -> None:
+        """It may take its time over what we say."""
+        for key, host in ((ANNA, "10.0.0.1"), (BOB, "10.0.0.2")):
+            self.roster.add(key, host)
+        self.assertTrue(self.syncs.want(ANNA))
+        self.assertEqual(["10.0.0.1"], self.called())
+        anna = self.last
+        self.assertFalse(self.syncs.want())
+        self.assertEqual([], self.called())
+        anna.talk._visit.heard_all()
+        self.assertEqual(["10.0.0.2"], self.called())
+        self.syncs.want()
+        anna.done.callback(None)
+        self.assertEqual([], self.called())
+        self.last.talk._visit.heard_all()
+        self.assertEqual(["10.0.0.1"], self.called())
+
+    def test_nobody_is_called_twice_at_once(self) -> None:
+        self.roster.add(ANNA, "10.0.0.1")
+        self.syncs.want()
+        self.called()
+        self.last.talk._visit.heard_all()
+        self.syncs.want(ANNA)
+        self.assertEqual([], self.called())
+        self.end_well()
+        self.assertEqual(["10.0.0.1"], self.called())
+
+    def test_so_many_partners_may_be_slow_to_take_in(self) -> None:
+        """Attack 41: partners that tell little and never end."""
+        for number in range(2 * OUT_MOST):
+            self.roster.add(bytes([number]) * 32, f"10.0.0.{number}")
+        begun = []
+        for _ in range(2 * OUT_MOST):
+            self.syncs.want()
+            if self.called():
+                begun.append(self.last)
+                self.last.talk._visit.heard_all()
+        self.assertEqual(OUT_MOST, len(begun))
+        begun[0].done.errback(ShareError("The connection broke off."))
+        self.clock.advance(1)
+        self.assertEqual([], self.called())
+        begun[-1].done.callback(None)
+        self.assertEqual(1, len(self.called()))
+        self.syncs.stop()
+        self.assertTrue(all(call.done.called for call in [*begun, self.last]))
 
     def test_failures_end(self) -> None:
         self.roster.add(ANNA, "10.0.0.1")

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import Lan
 from twistedp2p.core.errors import ShareError
-from twistedp2p.node.tidying import CLOCK, TIDY_EVERY
+from twistedp2p.node.tidying import CLOCK, KEPT_AHEAD, TIDY_EVERY
 
 
 class TidyingTests(SynchronousTestCase):
@@ -36,3 +36,18 @@ class TidyingTests(SynchronousTestCase):
         self.assertApproximates(ahead, 3600, 60)
         # What is said until the next look is not above it.
         self.assertGreater(ahead, 3600 + TIDY_EVERY)
+
+    def test_a_jump_of_the_group_s_time_is_kept_at_once(self) -> None:
+        """Who is killed before the next look has given stamps, and numbers, as late as that."""
+        self.lan.run_for(TIDY_EVERY + 1)
+        clock, now = self.alice._group_time, int(self.lan.wall() * 1000)
+        with mock.patch.object(self.alice._store, "set_counter") as kept:
+            clock.follow(now + 900, now)  # ours is as late before a next run could begin
+            kept.assert_not_called()
+            clock.follow(now + 60_000, now)
+            kept.assert_called_once_with(CLOCK, now + 60_000 + int(KEPT_AHEAD * 1000))
+            for later in range(0, int((KEPT_AHEAD - TIDY_EVERY) * 1000), 100):
+                clock.follow(now + 60_000 + later, now)
+            kept.assert_called_once()
+            clock.follow(now + 80_000, now)
+            self.assertEqual(kept.call_count, 2)

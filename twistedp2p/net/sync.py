@@ -65,6 +65,9 @@ class Visit(Protocol):
     def dropped(self, reason: str) -> None:
         """Something was left out, and why."""
 
+    def heard_all(self) -> None:
+        """The partner has said all that it had for us; we may go on."""
+
     def gone(self) -> None:
         """The connection is no more."""
 
@@ -238,6 +241,7 @@ class SyncTalk:
             self._saying = chain(self._saying or (), difference)
         elif isinstance(heard, Ended):
             self._deadline.moved()
+            self._visit.heard_all()
 
     def _heard_entry(self, raw: bytes) -> None:
         """An honest partner has checked what it keeps: a signature that is wrong is a lie.

@@ -201,10 +201,15 @@ def _silent() -> ShareError:
     return ShareError(N_("The other end went silent."), Exit.TIMEOUT)
 
 
+class Busy(ShareError):
+    """The other end has no place for one more just now."""
+
+
 def refused(line: Err) -> ShareError:
     """An ERR after SYNC or TELL as a sentence."""
     reasons = {**ERRORS, **TALK_ERRORS}
-    return ShareError(N_("Refused: {reason}."), reason=reasons.get(line.code, ERRORS[400]))
+    made = Busy if line.code == 503 else ShareError
+    return made(N_("Refused: {reason}."), reason=reasons.get(line.code, ERRORS[400]))
 
 
 class Calling(Protocol):

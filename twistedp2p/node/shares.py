@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from twistedp2p.core.calls.conversation import Refusal
@@ -105,6 +106,7 @@ class Shares:
             in_thread=in_thread,
         )
         self._notes = Notes()
+        self._calls: dict[str, IDelayedCall] = {}
         self._stopped = False
 
     def start(self) -> None:
@@ -112,7 +114,7 @@ class Shares:
         self._watching.start()
         self._notes.note(self._drop_those_of_old_key)
         if self._of_old_key:
-            self._clock.callLater(0, self._carry_over)
+            self._calls["carry over"] = self._clock.callLater(0, self._carry_over)
         else:
             renewed = Deferred.fromCoroutine(self._read_anew())
             renewed.addErrback(lambda failure: _log.failure("offers of an earlier layout", failure))
@@ -141,8 +143,6 @@ class Shares:
 
     def _carry_over(self) -> None:
         """Passwords are stretched with the key of their owner: who has another one needs them."""
-        if self._stopped:
-            return
         lost = [share.name for share in self._of_old_key if not share.public]
         if lost:
             names = ", ".join(lost[:NAMES_TOLD]) + (" ..." if len(lost) > NAMES_TOLD else "")
@@ -164,14 +164,14 @@ class Shares:
 
     def tell_again(self) -> None:
         """Publish all offers anew, some at a time: our feed has begun another epoch."""
-        self._tell_again(list(self._shares.values()))
+        self._cancel("tell again")
+        if not self._stopped:
+            self._tell_again(list(self._shares.values()))
 
     def _tell_again(self, shares: list[Share]) -> None:
-        if self._stopped:
-            return
         now, later = shares[:TOLD_AT_ONCE], shares[TOLD_AT_ONCE:]
         if later:
-            self._clock.callLater(TOLD_PAUSE, self._tell_again, later)
+            self._calls["tell again"] = self._clock.callLater(TOLD_PAUSE, self._tell_again, later)
         with self._store.together():
             for share in now:
                 if self._shares.get(share.name) is share:
@@ -180,9 +180,16 @@ class Shares:
     def stop(self) -> None:
         """Read and watch no more."""
         self._stopped = True
+        for name in list(self._calls):
+            self._cancel(name)
         self._reading.stop()
         self._watching.stop()
         self.guesses.stop()
+
+    def _cancel(self, name: str) -> None:
+        call = self._calls.pop(name, None)
+        if call is not None and call.active():
+            call.cancel()
 
     def _for_members(self, share: Share) -> Share:
         """In a closed group, what is public is so to its members: see `closed.Envelope`."""

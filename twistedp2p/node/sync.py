@@ -1,7 +1,9 @@
 """When to SYNC and with whom, and what is taken from whom.
 
 A conversation is asked for by `want`; one at a time goes out, to a peer that is chosen at random
-(and not the one before), and to another one when that fails. Some may come in meanwhile. What a
+(and not the one before), and to another one when that fails. Some may come in meanwhile, and where
+a partner has told all while we have not, the next is called: nobody waits for who is slow to take
+in. What a
 partner says is as untrusted as a datagram: it comes in where datagrams do, and one host can tell
 of only so many nodes that nobody has heard of.
 """
@@ -28,10 +30,12 @@ from twistedp2p.core.feeds.feed import Have
 from twistedp2p.core.limits import Buckets, CappedTable, TokenBucket
 from twistedp2p.core.presence.roster import MAX_PEERS, Peer, Roster
 from twistedp2p.net.sync import SyncTalk
-from twistedp2p.net.talk import Calling, Places
+from twistedp2p.net.talk import Busy, Calling, Places
 
 PLACES, PLACES_EACH = 4, 2  # conversations that others began, in all and of one address
-OUT_RATE, OUT_BURST = 0.5, 12.0  # conversations that we begin
+OUT_MOST = 4  # conversations that we began
+OUT_RATE, OUT_BURST = 0.5, 24.0  # conversations that we begin; a cold start takes some ten
+BUSY_WAIT = 0.25  # seconds, on average, after which another is asked than one that was busy
 RETRY_FIRST, RETRY_FACTOR, RETRY_MOST = 0.5, 2.0, 30.0  # seconds, ratio, seconds
 TRIES = 6  # failures in a row, until it is wanted again
 IDLE = 3.0  # seconds without progress, after which a conversation gives way to another caller
@@ -63,7 +67,14 @@ class Told(Protocol):
 class _Visit:
     """What one partner says, in one conversation: a `net.sync.Visit`."""
 
-    def __init__(self, syncs: Syncs, key: bytes, address: str, leave: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        syncs: Syncs,
+        key: bytes,
+        address: str,
+        leave: Callable[[], None],
+        heard_all: Callable[[], None],
+    ) -> None:
         self._syncs = syncs
         self._key = key
         self._address = address
@@ -71,6 +82,7 @@ class _Visit:
         self._refused: set[bytes] = set()
         self._doubted: dict[bytes, Have] = {}
         self.dropped = syncs.drop
+        self.heard_all = heard_all
 
     def take(self, entries: Sequence[Signed]) -> None:
         """Entries in the order in which they came: kept together, or not at all."""
@@ -166,18 +178,19 @@ class Syncs:
         self._wanted = self._stopped = False
         self._first: bytes | None = None
         self._last: bytes | None = None
-        self._failures = 0
+        self._failures = self._refusals = 0
         self._not_before = clock.seconds()
         self._look_call: IDelayedCall | None = None
-        self._running: Deferred[Any] | None = None
+        self._running: dict[bytes, Deferred[Any]] = {}  # those that we began, by partner
+        self._hearing: bytes | None = None  # the one of them that has not told all
 
     def stop(self) -> None:
         """Begin no more, and break off what goes on."""
         self._stopped = True
         if self._look_call is not None and self._look_call.active():
             self._look_call.cancel()
-        if self._running is not None:
-            self._running.cancel()
+        for running in list(self._running.values()):
+            running.cancel()
 
     # -- what is taken
 
@@ -236,7 +249,7 @@ class Syncs:
             self._leave(idlest)
             idlest.cut()
             place = self._places.take(address)
-        talk = self._talk(key, address, lambda: self._leave(talk))
+        talk = self._talk(key, address, leave=lambda: self._leave(talk))
         self._guests[talk] = address, place
         return talk
 
@@ -253,8 +266,15 @@ class Syncs:
         _, leave = self._guests.pop(talk, ("", lambda: None))
         leave()
 
-    def _talk(self, key: bytes, address: str, leave: Callable[[], None]) -> SyncTalk:
-        visit = _Visit(self, key, address, leave)
+    def _talk(
+        self,
+        key: bytes,
+        address: str,
+        *,
+        leave: Callable[[], None] = lambda: None,
+        heard_all: Callable[[], None] = lambda: None,
+    ) -> SyncTalk:
+        visit = _Visit(self, key, address, leave, heard_all)
         return SyncTalk(self.replica, visit, self._peers_for(address), self._group, self._clock)
 
     def _peers_for(self, partner: str) -> list[LivePeer]:
@@ -281,14 +301,14 @@ class Syncs:
         One that failed just now is not tried again when there are others: connecting to a host
         that drops everything takes longer than all that others could tell meanwhile.
         """
-        new = not self._wanted and self._running is None
+        new = not self._wanted and self._hearing is None
         self._wanted = True
         self._first = partner or self._first
         self._look()
         return new
 
     def _look(self) -> None:
-        due = self._wanted and self._running is None and self._look_call is None
+        due = self._wanted and self._hearing is None and self._look_call is None
         if due and not self._stopped:
             now = self._clock.seconds()
             wait = max(0.0, self._not_before - now, self._pace.wait(now))
@@ -296,27 +316,31 @@ class Syncs:
 
     def _go(self) -> None:
         self._look_call = None
-        self._wanted = False
         partner, self._first = self._choose(self._first), None
         if partner is None:
-            return  # whoever comes will be worth another wish
+            # Whoever comes will be worth another wish.
+            self._wanted = bool(self._running)
+            return
+        self._wanted = False
         self._pace.take(self._clock.seconds())
-        self._last = partner.key
+        self._last = self._hearing = partner.key
         addresses = self._addresses_of(partner.key)
         # A visit is of that node: what it settles of its own feed is believed.
         calling = self._calls.call(
             Sync,
-            lambda host: self._talk(partner.key, host, lambda: None),
+            lambda host: self._talk(
+                partner.key, host, heard_all=lambda: self._heard_all(partner.key)
+            ),
             addresses,
             lambda key: key == partner.key,
         )
-        self._running = Deferred.fromCoroutine(calling)
-        self._running.addBoth(self._ended, partner.key)
+        running = self._running[partner.key] = Deferred.fromCoroutine(calling)
+        running.addBoth(self._ended, partner.key)
 
     def _choose(self, wanted: bytes | None) -> Peer | None:
         """A peer that has a file port, host by host: keys cost nothing, and hosts do."""
         now = self._clock.seconds()
-        here = [peer for peer in self._roster.peers() if peer.files]
+        here = [p for p in self._roster.peers() if p.files and p.key not in self._running]
         peers = [p for p in here if (self._shunned.peek(p.key) or 0.0) <= now] or here
         for peer in peers:
             if peer.key == wanted:
@@ -330,14 +354,30 @@ class Syncs:
     def _any(self, things: list[T]) -> T:
         return things[int(self._random() * len(things))]
 
+    def _heard_all(self, partner: bytes) -> None:
+        """That partner has told all: another may, while we go on with what we say."""
+        if partner == self._hearing and len(self._running) < OUT_MOST:
+            self._hearing = None
+            self._look()
+
     def _ended(self, outcome: object, partner: bytes) -> None:
-        self._running = None
-        if isinstance(outcome, Failure):
-            self._failed(outcome, partner)
-        else:
-            self._failures = 0
+        del self._running[partner]
+        if not isinstance(outcome, Failure):
+            self._failures = self._refusals = 0
             self._shunned.pop(partner)
+        elif outcome.check(Busy):
+            self._refused()
+        else:
+            self._failed(outcome, partner)
+        if partner == self._hearing:
+            self._hearing = None
         self._look()
+
+    def _refused(self) -> None:
+        """That partner was busy, which is no fault: another one is not, perhaps."""
+        self._refusals = (self._refusals + 1) % TRIES
+        self._wanted = self._wanted or self._refusals > 0
+        self._not_before = self._clock.seconds() + BUSY_WAIT * (0.5 + self._random())
 
     def _failed(self, failure: Failure, partner: bytes) -> None:
         if failure.check(ShareError, CancelledError) is None:
