@@ -13,8 +13,8 @@ from twistedp2p.disk import index as index_module
 from twistedp2p.disk import search as search_module
 from twistedp2p.disk import store as store_module
 
-NAMES = st.text(st.sampled_from("abÉe\u0301 .'\"*%_-漢ß"), max_size=8)
-WORDS = st.text(st.sampled_from("abÉe\u0301.'\"*%_-漢ß"), max_size=4)
+NAMES = st.text(st.sampled_from("abÉe\u0301 .'\"*%_-漢ß"), max_size=9)
+WORDS = st.text(st.sampled_from("abÉe\u0301.'\"*%_-漢ß"), max_size=6)
 
 
 def naive(query, offer, nick):
@@ -150,6 +150,30 @@ class SearchTests(StoreTests):
             self.assertLessEqual(len(found(self.store, text, most=7)), 7)
         self.assertEqual(len(found(self.store, "jpg", most=7)), 7)
 
+    def test_what_a_hint_finds_is_looked_at(self):
+        """The first and the last letters of a long word are in names that do not have the word."""
+        self.offered("hollow day.jpg", "a holiday.jpg", "daytime hole.jpg", "holidays.txt",
+                     "holiday.jpg", "xyz holi day.jpg")  # fmt: skip
+        for few in (0, 2, 3, 1000):
+            self.patch(search_module, "FEW", few)
+            self.finds({
+                "jpg holiday": ["a holiday.jpg", "holiday.jpg"], "xyz holiday": [],
+                "holiday x": ["holidays.txt"], "holiday jp": ["a holiday.jpg", "holiday.jpg"],
+                "@anna holiday a": ["a holiday.jpg", "holidays.txt", "holiday.jpg"],
+            })  # fmt: skip
+            self.assertEqual(found(self.store, "holiday", most=1), ["holiday.jpg"])
+
+    def test_owners_are_many_or_few(self):
+        for number in range(1, 6):
+            Origin(self.store, number, f"Anna{number}").offer(f"holiday {number}.jpg")
+        self.patch(search_module, "FEW", 0)
+        for most in (0, 1, 2, 64):
+            self.patch(search_module, "OWNERS_MOST", most)
+            self.finds({
+                "@anna2 holiday": ["holiday 2.jpg"], "@anna2 holiday 3": [],
+                "@anna holiday": [f"holiday {number}.jpg" for number in range(1, 6)],
+            })  # fmt: skip
+
     def test_words_are_looked_up_not_looked_for(self):
         origins = [Origin(self.store, number, "Anna") for number in range(1, 80)]
         for origin in origins:
@@ -207,7 +231,8 @@ class SearchTests(StoreTests):
     def test_the_index_finds_what_looking_at_every_name_finds(
         self, names, words, few, owners_cost, grams_most, most
     ):
-        for name, value in (("FEW", few), ("OWNERS_COST", owners_cost), ("GRAMS_MOST", grams_most)):
+        limits = {"FEW": few, "OWNERS_COST": owners_cost, "GRAMS_MOST": grams_most, "LONG": 4}
+        for name, value in limits.items():
             self.patch(search_module, name, value)
         self.epoch = getattr(self, "epoch", 0) + 1
         here = []

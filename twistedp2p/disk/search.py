@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import attrs
@@ -25,7 +26,9 @@ from twistedp2p.disk.index import EDGE, GRAM, LETTER, NOWHERE, owner_mark
 
 LAST = chr(sys.maxunicode)  # comes after whatever a name may contain
 GRAMS_MOST = 256  # that begin with a word of two letters; where there are more, names are read
+OWNERS_MOST = 64  # in an expression: to look one up takes some 50 us
 OWNERS_COST = 300_000  # owners in an expression times their offers: some ms at the worst
+LONG = 5  # characters: of a word as long the first and the last trigram are looked for first
 FEW = 1000  # offers, so few that reading their names is quick
 _fingerprint = lru_cache(4096)(fingerprint)  # asked for all who are here at each letter
 COLUMNS = "f.origin, o.name, o.size, o.digest, o.public, o.stamp, o.files"
@@ -45,18 +48,18 @@ def find(db: Database, query: Query, most: int) -> list[tuple[Any, ...]]:
         return _rows(db, _latest(db, owners, most))
     if owners is not None and owners.offers <= FEW:
         return _rows(db, _matches(db, [], words, owners, FEW))
-    match, rest = _terms(db, words[1:])
+    others = _terms(db, words[1:])
 
-    def with_first(first: str) -> list[int]:
-        own, too_common = _terms(db, [first])
-        return _matches(db, [*own, *match], [*too_common, *rest], owners, most)
+    def with_first(first: str, *, many: bool) -> list[int]:
+        return _found(db, _terms(db, [first]).and_(others), owners, most, many=many)
 
-    first = words[0]
-    found = with_first(first)
+    first, alone = words[0], len(words) == 1
+    found = with_first(f"{EDGE}{first}", many=alone)
     if len(found) >= most:
-        found = [*with_first(f"{EDGE}{first}"), *found]
-        if len(found) >= 2 * most:
-            found = [*with_first(f"{EDGE}{first}{EDGE}"), *with_first(f"{EDGE}{first}."), *found]
+        named = [with_first(f"{EDGE}{first}{end}", many=False) for end in (EDGE, ".")]
+        found = [*chain(*named), *found]
+    else:
+        found += with_first(first, many=alone)
     return _rows(db, list(dict.fromkeys(found))[:most])
 
 
@@ -87,16 +90,63 @@ class _Owners:
         """The condition that a column names one of them."""
         return f"{column} IN ({', '.join(map(str, self.feeds))})"
 
+    @property
+    def are_sought(self) -> bool:
+        """Whether it is quick to look for their offers in the index.
+
+        Else the names are read: among those of so many, or who have so much, enough are found soon.
+        """
+        return len(self.feeds) <= OWNERS_MOST and len(self.feeds) * self.offers <= OWNERS_COST
+
 
 def _owners(db: Database, query: Query) -> _Owners | None:
     """Those who are here and meant by the `@` words; None: that is everybody we know of."""
     away = "SELECT 1 FROM feeds WHERE live AND NOT present LIMIT 1"
-    if not query.owners and not db.run(away):
+    all_are_here = not db.run(away)
+    if not query.owners and all_are_here:
         return None
     here = db.run("SELECT id, live, origin, nick FROM feeds WHERE live AND present")
     if query.owners:
-        here = [row for row in here if query.of(row[3], _fingerprint(row[2]))]
+        meant = [row for row in here if query.of(row[3], _fingerprint(row[2]))]
+        if all_are_here and len(meant) == len(here):
+            return None
+        here = meant
     return _Owners([row[0] for row in here], sum(row[1] for row in here))
+
+
+@attrs.frozen
+class _Terms:
+    """What finds some words in the index."""
+
+    match: list[str] = attrs.Factory(list)  # expressions
+    unfound: list[str] = attrs.Factory(list)  # words that are to be read for in the names, too
+    hints: list[str] = attrs.Factory(list)  # quicker expressions, which find too many
+    hinted: list[str] = attrs.Factory(list)  # words that are to be read for among those
+
+    def and_(self, others: _Terms) -> _Terms:
+        """What finds the words of both."""
+        return _Terms(
+            self.match + others.match,
+            self.unfound + others.unfound,
+            self.hints + others.hints,
+            self.hinted + others.hinted,
+        )
+
+
+def _found(
+    db: Database, terms: _Terms, owners: _Owners | None, most: int, *, many: bool
+) -> list[int]:
+    """The numbers of at most `most` offers, in their order; by hints unless `many` are expected.
+
+    Of a word that is in most names all trigrams would be gone through to the end of their lists,
+    where few or none of these names have another word too.
+    """
+    if terms.hinted and not many and (owners is None or owners.are_sought):
+        hinted = _matches(db, terms.hints, [], owners, FEW + 1)
+        found = _read(db, hinted, [*terms.hinted, *terms.unfound], most)
+        if len(hinted) <= FEW or len(found) >= most:
+            return found
+    return _matches(db, terms.match, terms.unfound, owners, most)
 
 
 def _matches(
@@ -107,7 +157,7 @@ def _matches(
     values: list[object] = [*words]
     if owners is not None:
         where.append(owners.among("o.feed"))
-        if match and len(owners.feeds) * owners.offers <= OWNERS_COST:
+        if match and owners.are_sought:
             match = [*match, _any(map(owner_mark, owners.feeds))]
     if match:
         source, number = "names", "names.rowid"
@@ -125,19 +175,38 @@ def _matches(
     return [offer for (offer,) in rows]
 
 
-def _terms(db: Database, words: list[str]) -> tuple[list[str], list[str]]:
-    """What finds the words in the index, and those for which that would be too long."""
-    match, rest = [], []
+def _read(db: Database, offers: list[int], words: list[str], most: int) -> list[int]:
+    """Those of the offers, at most `most`, that have all words."""
+    if not offers:
+        return []
+    where = [f"o.id IN ({', '.join(map(str, offers))})", *["instr(o.folded, ?)"] * len(words)]
+    rows = db.run(
+        f"SELECT o.id FROM offers AS o WHERE {' AND '.join(where)} ORDER BY o.id LIMIT {most}",  # noqa: S608
+        *words,
+    )
+    return [offer for (offer,) in rows]
+
+
+def _terms(db: Database, words: list[str]) -> _Terms:
+    """What finds the words in the index."""
+    terms = _Terms()
     for word in words:
         if len(word) == 1:
-            match.append(_any([f"{LETTER}{word}{LETTER}"]))
+            expression = _any([f"{LETTER}{word}{LETTER}"])
         elif len(word) >= GRAM:
-            match.append(_any([word]))
+            expression = _any([word])
         elif len(grams := _grams(db, word)) <= GRAMS_MOST:
-            match.append(_any(grams or [NOWHERE]))
+            expression = _any(grams or [NOWHERE])
         else:
-            rest.append(word)
-    return match, rest
+            terms.unfound.append(word)
+            continue
+        terms.match.append(expression)
+        if len(word) >= LONG:
+            terms.hints.extend((_any([word[:GRAM]]), _any([word[-GRAM:]])))
+            terms.hinted.append(word)
+        else:
+            terms.hints.append(expression)
+    return terms
 
 
 def _grams(db: Database, beginning: str) -> list[str]:
