@@ -4,7 +4,8 @@ What is real: `Gossip` with all that it is made of, `Beacons`, `Roster`, `Beacon
 written by its sender and read once for all its receivers. What is a model: the network (loss,
 delay, duplicates, partitions), the store (entries are shared, so that a thousand nodes fit), and
 SYNC (the same exchange of what either lacks, taking time for the connection and for each entry,
-which is there for others as it comes; when and with how many at a time, as `node.sync`). There are no signatures: nobody cheats here.
+which is there for others as it comes; begun when and with how many as in `node.sync`). There are no
+signatures: nobody cheats here.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from twistedp2p.core.datagrams import body as bodies
 from twistedp2p.core.datagrams.datagram import Signed
 from twistedp2p.core.feeds.feed import CHAT_BACKLOG, LOG_NAMES, Feed, Have, Heads
 from twistedp2p.core.feeds.gossip import Gossip
-from twistedp2p.core.feeds.requests import Ask, Gone, Vector, read_heads
 from twistedp2p.core.feeds.ranges import count
+from twistedp2p.core.feeds.requests import Ask, Gone, Vector, read_heads
 from twistedp2p.core.limits import TokenBucket
 from twistedp2p.core.presence.beacon import Beacon, Beacons
 from twistedp2p.core.presence.roster import Arrival, Roster

@@ -5,20 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.net.test_files import Script
 from tests.net.wire import Bench, Wire, public, wrap
 from twistedp2p.core.calls.conversation import Refusal
-from twistedp2p.core.calls.lines import Auth, Here, Sync, Tell
+from twistedp2p.core.calls.lines import Auth, Err, Here, Sync, Tell
 from twistedp2p.core.calls.records import END, ENTRY, TEXT, record
 from twistedp2p.core.calls.tell import say_text
 from twistedp2p.core.datagrams.closed import OpenEnvelope
 from twistedp2p.core.errors import ShareError
 from twistedp2p.net.dial import HANDSHAKE_DEADLINE
 from twistedp2p.net.serve import PROOF_DEADLINE
-from twistedp2p.net.talk import ANSWER_DEADLINE, Caller, Places, Talks
+from twistedp2p.net.talk import ANSWER_DEADLINE, Busy, Caller, Calls, Places, Talks, refused
 from twistedp2p.net.tell import WHOLE, HearTalk, TellTalk
 from twistedp2p.net.tls import NodeTLS, peer_of
 
@@ -366,3 +368,31 @@ class PlacesTests(SynchronousTestCase):
         leave()
         places.take("c")
         self.assertEqual(3, len(places))
+
+
+class NoDialer:
+    """Reaches nobody; what it raises for each host."""
+
+    def __init__(self, **failures: ShareError) -> None:
+        self.failures = failures
+
+    async def dial(self, _make: Any, host: str, _port: int) -> Any:
+        raise self.failures[host]
+
+
+class CallsTests(SynchronousTestCase):
+    def outcome(self, *failures: ShareError) -> ShareError:
+        hosts = dict(zip("abc", failures, strict=False))
+        dialer: Any = NoDialer(**hosts)
+        calls = Calls(dialer, OpenEnvelope(GROUP), Clock())
+        addresses = [(host, 9393) for host in hosts]
+        calling = calls.call(Sync, lambda _: NoTalk(), addresses, lambda _: True)
+        made = Deferred.fromCoroutine(calling)
+        return self.failureResultOf(made, ShareError).value  # type: ignore[no-any-return]
+
+    def test_who_is_busy_at_one_address_is_busy(self) -> None:
+        busy, gone = refused(Err(503)), ShareError("No node answers there.")
+        self.assertIsInstance(self.outcome(gone, busy), Busy)
+        self.assertIsInstance(self.outcome(busy, gone), Busy)
+        self.assertNotIsInstance(self.outcome(gone, refused(Err(404))), Busy)
+        self.assertNotIsInstance(self.outcome(), Busy)

@@ -243,9 +243,9 @@ class Calls:
 
         `talk` makes what is said to a host; `wanted` says whether that is a key to talk to. What
         fails before the talk has begun is a reason to try the next address. Returns what came of
-        it; raises `ShareError`.
+        it; raises `ShareError`, `Busy` where anybody was.
         """
-        failure = ShareError(N_("No address of that node is known."), Exit.NOT_FOUND)
+        failure: ShareError = ShareError(N_("No address of that node is known."), Exit.NOT_FOUND)
         for host, port in addresses:
             made = talk(host)
             try:
@@ -253,12 +253,12 @@ class Calls:
                     partial(Caller, verb, self._envelope, made, wanted, self._clock), host, port
                 )
             except ShareError as error:
-                failure = error
+                failure = failure if isinstance(failure, Busy) else error
                 continue
             try:
                 return await caller.done
             except ShareError as error:
                 if caller.begun:
                     raise
-                failure = error
+                failure = failure if isinstance(failure, Busy) else error
         raise failure

@@ -1,11 +1,12 @@
 """When to SYNC and with whom, and what is taken from whom.
 
 A conversation is asked for by `want`; one at a time goes out, to a peer that is chosen at random
-(and not the one before), and to another one when that fails. Some may come in meanwhile, and where
-a partner has told all while we have not, the next is called: nobody waits for who is slow to take
-in. What a
-partner says is as untrusted as a datagram: it comes in where datagrams do, and one host can tell
-of only so many nodes that nobody has heard of.
+(and not the one before), and to another one when that fails or is busy. Some may come in meanwhile,
+and once a partner has told all the next is called, though we may have more to say: nobody waits for
+who is slow to take in.
+
+What a partner says is as untrusted as a datagram: it comes in where datagrams do, and one host can
+tell of only so many nodes that nobody has heard of.
 """
 
 from __future__ import annotations
