@@ -656,6 +656,28 @@ class BodyTests(FilesTestCase):
             thread.all()
         self.assertEqual(bytes(40 * FRAME), self.successResultOf(client.done))
 
+    def test_what_came_before_a_cut_is_written_before_that_is_told(self) -> None:
+        bench, order = Bench(bytes(40 * FRAME)), FakeOrder(OFFER, SECRET)
+        bench.in_thread = thread = SlowThread()
+        client, wire = bench.connect(order)
+        wire.run()
+        came = client.moved[-1]
+        wire.close(ConnectionLost())
+        self.assertFalse(client.done.called)
+        thread.all()
+        self.assertEqual(came, len(order.file.data))
+        self.failure(client)
+
+    def test_a_piece_does_not_wait_for_the_next_one(self) -> None:
+        bench, order = Bench(bytes(FRAME)), FakeOrder(OFFER, SECRET)
+        order.idle = True
+        client, wire = bench.connect(order)
+        wire.run()
+        for length in (5, 7):
+            client.client.fetch(0, length, client)
+        wire.run()
+        self.assertEqual([5, 7], order.file.results)
+
     def test_frames_of_another_session(self) -> None:
         """Attack 15: a body recorded from another session."""
         bench = Bench(bytes(self.size))

@@ -118,6 +118,26 @@ class PumpTests(SynchronousTestCase):
         self.successResultOf(done)
         self.assertEqual(10, len(self.file.data))
 
+    def test_what_waits_is_written_where_nothing_more_comes(self) -> None:
+        pump = self.pump()
+        self.put(pump, bytes(57))
+        done = pump.drain()
+        while self.thread.waiting:
+            self.assertNoResult(done)
+            self.thread.one()
+        self.successResultOf(done)
+        self.assertEqual(57, len(self.file.data))
+        self.successResultOf(pump.drain())
+
+    def test_a_disk_that_fails_at_the_end_is_not_waited_for(self) -> None:
+        self.file.fail_at = 5
+        pump = self.pump()
+        self.put(pump, bytes(57))
+        done = pump.drain()
+        self.thread.all()
+        self.successResultOf(done)
+        self.assertEqual(1, len(self.failures))
+
     def test_nothing_at_all(self) -> None:
         pump = self.pump()
         pump.flush()

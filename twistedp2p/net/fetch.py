@@ -287,6 +287,8 @@ class FileClient(NodeClient):
         self._deadline.moved()  # a byte now and then is no progress, a frame is
         if answer.data is None and self._pump is not None and self._sink is not None:
             self._pump.filled(size)
+            if not answer.left:  # a piece is not to wait for bytes of the next one
+                self._pump.flush()
             self._sink.came(size)
         if not self._over:
             self._begin_next()
@@ -305,7 +307,10 @@ class FileClient(NodeClient):
         self._end_with(Failure(error))
 
     def _end_with(self, failure: Failure | None) -> None:
-        """Over; it is told when nothing is being written any more."""
+        """Over; it is told when nothing is being written any more.
+
+        What came before a cut is written first: it need not come again.
+        """
         if self._over:
             return
         self._over = True
@@ -313,8 +318,10 @@ class FileClient(NodeClient):
         if self._receiver is not None:
             self._receiver.stop()
         self.transport.abortConnection()
-        stopped = succeed(None) if self._pump is None else self._pump.stop()
-        stopped.addCallback(lambda _: self._tell(failure))
+        idle = succeed(None)
+        if self._pump is not None:
+            idle = self._pump.stop() if failure is None else self._pump.drain()
+        idle.addCallback(lambda _: self._tell(failure))
 
     def _tell(self, failure: Failure | None) -> None:
         answers, self._answers = self._answers, deque()

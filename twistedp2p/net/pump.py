@@ -131,7 +131,7 @@ class Pump:
         self._failed(failure)
 
     def _settle(self) -> None:
-        if not self._busy and self._stopped:
+        if not self._busy and (self._stopped or not self._full):
             while self._idle:
                 self._idle.pop().callback(None)
 
@@ -143,6 +143,14 @@ class Pump:
     def stop(self) -> Deferred[None]:
         """Drop what waits; fires when nothing is being written any more."""
         self._stopped = True
+        return self._when_idle()
+
+    def drain(self) -> Deferred[None]:
+        """Nothing more will come: write what waits; fires when that is done, or has failed."""
+        self.flush()
+        return self._when_idle()
+
+    def _when_idle(self) -> Deferred[None]:
         idle: Deferred[None] = Deferred()
         self._idle.append(idle)
         self._settle()
