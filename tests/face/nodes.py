@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -10,23 +9,10 @@ from pathlib import Path
 from twisted.internet import protocol
 from twisted.internet.defer import Deferred
 
+from tests.lan.nodes import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 LOOPBACK = "127.0.0.1"
-
-
-def free_port():
-    """A UDP port that is free now, and so is the next one."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first:
-            first.bind((LOOPBACK, 0))
-            port = first.getsockname()[1]
-            if port < 65_000:
-                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as second:
-                    try:
-                        second.bind((LOOPBACK, port + 1))
-                    except OSError:
-                        continue
-                return port
 
 
 def group_of(port):

@@ -24,9 +24,9 @@ from tests.face.nodes import (
     arguments,
     environment,
     folder_of,
-    free_port,
     group_of,
 )
+from tests.lan.nodes import free_port
 from twistedp2p.face.editor import MAX_WAITING, Editor, _History, _Words
 
 PATIENCE = 60.0  # seconds: the machine may be busy

@@ -19,7 +19,7 @@ ONE, OTHER = CODES[:2]
 # Ten minutes, and the age of a file, made short; what waits is the same code.
 IMPATIENT = """
 import twistedp2p.node.membership
-twistedp2p.node.membership.OLD_CODE_FOR = 6.0
+twistedp2p.node.membership.OLD_CODE_FOR = 12.0
 twistedp2p.node.membership.LOOK_EVERY = 0.3
 """
 

@@ -19,8 +19,8 @@ from tests.lan.nodes import PATIENCE, NodesMixin, environment, until
 from twistedp2p.core.errors import Exit
 
 P2PSHARE = [sys.executable, "-m", "twistedp2p.cli"]
-BIG = 20 * 2**20  # bytes
-SLOW_LINK = 10  # megabits a second
+BIG = 60 * 2**20  # bytes
+SLOW_LINK = 10  # megabits a second: BIG takes 50 s, time enough to stop it in the middle
 
 
 @attrs.frozen

@@ -7,8 +7,6 @@ from twisted.trial.unittest import TestCase
 from tests.lan.netns import Lan, LanMixin
 from tests.lan.nodes import NodeProcess, NodesMixin
 
-SOON = 10.0  # seconds within which nodes that can meet do
-
 
 class LinksTestCase(NodesMixin, LanMixin, TestCase):
     timeout = 90  # seconds, never met: every wait has a deadline of its own
@@ -23,15 +21,15 @@ class LinksTestCase(NodesMixin, LanMixin, TestCase):
         return one, other
 
     def meet(self, one: NodeProcess, other: NodeProcess) -> None:
-        one.expect("other is here", SOON)
-        other.expect("one is here", SOON)
+        one.expect("other is here")
+        other.expect("one is here")
 
     def talk(self, one: NodeProcess, other: NodeProcess, number: int = 1) -> None:
         """A line each way, shown once."""
         for speaker, listener in ((one, other), (other, one)):
             text = f"line {number} of {speaker.name}"
             speaker.type("1", text)
-            listener.expect(rf"{speaker.name} .*:> {text}", SOON)
+            listener.expect(rf"{speaker.name} .*:> {text}")
 
     def fetch(self, one: NodeProcess, other: NodeProcess) -> str:
         """One offers, the other gets it from the list and by its ticket, which is returned."""
@@ -39,7 +37,7 @@ class LinksTestCase(NodesMixin, LanMixin, TestCase):
         path.write_bytes(b"a" * 100_000)
         one.type("4", str(path), "monpass", "n")
         ticket = one.expect(r"Its ticket: (\(.*\))")[1]
-        other.expect(rf"{one.name} offers a\.bin", SOON)
+        other.expect(rf"{one.name} offers a\.bin")
         other.type("2", "a.bin", "monpass")
         other.expect(r"a\.bin is here, whole")
         other.type(ticket)
@@ -80,7 +78,7 @@ class FamilyTests(LinksTestCase):
         third = self.node("third", lan=lan, ns=2)
         third.expect_all("one is here", "other is here")
         for node in (one, other):
-            node.expect("third is here", SOON)
+            node.expect("third is here")
             self.talk(node, third, 1)
         self.talk(one, other, 2)
         third.expect_all("line 2 of one", "line 2 of other")
@@ -112,7 +110,7 @@ class ShapeTests(LinksTestCase):
         lan.plug(2, "eth0", "10.78.0.3/24", bridge="br1")
         one, other = self.met(lan)
         third = self.node("third", lan=lan, ns=2)
-        third.expect("one is here", SOON)
+        third.expect("one is here")
         self.talk(one, third, 1)
         self.talk(one, other, 2)
 
@@ -132,10 +130,10 @@ class ChangeTests(LinksTestCase):
         one, other = self.met(lan)
         lan.down(1)
         other.type("1", "said into the void")
-        other.expect("No network took that line", SOON)
+        other.expect("No network took that line")
         lan.up(1)
-        other.expect(r"Sent now, as there is a network \(lines: 1\)", SOON)
-        one.expect("said into the void", SOON)
+        other.expect(r"Sent now, as there is a network \(lines: 1\)")
+        one.expect("said into the void")
         self.talk(one, other)
 
     def test_an_address_that_changes(self) -> None:
@@ -158,7 +156,7 @@ class ChangeTests(LinksTestCase):
         third = self.node("third", lan=lan, ns=2)
         lan.unplug(1)
         lan.plug(1, "eth0", "10.78.0.2/24", bridge="br1")
-        third.expect("other is here", SOON)
+        third.expect("other is here")
         self.talk(other, third)
         one.expect_not("third is here")
 

@@ -8,10 +8,8 @@ import time
 from twisted.trial.unittest import TestCase
 
 from tests.lan.netns import Lan, LanMixin, command
-from tests.lan.nodes import NodeProcess, NodesMixin
+from tests.lan.nodes import PATIENCE, NodeProcess, NodesMixin
 
-FOUND = 10.0  # seconds in which nodes are to find each other; the machine may be busy
-SLACK = 10.0  # seconds
 NO_MDNS = "--no-mdns"
 MULTICAST = "-m pkttype --pkt-type multicast"
 BROADCAST = "-m pkttype --pkt-type broadcast"
@@ -38,7 +36,7 @@ class FilteredTestCase(NodesMixin, LanMixin, TestCase):
 
     def meet(self, *nodes: NodeProcess) -> None:
         """All know each other in time."""
-        until = time.monotonic() + FOUND + SLACK
+        until = time.monotonic() + PATIENCE
         for node in nodes:
             for other in nodes:
                 if other is not node:
@@ -52,10 +50,10 @@ class FilteredTestCase(NodesMixin, LanMixin, TestCase):
             for other in nodes:
                 if other is not node:
                     line = rf"{other.name}( \(\S+\))? :> {other.name} speaks"
-                    self.sees(node, line, FOUND + SLACK)
+                    self.sees(node, line)
                     self.assertEqual(len(re.findall(line, node.output)), 1)
 
-    def sees(self, node: NodeProcess, pattern: str, within: float) -> None:
+    def sees(self, node: NodeProcess, pattern: str, within: float = PATIENCE) -> None:
         """Wait for it anywhere in what the node has shown."""
         node._at = 0
         node.expect(pattern, within)
@@ -85,8 +83,8 @@ class LadderTests(FilteredTestCase):
             self.drop(lan, ns, MULTICAST)
             self.drop(lan, ns, BROADCAST)
         bob = self.node("bob", NO_MDNS, lan=lan, ns=1)
-        bob.expect("alice is here", FOUND + SLACK)
-        alice.expect("bob is here", FOUND + SLACK)
+        bob.expect("alice is here")
+        alice.expect("bob is here")
         self.talk(alice, bob)
 
     def test_by_name_in_another_subnet_and_then_everybody(self) -> None:
@@ -121,7 +119,7 @@ class UnicastOnlyTests(FilteredTestCase):
         for node in nodes:
             for other in nodes:
                 if other is not node:
-                    self.sees(node, rf"{other.name} offers {other.name}\.bin", FOUND + SLACK)
+                    self.sees(node, rf"{other.name} offers {other.name}\.bin")
         nodes[0].type("2", "dave.bin", "monpass")
         nodes[0].expect(r"dave\.bin is here, whole")
         nodes[3].quit()
