@@ -309,6 +309,7 @@ class TransfersTests(ControlTestCase):
         told = self.control._transfers._happened
         told(Notice("The owner of {name} is busy.", {"name": "a.txt"}, number))
         told(Notice("Something else.", {}))
+        told(Progress(number, "check", "a.txt", 3, 7, 1.5))
         told(Progress(number, "get", "a.txt", 3, 7, 1.5))
         self.assertEqual(self.get(f"transfers/{number}")["notice"], "The owner of a.txt is busy.")
         row = self.get(f"transfers/{number}")

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twistedp2p.core.catalogue import Offer, Query, write_withdraw
 from twistedp2p.core.datagrams.datagram import LOGS, Signer
 from twistedp2p.core.feeds.feed import Feed
+from twistedp2p.disk.download import Download
 from twistedp2p.disk.shares import Share
 from twistedp2p.disk.store import Store
 
@@ -26,6 +27,21 @@ def new_folder(test):
     folder = Path(mkdtemp(prefix="p2pshare-test-"))
     test.addCleanup(rmtree, folder)
     return folder
+
+
+def begin(folder, name, tree, wanted=None, **more):
+    """A download that has taken over what is there; where that fails it is kept."""
+    download = Download(folder, name, tree, wanted)
+    try:
+        download.take_over(**more)
+    except BaseException:
+        download.keep()
+        raise
+    return download
+
+
+def pieces_lacking(download):
+    return [index for index, lacking in enumerate(download.lacking) if lacking]
 
 
 class Origin:

@@ -13,7 +13,7 @@ from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.disk.fakes import new_folder
+from tests.disk.fakes import begin, new_folder
 from twistedp2p.core.content import tree as tree_module
 from twistedp2p.core.content.tree import BadPiece, TreeHash
 from twistedp2p.core.errors import ShareError
@@ -59,7 +59,7 @@ class DownloadTests(SynchronousTestCase):
         self.assertEqual(sorted(os.listdir(self.world)), ["downloads", "outside.txt"])
 
     def begin(self, name="a.jpg", data=DATA, **more):
-        download = Download(self.folder, name, tree_of(data), **more)
+        download = begin(self.folder, name, tree_of(data), **more)
         self.addCleanup(download.discard)
         return download
 
@@ -264,12 +264,37 @@ class PieceTests(DownloadTests):
         writing = threading.Thread(target=lambda: said.append(download.write(0, 0, DATA[:PIECE])))
         writing.start()
         inside.wait(10)
-        download.discard()
         before = self.open_files()
+        ending = threading.Thread(target=download.discard)
+        ending.start()
         go_on.set()
-        writing.join()
+        for thread in (writing, ending):
+            thread.join()
         self.assertEqual(said, [True])
         self.assertEqual(self.open_files(), before - 2)
+        self.assertEqual(self.listing(), [])
+
+    def test_nobody_waits_while_the_part_is_removed(self):
+        """Of a folder with many files that takes long, and `gone` is called in the loop."""
+        download = self.begin()
+        removing, go_on = threading.Event(), threading.Event()
+        remove = download._part.remove
+
+        def slow():
+            removing.set()
+            go_on.wait(10)
+            remove()
+
+        download._part.remove = slow
+        ending = threading.Thread(target=download.discard)
+        ending.start()
+        removing.wait(10)
+        self.assertTrue(download._lock.acquire(timeout=5))
+        download._lock.release()
+        download.gone("somebody")
+        self.refused(download.write, 0, 0, DATA[:PIECE])
+        go_on.set()
+        ending.join()
         self.assertEqual(self.listing(), [])
 
 
@@ -289,6 +314,20 @@ class ResumeTests(DownloadTests):
         put(download, DATA, [1, 2, 4, 5, 6, 7, 8])
         self.assertEqual(download.finish().read_bytes(), DATA)
         self.assertEqual(self.listing(), ["other name"])
+
+    def test_what_ends_while_it_is_checked_is_kept_or_removed_as_always(self):
+        for end, left in ((Download.discard, 0), (Download.keep, 1)):
+            self.cut(range(5))
+            download = Download(self.folder, "a.jpg", tree_of(DATA))
+            ending = threading.Thread(target=end, args=(download,))
+
+            def told(_done, _size, ending=ending):
+                if ending.ident is None:
+                    ending.start()
+
+            self.refused(download.take_over, told, lambda ending=ending: ending.ident is not None)
+            ending.join()
+            self.assertEqual(len(self.listing()), left)
 
     def test_what_was_half_written_is_found_out(self):
         """Attack 17: also what was changed meanwhile."""
@@ -676,7 +715,7 @@ class RoomTests(DownloadTests):
         object.__setattr__(tree, "size", size)
         object.__setattr__(tree, "piece", tree_module.piece_size(size))
         object.__setattr__(tree, "hashes", bytes(32) * tree.count)
-        return Download(self.folder, "a.jpg", tree)
+        return begin(self.folder, "a.jpg", tree)
 
     def test_a_size_over_what_is_free_less_the_reserve_is_refused_before_it_comes(self):
         """Attack 31: a size bomb."""

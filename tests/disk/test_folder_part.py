@@ -7,6 +7,7 @@ import stat
 import time
 from pathlib import Path
 
+from tests.disk.fakes import begin, pieces_lacking
 from tests.disk.test_download import DATA, PIECE, DownloadTests, put, tree_of
 from twistedp2p.core.content.manifest import BadManifest, Entry, Manifest
 from twistedp2p.core.content.tree import TreeHash
@@ -37,13 +38,13 @@ class FolderTests(DownloadTests):
         made = TreeHash(len(stream))
         made.update(stream)
         self.tree = made.finish(manifest.write())
-        download = Download(self.folder, name, self.tree, wanted=wanted, **more)
+        download = begin(self.folder, name, self.tree, wanted, **more)
         self.addCleanup(download.discard)
         return download
 
     def download(self, name="album", **more):
         download = self.begin(name, **more)
-        put(download, STREAM, download.missing())
+        put(download, STREAM, pieces_lacking(download))
         return download.finish()
 
     def below(self, path):
@@ -161,18 +162,18 @@ class PartOfAFolderTests(FolderTests):
     def test_only_pieces_that_hold_some_of_it_are_needed(self):
         start = 5 + 3 * PIECE + 7
         download = self.begin(wanted=["photos/1.jpg"])
-        self.assertEqual(download.missing(), [start // PIECE])
-        self.assertEqual(self.begin(wanted=["empty"]).missing(), [])
-        self.assertEqual(self.begin(wanted=[]).missing(), [])
-        self.assertEqual(len(self.begin(wanted=["z.bin"]).missing()), 3)
+        self.assertEqual(pieces_lacking(download), [start // PIECE])
+        self.assertEqual(pieces_lacking(self.begin(wanted=["empty"])), [])
+        self.assertEqual(pieces_lacking(self.begin(wanted=[])), [])
+        self.assertEqual(len(pieces_lacking(self.begin(wanted=["z.bin"]))), 3)
 
     def test_a_cut_one_goes_on_and_hands_whole_pieces_on(self):
         download = self.begin(wanted=["photos"])
-        needed = download.missing()
+        needed = pieces_lacking(download)
         put(download, STREAM, needed[:1])
         download.keep()
         download = self.begin(wanted=["photos"])
-        self.assertEqual(download.missing(), needed[1:])
+        self.assertEqual(pieces_lacking(download), needed[1:])
         offset, length = download.tree.span(needed[0])
         room = bytearray(length)
         self.assertEqual(download.readinto(offset, memoryview(room)), length)
@@ -180,7 +181,7 @@ class PartOfAFolderTests(FolderTests):
 
     def test_another_choice_takes_nothing_over(self):
         download = self.begin(wanted=["photos"])
-        put(download, STREAM, download.missing())
+        put(download, STREAM, pieces_lacking(download))
         download.keep()
         self.assertEqual(self.below(self.download(wanted=["z.bin"])), ["z.bin"])
 
@@ -201,7 +202,7 @@ class ResumeFolderTests(FolderTests):
         self.cut([0, 2, 5])
         download = self.begin()
         self.assertEqual([n for n in range(PIECES) if download.have[n]], [0, 2, 5])
-        put(download, STREAM, download.missing())
+        put(download, STREAM, pieces_lacking(download))
         path = download.finish()
         self.assertEqual((path / "z.bin").read_bytes(), content_of("z.bin"))
         self.assertEqual(self.listing(), ["album"])
@@ -214,7 +215,7 @@ class ResumeFolderTests(FolderTests):
         os.truncate(self.part_path() / "z.bin", 2 * PIECE - 1)
         (self.part_path() / "a.txt").write_bytes(content_of("a.txt") + b"more")
         download = self.begin()
-        self.assertEqual(download.missing(), [0 + 3, PIECES - 1])
+        self.assertEqual(pieces_lacking(download), [0 + 3, PIECES - 1])
         put(download, STREAM)
         path = download.finish()
         for name, size in SIZES.items():
@@ -353,7 +354,7 @@ class LeftTests(FolderTests):
     def test_what_was_left_goes(self):
         """Attack 24: files, those of earlier versions, and folders."""
         put(self.begin(), STREAM, [0, 4])
-        taken = Download(self.folder, "a", tree_of(DATA))
+        taken = begin(self.folder, "a", tree_of(DATA))
         put(taken, DATA, [0])
         self.left()
         self.now = time.time() + LEFT_AFTER + 60
@@ -364,7 +365,7 @@ class LeftTests(FolderTests):
         self.setUp()
         put(begun := self.begin(), STREAM, [0, 4])
         begun.keep()
-        taken = Download(self.folder, "a", tree_of(DATA))
+        taken = begin(self.folder, "a", tree_of(DATA))
         put(taken, DATA, [0])
         taken.keep()
         self.now = time.time() + LEFT_AFTER - 60

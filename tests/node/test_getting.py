@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import FakeReactor
@@ -18,7 +20,7 @@ from twistedp2p.core.calls.lines import Err
 from twistedp2p.core.calls.pieces import PEERS, TREE
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.errors import Exit, ShareError
-from twistedp2p.core.events import FetchFailed, Notice
+from twistedp2p.core.events import FetchFailed, Notice, Progress
 from twistedp2p.net.dial import nonsense
 from twistedp2p.net.fetch import Refused, broken
 from twistedp2p.net.pump import in_threads_of
@@ -353,6 +355,84 @@ class StoppingTests(GettingTestCase):
         self.assertEqual(3, len(paths))
         for path in paths:
             self.assertEqual(CONTENT, Path(path).read_bytes())
+
+
+class CheckingTests(GettingTestCase):
+    """What an earlier get has left is read before anything is asked for."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.get()
+        client = self.connect()
+        client.give()
+        self.transfers.stop()
+        self.assertEqual(1, len(list(self.folder.iterdir())))
+        self.opening: list[tuple[Any, Any, Any]] = []
+        self.run = in_threads_of(self.clock)
+        self.transfers._in_thread = self.in_thread
+
+    def in_thread(self, call: Any, *arguments: Any) -> Any:
+        """What reads the part waits until `opened`; whoever cancels does not stop the thread."""
+        if call.__name__ != "_open":
+            return self.run(call, *arguments)
+        waiting: Deferred[Any] = Deferred()
+        self.opening.append((waiting, call, arguments))
+        return waiting
+
+    def opened(self) -> None:
+        waiting, call, arguments = self.opening.pop()
+        try:
+            result = call(*arguments)
+        except ShareError as error:
+            result = Failure(error)
+        if not waiting.called:
+            waiting.callback(result)
+
+    def test_how_far_it_has_come_is_told_as_such(self) -> None:
+        transfer = self.get()
+        client = self.connect()
+        note = self.opening[0][2][1]
+        note(2_000_000, len(CONTENT))
+        self.clock.advance(0.25)
+        (told,) = [each for each in self.events if isinstance(each, Progress) and not each.ended]
+        self.assertEqual((transfer.number, "check", 2_000_000), (told.number, told.kind, told.done))
+        self.opened()
+        client.give_all()
+        self.arrived(transfer)
+        self.assertEqual("get", [e for e in self.events if isinstance(e, Progress)][-1].kind)
+
+    def test_stopping_keeps_the_part_and_cancelling_removes_it(self) -> None:
+        for end, left in ((Transfer.stop, 1), (Transfer.cancel, 0)):
+            transfer = self.get()
+            client = self.connect()
+            end(transfer)
+            self.assertEqual("Stopped.", str(self.failed(transfer)))
+            self.assertTrue(client.over)
+            self.opened()
+            self.assertEqual(left, len(list(self.folder.iterdir())))
+
+    def test_an_owner_that_hung_up_meanwhile_is_asked_again_at_once(self) -> None:
+        transfer = self.get()
+        self.cut(self.connect())
+        self.clock.advance(300)
+        self.opened()
+        self.clock.advance(0)
+        client = self.connect()
+        self.assertEqual(16, client.pieces[0])
+        client.give_all()
+        self.arrived(transfer)
+        self.assertEqual([], self.notices())
+
+    def test_an_owner_that_is_away_by_then_is_waited_for(self) -> None:
+        transfer = self.get()
+        self.cut(self.connect())
+        self.opened()
+        self.clock.advance(0)
+        self.fetching.end(ShareError("Nothing listens there.", Exit.NOT_FOUND))
+        self.assertEqual(1, len(self.notices()))
+        self.clock.advance(AGAIN_FIRST)
+        self.connect().give_all()
+        self.arrived(transfer)
 
 
 class GivingOnTests(GettingTestCase):

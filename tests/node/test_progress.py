@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p.core.events import Progress
-from twistedp2p.node.progress import EVERY, LOOK_EVERY, Courses
+from twistedp2p.node.progress import EVERY, LOOK_EVERY, Courses, Noted
 
 
 class CoursesTests(SynchronousTestCase):
@@ -32,6 +32,28 @@ class CoursesTests(SynchronousTestCase):
             self.clock.advance(0.1)
             self.courses.moved(1, turn * 100_000)
         self.assertAlmostEqual(self.told[-1].rate, 1_000_000, delta=1)
+
+    def test_what_turns_to_something_else_begins_anew_and_keeps_its_number(self) -> None:
+        self.courses.begin(1, "get", "a", 10**6)
+        for kind, done in (("check", 900_000), ("get", 200_000)):
+            self.courses.turns(1, kind)
+            self.clock.advance(1)
+            self.courses.moved(1, done)
+            last = self.told[-1]
+            self.assertEqual((last.number, last.kind, last.done, last.rate), (1, kind, done, done))
+        self.assertEqual(self.courses.end(1), 2)
+        self.courses.turns(1, "get")  # it is over, and there is no harm
+
+    def test_how_far_a_thread_has_come_is_told_in_the_loop(self) -> None:
+        told: list[tuple[int, int]] = []
+        noted = Noted(self.clock, lambda done, size: told.append((done, size)))
+        noted.note(3, 9)
+        noted.note(4, 9)
+        self.assertEqual(told, [])
+        self.clock.advance(EVERY)
+        self.assertEqual(told, [(4, 9)])
+        noted.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_change_of_rate_is_smoothed(self) -> None:
         self.courses.begin(1, "get", "a", 10**9)

@@ -89,7 +89,7 @@ MESSAGE = {
 }
 TRANSFER = {
     "number": COUNT,
-    "kind": {"enum": ["get", "serve", "read"]},
+    "kind": {"enum": ["get", "check", "serve", "read"]},
     "name": TEXT,
     "state": {"enum": ["waiting", "moving", "done", "failed"]},
     "done": COUNT,

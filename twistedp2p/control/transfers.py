@@ -44,12 +44,13 @@ class Transfers:
     def _happened(self, event: Event) -> None:
         if isinstance(event, Progress):
             row = self._row(event.number, event.name, event.kind)
-            row.update(done=event.done, size=event.size, rate=event.rate)
-            over = DONE if event.ended and event.kind != "get" else MOVING
+            row.update(kind=event.kind, done=event.done, size=event.size, rate=event.rate)
+            over = DONE if event.ended and event.kind not in ("get", "check") else MOVING
             row["state"] = row["state"] if row["state"] in (DONE, FAILED) else over
         elif isinstance(event, Fetched):
             row = self._row(event.number, event.name)
             row.update(
+                kind="get",
                 state=DONE,
                 done=event.size,
                 size=event.size,
@@ -65,7 +66,7 @@ class Transfers:
         elif isinstance(event, FetchFailed):
             row = self._row(event.number, event.name)
             error = ShareError(event.sentence, event.code, **event.values)
-            row.update(state=FAILED, error=Problem.of(error, self._in_words).document())
+            row.update(kind="get", state=FAILED, error=Problem.of(error, self._in_words).document())
 
     def _row(self, number: int, name: str, kind: str = "get") -> Row:
         row = self._rows.peek(number)

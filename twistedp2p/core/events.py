@@ -98,10 +98,13 @@ class WrongPassword:
 
 @attrs.frozen
 class Progress:
-    """How far a transfer (in or out) or the reading of a file to offer has come."""
+    """How far a transfer (in or out) or the reading of a file to offer has come.
+
+    A get first checks ("check") what an earlier one has left.
+    """
 
     number: int  # of the transfer, unique in this run
-    kind: str  # "get" | "serve" | "read"
+    kind: str  # "get" | "check" | "serve" | "read"
     name: str
     done: int  # bytes
     size: int  # bytes

@@ -12,7 +12,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -52,10 +52,7 @@ class Download:
     """What `tree` stands for, on its way into `folder`, to become `name` (cleaned once more).
 
     Blocking; several threads may write different pieces at once. Raises `ShareError` where the
-    disk says no; what was verified until then is kept.
-
-    `progress(done, size)` is called, and `stopped()` asked, about once a MiB while what was left
-    by an earlier run is read, which takes as long as that is large.
+    disk says no; what was verified until then stays. Call `take_over` first.
 
     `wanted`: which files and folders of a folder are to be fetched, as paths of its manifest; all
     where it is None. Raises LookupError when one is not there, and `BadManifest`.
@@ -66,8 +63,6 @@ class Download:
         folder: Path,
         name: str,
         tree: Tree,
-        progress: Callable[[int, int], None] = lambda _done, _size: None,
-        stopped: Callable[[], bool] = lambda: False,
         wanted: Sequence[str] | None = None,
     ) -> None:
         self.tree = tree
@@ -76,8 +71,9 @@ class Download:
         self._name = clean_name(name)
         self._path = folder
         self._begun: dict[int, _Begun] = {}
-        self._lock = threading.Lock()
-        self._users, self._open, self._ending, self._remove = 0, False, False, False
+        self._lock = threading.Lock()  # the loop waits for it, too: nothing long is done under it
+        self._unused = threading.Condition(self._lock)
+        self._users, self._ending = 0, False
         with self._sentences():
             self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
@@ -85,14 +81,6 @@ class Download:
             except BaseException:
                 os.close(self._folder)
                 raise
-        self._open = True
-        try:
-            with self._sentences():
-                self._take_over(progress, stopped)
-                self._check_room()
-        except BaseException:
-            self.keep()
-            raise
 
     def _make_part(self, wanted: Sequence[str] | None) -> FilePart | FolderPart:
         tree = self.tree
@@ -106,7 +94,21 @@ class Download:
                 self.needed[first : last + 1] = b"\1" * (last + 1 - first)
         return FolderPart(self._folder, tree.digest, manifest, wanted)
 
-    def _take_over(self, progress: Callable[[int, int], None], stopped: Callable[[], bool]) -> None:
+    def take_over(
+        self,
+        progress: Callable[[int, int], None] = lambda _done, _size: None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Read what was left by an earlier run, and see that there is room for the rest.
+
+        Takes as long as that is large: `progress(done, size)` is called, and `stopped()` asked,
+        about once a MiB.
+        """
+        with self._using():
+            self._verify(progress, stopped)
+            self._check_room()
+
+    def _verify(self, progress: Callable[[int, int], None], stopped: Callable[[], bool]) -> None:
         buffer = memoryview(bytearray(min(HASH_CHUNK, self.tree.size)))
         for index in range(self.tree.count):
             offset, length = self.tree.span(index)
@@ -123,14 +125,15 @@ class Download:
                     raise ShareError(N_("Stopped."))
             self.have[index] = found.digest() == self.tree.piece_hash(index)
 
-    def missing(self) -> list[int]:
-        """The pieces that are needed and not here."""
-        both = zip(self.needed, self.have, strict=True)
-        return [index for index, (needed, have) in enumerate(both) if needed and not have]
+    @property
+    def lacking(self) -> bytes:
+        """1 for each piece that is needed and not here."""
+        needed, have = (int.from_bytes(each, "big") for each in (self.needed, self.have))
+        return (needed & ~have).to_bytes(self.tree.count, "big")
 
     def _check_room(self) -> None:
         disk = os.fstatvfs(self._folder)
-        missing = self._part.overhead + sum(self.tree.span(index)[1] for index in self.missing())
+        missing = self._part.overhead + self.tree.length(self.lacking)
         if disk.f_bavail * disk.f_frsize - RESERVE < missing:
             raise ShareError(
                 N_("There is not enough room in {folder} for {name} ({size} bytes)."),
@@ -160,26 +163,15 @@ class Download:
         """Descriptors stay open inside: a number that was closed may be another file's."""
         with self._sentences():
             with self._lock:
-                if not self._open or self._ending:
+                if self._ending:
                     raise OSError(errno.EBADF, os.strerror(errno.EBADF))
                 self._users += 1
             try:
                 yield
             finally:
-                self._leave()
-
-    def _leave(self) -> None:
-        with self._lock:
-            self._users -= 1
-            self._close_when_unused()
-
-    def _close_when_unused(self) -> None:
-        if self._ending and not self._users and self._open:
-            self._open = False
-            if self._remove:
-                self._part.remove()
-            self._part.close()
-            os.close(self._folder)
+                with self._lock:
+                    self._users -= 1
+                    self._unused.notify_all()
 
     def write(self, index: int, at: int, data: bytes | memoryview, source: Hashable = None) -> bool:
         """Write what came of piece `index` at byte `at` of it, in order from 0.
@@ -262,7 +254,7 @@ class Download:
         It can be read until `keep`. Raises ValueError when a piece is missing. Where the disk
         says no the part is kept.
         """
-        if self.missing():
+        if any(self.lacking):
             raise ValueError("pieces are missing")
         try:
             with self._using():
@@ -286,6 +278,12 @@ class Download:
         with self._lock:
             if self._ending:
                 return
-            useless = not self._part.again or self._part.is_empty()
-            self._ending, self._remove = True, remove or useless
-            self._close_when_unused()
+            self._ending = True
+            self._unused.wait_for(lambda: not self._users)
+        try:
+            with suppress(OSError):
+                if remove or not self._part.again or self._part.is_empty():
+                    self._part.remove()
+        finally:
+            self._part.close()
+            os.close(self._folder)

@@ -235,7 +235,12 @@ class News:
         return {number: self._course(course) for number, course in self._courses.items()}
 
     def _course(self, course: events.Progress) -> str:
-        kinds = {"get": self._("get"), "serve": self._("send"), "read": self._("read")}
+        kinds = {
+            "get": self._("get"),
+            "check": self._("check"),
+            "serve": self._("send"),
+            "read": self._("read"),
+        }
         share = 100 * course.done // course.size if course.size else 0
         pace = ""
         if course.rate:

@@ -33,6 +33,7 @@ from twistedp2p.net.fetch import Refused, broken, damaged
 from twistedp2p.net.pump import InThread
 from twistedp2p.node.gather import Gather, Source
 from twistedp2p.node.holdings import Held, Holdings
+from twistedp2p.node.progress import Noted
 from twistedp2p.node.swarm import PeerOrder, Swarm
 
 AGAIN_FIRST, AGAIN_MOST = 1.0, 8.0  # seconds until we connect again; doubled each time
@@ -46,6 +47,7 @@ BUSY = 503  # with this number it has no place for us now
 Address = tuple[str, int]
 PublicPrs = Callable[[bytes, bytes], bytes | None]  # as of `closed.Envelope.public_prs`
 
+_NOT = bytes([1, 0]).ljust(256)  # a translation: 1 for each 0, 0 for each 1
 _log = Logger()
 
 
@@ -163,12 +165,14 @@ class Getting:
         fetching: Fetching,
         *,
         clock: Any,
+        turns: Callable[[str], None],
         moved: Callable[[int, int], None],
         tell: Callable[[ShareError], None],
         draw: Callable[[int], int],
         sharing: Sharing | None,
     ) -> None:
-        """`addresses`: where the owner is by now; `moved(done, size)`: how far it has come.
+        """`addresses`: where the owner is by now; `moved(done, size)`: how far it has come, with
+        what `turns` has said: "check" (what is there) or "get".
 
         `tell` is given a sentence for the user when the connection was lost, once.
         `sharing`: where it is given on meanwhile; None: nowhere, and the owner alone is asked.
@@ -177,6 +181,7 @@ class Getting:
         self._addresses = addresses
         self._fetching = fetching
         self._clock = clock
+        self._turns = turns
         self._moved = moved
         self._draw = draw
         self._tell = tell
@@ -203,19 +208,14 @@ class Getting:
             client = await self._once_there_is_a_place()
             try:
                 tree = await self._tree(client)
-                kept = await self.order.in_thread(self._open, tree)
+                kept = await self._begin(tree)
             except BaseException:
                 client.close()
                 raise
-            sizes = [kept.needed[index] * tree.span(index)[1] for index in range(tree.count)]
-            self.size = sum(sizes)
-            missing = kept.missing()
-            self._verified = self.size - sum(sizes[index] for index in missing)
+            self.size, lacking = tree.length(kept.needed), kept.lacking
+            self._verified = self.size - tree.length(lacking)
             self._moved(self._verified, self.size)
-            there = bytearray(b"\1" * tree.count)
-            for index in missing:
-                there[index] = 0
-            choice = Choice(tree.count, there, self._draw)
+            choice = Choice(tree.count, lacking.translate(_NOT), self._draw)
             self.gather = gather = Gather(
                 tree,
                 kept,
@@ -226,7 +226,10 @@ class Getting:
             )
             self._moved_at = self._clock.seconds()
             gather.done.chainDeferred(self._broken)
-            gather.add(client, client.ended, owner=True)
+            if client.over and not gather.complete:  # it did not wait until all was checked
+                self._connect_again(broken(), 0.0)
+            else:
+                gather.add(client, client.ended, owner=True)
             gather.begin()
             self._share(gather, kept)
             try:
@@ -296,15 +299,24 @@ class Getting:
         except ValueError:
             raise damaged() from None
 
-    def _open(self, tree: Tree) -> Download:
-        """What was there before is hashed here, which may take long. Blocks."""
+    async def _begin(self, tree: Tree) -> Download:
+        """What was there before is hashed, which may take long."""
+        noted = Noted(self._clock, self._moved)
+        self._turns("check")
+        try:
+            kept: Download = await self.order.in_thread(self._open, tree, noted.note)
+            return kept
+        finally:
+            noted.stop()
+            self._turns("get")
+
+    def _open(self, tree: Tree, note: Callable[[int, int], None]) -> Download:
+        """Blocks."""
         order = self.order
         if order.wanted is not None and not tree.manifest:
             raise ShareError(N_("{name} is a file, not a folder."), Exit.USAGE, name=order.name)
         try:
-            kept = Download(
-                order.folder, order.name, tree, stopped=lambda: self._stopped, wanted=order.wanted
-            )
+            kept = Download(order.folder, order.name, tree, wanted=order.wanted)
         except BadManifest:
             raise damaged() from None
         except LookupError as error:
@@ -315,6 +327,7 @@ class Getting:
         self._kept = kept
         if self._stopped:
             self._let_go()
+        kept.take_over(note, lambda: self._stopped)
         return kept
 
     def _let_go(self) -> None:
@@ -340,8 +353,11 @@ class Getting:
             self._forsake(why)
         if self._again is None and not self._has_owner and not self._broken.called:
             self._say(why)
-            self._again = Deferred.fromCoroutine(self._go_on(why))
-            self._again.addErrback(self._fail)
+            self._connect_again(why, AGAIN_FIRST)
+
+    def _connect_again(self, why: ShareError, wait: float) -> None:
+        self._again = Deferred.fromCoroutine(self._go_on(why, wait))
+        self._again.addErrback(self._fail)
 
     @property
     def _has_owner(self) -> bool:
@@ -371,13 +387,12 @@ class Getting:
                 )
             )
 
-    async def _go_on(self, why: ShareError) -> None:
+    async def _go_on(self, why: ShareError, wait: float) -> None:
         """Until the owner is there again; raises `ShareError` once nothing comes any more."""
         assert self.gather is not None
-        wait = AGAIN_FIRST
         while True:
             await deferLater(self._clock, wait)
-            wait = min(2 * wait, AGAIN_MOST)
+            wait = min(max(2 * wait, AGAIN_FIRST), AGAIN_MOST)
             alone = self._forsaken and not self.gather.sources
             if alone or self._clock.seconds() - self._moved_at > PATIENCE:
                 raise why
@@ -386,6 +401,7 @@ class Getting:
                     client = await self._fetching.connect(self.order, self._addresses())
                 except ShareError as error:
                     why = error
+                    self._say(why)
                     self._forsaken = self._is_hopeless(error)
                 else:
                     self._again = None

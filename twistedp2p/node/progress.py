@@ -1,12 +1,14 @@
-"""How far the transfers of this run have come, told to the faces a few times a second."""
+"""How far what takes long has come, told to the faces a few times a second."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 
 from twistedp2p.core.events import Event, Progress
+from twistedp2p.node.again import Again
 
 EVERY = 0.25  # seconds between two reports of one transfer
 LOOK_EVERY = 65_536  # bytes between two looks at the clock
@@ -54,6 +56,14 @@ class Courses:
         if course is not None:
             course.at = course.told_at = self._seconds()
 
+    def turns(self, number: int, kind: str) -> None:
+        """From now on it does something else, and begins with that at 0."""
+        course = self._courses.get(number)
+        if course is not None:
+            now = self._seconds()
+            begun = _Course(kind, course.name, course.size, course.at, now)
+            self._courses[number] = begun
+
     def moved(self, number: int, done: int, size: int | None = None) -> None:
         """It has come to `done` bytes."""
         course = self._courses.get(number)
@@ -84,3 +94,25 @@ class Courses:
         self._emit(
             Progress(number, course.kind, course.name, course.done, course.size, course.rate, ended)
         )
+
+
+class Noted:
+    """How far a call in a thread has come: `tell(done, size)` is called in the loop."""
+
+    def __init__(self, clock: Any, tell: Callable[[int, int], None]) -> None:
+        self._tell = tell
+        self._done = 0, 0
+        self._again = Again(self._report, pause=EVERY, what="how far it has come", clock=clock)
+        self._again.start(EVERY)
+
+    def note(self, done: int, size: int) -> None:
+        """In the thread, as often as you like."""
+        self._done = done, size
+
+    async def _report(self) -> float:
+        self._tell(*self._done)
+        return EVERY
+
+    def stop(self) -> None:
+        """The call is over."""
+        self._again.stop()

@@ -9,10 +9,9 @@ from twisted.internet.defer import DeferredSemaphore
 from twistedp2p.core.errors import N_, ShareError
 from twistedp2p.disk.offered import Content, read_content
 from twistedp2p.net.pump import InThread
-from twistedp2p.node.progress import Courses
+from twistedp2p.node.progress import Courses, Noted
 
 READING_AT_ONCE = 2  # files and folders that are being read
-REPORT_EVERY = 0.25  # seconds
 
 
 class Reading:
@@ -41,22 +40,12 @@ class Reading:
         """
         number = self._courses.number()
         self._courses.begin(number, "read", name, 0)
-        done = [0, 0]  # written by the thread, read by the loop
-
-        def note(so_far: int, size: int) -> None:
-            done[:] = so_far, size
-
-        def report() -> None:
-            self._courses.moved(number, *done)
-            ticking.append(self._clock.callLater(REPORT_EVERY, report))
-            ticking.pop(0)
-
-        ticking = [self._clock.callLater(REPORT_EVERY, report)]
+        noted = Noted(self._clock, lambda done, size: self._courses.moved(number, done, size))
         try:
             content: Content = await self._in_thread(
-                read_content, path, note, lambda: self._stopped, shared
+                read_content, path, noted.note, lambda: self._stopped, shared
             )
             return content
         finally:
-            ticking[0].cancel()
+            noted.stop()
             self._courses.end(number)

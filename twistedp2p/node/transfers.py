@@ -159,6 +159,7 @@ class Transfers:
             addresses,
             self._fetching,
             clock=self._clock,
+            turns=lambda kind: self._courses.turns(number, kind),
             moved=lambda done, size: self._courses.moved(number, done, size),
             sharing=self._sharing,
             tell=lambda what: self._emit(Notice(what.sentence, what.values, number)),

@@ -40,6 +40,13 @@ class SizeTests(SynchronousTestCase):
 
 
 class TreeTests(SynchronousTestCase):
+    @given(st.integers(0, 5 * PIECE), st.integers(0, 63))
+    def test_the_length_of_some_pieces_is_that_of_each(self, size, which):
+        tree = tree_of(bytes(size))
+        some = bytes(which >> index & 1 for index in range(tree.count))
+        lengths = [tree.span(index)[1] for index in range(tree.count) if some[index]]
+        self.assertEqual(tree.length(some), sum(lengths))
+
     def setUp(self):
         self.patch(tree_module, "PIECE_LEAST", PIECE)
 

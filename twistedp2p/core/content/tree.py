@@ -106,6 +106,13 @@ class Tree:
         """As `span`."""
         return span(self.size, index)
 
+    def length(self, pieces: bytes | bytearray) -> int:
+        """The bytes of some pieces: 1 for each that counts, 0 for each that does not."""
+        if not self.count:
+            return 0
+        last = self.span(self.count - 1)[1]
+        return pieces.count(1) * self.piece - pieces[-1] * (self.piece - last)
+
     def piece_hash(self, index: int) -> bytes:
         """What BLAKE3 makes of a piece: 32 bytes; raises IndexError beyond the last."""
         if not 0 <= index < self.count:
