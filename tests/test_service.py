@@ -14,9 +14,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, LoopingCall
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p import service
-from twistedp2p.core.errors import ShareError
+from twistedp2p import options, service
+from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import NotSent
+from twistedp2p.net.serve import Limits
 from twistedp2p.service import REDRAWN_AFTER, TOOLBAR_EVERY, P2PShare
 
 OPTIONS = {
@@ -134,6 +135,24 @@ class BottomTests(ServiceTestCase):
         self.node.failing = False
         self.happen()
         self.assertEqual(self.bottoms, ["status 1", "status 3"])
+
+
+class ClientsTests(SynchronousTestCase):
+    def test_the_defaults_are_those_of_the_file_service(self) -> None:
+        usual = options.Options().defaults
+        numbers = int(usual["max-clients"]), int(usual["max-clients-per-address"])
+        self.assertEqual(Limits(), service.limits_of(*numbers))
+
+    def test_where_there_is_no_room_for_them_it_is_said(self) -> None:
+        self.patch(service, "make_room", lambda needed: 1024)
+        error = self.assertRaises(ShareError, service.limits_of, 1000, 16)
+        self.assertEqual(Exit.USAGE, error.code)
+        self.assertIn("1000 clients at once 3256 files", str(error))
+        self.assertIn("--max-clients", str(error))
+
+    def test_the_usual_number_is_served_as_far_as_there_is_room(self) -> None:
+        self.patch(service, "make_room", lambda needed: 100)
+        self.assertEqual(64, service.limits_of(64, 16).transfers)
 
 
 class EndTests(ServiceTestCase):

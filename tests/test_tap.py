@@ -195,6 +195,8 @@ class RefusedOptionsTests(OptionsTestCase):
             ("file-port", 1024, 65535),
             ("web", 1024, 65535),
             ("ttl", 0, 255),
+            ("max-clients", 1, 10_000),
+            ("max-clients-per-address", 1, 10_000),
         ):
             for value in (low, high):
                 self.assertEqual(self.options(f"--{name}", str(value))[name], value)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,6 +30,7 @@ from twistedp2p.disk.socket_path import DEFAULT, check_instance
 from twistedp2p.face.texts import in_words, translations
 
 MENUS = ("auto", "always", "never", "plain")
+MOST_CLIENTS = 10_000  # each of them costs some 50 KiB of memory
 TWISTD_PID = "twistd.pid"  # twistd's default, which would refuse a second node in one folder
 
 
@@ -79,6 +81,8 @@ class Options(usage.Options):
         ["share-password-file", None, None, "File whose first line is the password of --share."],
         ["group-code-file", "c", None, "Code that closes the group (see: p2pshare code)."],
         ["menu", "m", "auto", "auto, always, never, or plain (lines only)."],
+        ["max-clients", None, "64", "How many may fetch from this node at once."],
+        ["max-clients-per-address", None, "16", "How many of them from one address."],
         ["ttl", None, "1", "Routers to pass, plus one; 0: stay on this host."],
         ["web", None, None, "Port of 127.0.0.1 for the control interface, too."],
         ["config", None, None, "File with options (default: per XDG, or in /etc)."],
@@ -159,6 +163,8 @@ class Options(usage.Options):
         self._settle()
         self._check("port", self._check_port)
         self._check("ttl", self._check_ttl)
+        for name in ("max-clients", "max-clients-per-address"):
+            self._check(name, partial(self._check_clients, name))
         self._check("file-port", self._check_file_port)
         self._check("web", self._check_web)
         self._check("menu", self._check_menu)
@@ -206,6 +212,9 @@ class Options(usage.Options):
 
     def _check_ttl(self) -> None:
         self["ttl"] = self._number("ttl", 0, 255)
+
+    def _check_clients(self, name: str) -> None:
+        self[name] = self._number(name, 1, MOST_CLIENTS)
 
     def _check_file_port(self) -> None:
         if self["file-port"] is not None:

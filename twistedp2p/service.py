@@ -34,7 +34,7 @@ from twisted.logger import (
 from twisted.python.components import Componentized
 from twisted.python.logfile import LogFile
 
-from twistedp2p.core.errors import N_, ShareError
+from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.events import Event
 from twistedp2p.disk.instance import Instance
 from twistedp2p.doors import Doors
@@ -42,12 +42,15 @@ from twistedp2p.face.editor import Editor, open_editor
 from twistedp2p.face.menu import Menu
 from twistedp2p.face.terminal import open_plain
 from twistedp2p.face.texts import in_words, translations
+from twistedp2p.net.descriptors import make_room
 from twistedp2p.net.notify import Notices, Supervisor
+from twistedp2p.net.serve import Limits
 from twistedp2p.node import Config, Node
 from twistedp2p.options import fail, say_error
 
 TOOLBAR_EVERY = 0.5  # seconds
 REDRAWN_AFTER = 20  # of these: how the others are reached changes without an event
+OTHER_FILES = 256  # open at once besides those of clients: links, memory, log, own downloads
 LOG_SIZE = 1_000_000  # bytes of one log file; strangers can make us write to it
 LOG_FILES = 3  # older ones that are kept
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -58,6 +61,26 @@ _log = Logger()
 def pid_file(instance: Instance) -> Path:
     """Where the process id of the node of that slot stands while it runs."""
     return instance.folder / "node.pid"
+
+
+def limits_of(clients: int, per_address: int) -> Limits:
+    """With that many clients at once; raises `ShareError` where there can be no room for them."""
+    limits = Limits.of(clients, per_address)
+    needed = limits.descriptors + OTHER_FILES
+    allowed = make_room(needed)
+    if allowed < needed and clients > Limits().transfers:
+        raise ShareError(
+            N_(
+                "For {clients} clients at once {needed} files and sockets may have to be open,"
+                " and this system allows {allowed}: raise that (ulimit -Hn, or LimitNOFILE in a"
+                " unit), or choose fewer with --max-clients."
+            ),
+            Exit.USAGE,
+            clients=clients,
+            needed=needed,
+            allowed=allowed,
+        )
+    return limits
 
 
 def make_node(reactor: Any, options: Mapping[str, Any], instance: Instance) -> Node:
@@ -73,6 +96,7 @@ def make_node(reactor: Any, options: Mapping[str, Any], instance: Instance) -> N
         peers=options["peers"],
         mdns=not options["no-mdns"],
         swarm=not options["no-swarm"],
+        limits=limits_of(options["max-clients"], options["max-clients-per-address"]),
         shared=options["shares"],
         shared_password=options["share-password"],
         shared_public=bool(options["share-public"]),

@@ -61,7 +61,7 @@ class OptionTests(SynchronousTestCase):
             self.assertIn(name, pages[0])
         for page in pages:
             lines = page.splitlines()
-            self.assertLess(len(lines), 38)
+            self.assertLess(len(lines), 40)
             self.assertLessEqual(max(map(len, lines)), 80)
 
     def test_the_version(self) -> None:

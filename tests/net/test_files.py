@@ -5,6 +5,7 @@ import inspect
 import os
 import random
 
+import attrs
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -877,6 +878,17 @@ class DoorTests(FilesTestCase):
         others = [f"10.0.{number}.1" for number in range(100)]
         self.assertEqual(56, len(self.wires(bench, others)))
         bench.clock.advance(PROOF_DEADLINE + 1)
+
+    def test_who_serves_more_lets_more_in_at_once(self) -> None:
+        bench = Bench(limits=Limits.of(1000, 160))
+        wires = self.wires(bench, [f"10.0.0.{number % 9}" for number in range(1000)])
+        self.assertEqual(9 * 80, len(wires))
+        bench.clock.advance(PROOF_DEADLINE + 1)
+
+    def test_who_serves_less_still_talks_to_all(self) -> None:
+        limits = Limits.of(1, 1)
+        self.assertEqual((1, 1), (limits.transfers, limits.transfers_per_address))
+        self.assertEqual(Limits(), attrs.evolve(limits, transfers=64, transfers_per_address=16))
 
     def test_the_deadline_frees_the_places(self) -> None:
         """Attack 41: after the deadline others get in."""

@@ -49,6 +49,8 @@ OPTIONS = {
     "share-password-file": Kind.PATH,
     "group-code-file": Kind.PATH,
     "menu": Kind.TEXT,
+    "max-clients": Kind.TEXT,
+    "max-clients-per-address": Kind.TEXT,
     "ttl": Kind.TEXT,
     "web": Kind.TEXT,
     "interface": Kind.TEXTS,

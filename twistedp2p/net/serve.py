@@ -157,6 +157,28 @@ class Limits:
     transfers_per_address: int = 16
     busy_wait: int = 5  # seconds that a client is asked to wait when all places are taken
 
+    @classmethod
+    def of(cls, transfers: int, per_address: int) -> Limits:
+        """So many transfers at once, in all and to one address, each 1 or more.
+
+        Who raises that expects as many to come at once, so the doors before it are raised along.
+        """
+        usual = cls()
+        more = max(1.0, per_address / usual.transfers_per_address)
+        return cls(
+            connections_rate=more * usual.connections_rate,
+            connections_burst=more * usual.connections_burst,
+            unproven_per_address=int(more * usual.unproven_per_address),
+            unproven=max(transfers, usual.unproven),
+            transfers=transfers,
+            transfers_per_address=per_address,
+        )
+
+    @property
+    def descriptors(self) -> int:
+        """How many the service can have open: sockets, and a file for each transfer."""
+        return self.unproven + 2 * self.transfers
+
 
 @implementer(IHandshakeListener)
 class FileServer(LineReceiver):
