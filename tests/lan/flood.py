@@ -20,22 +20,41 @@ GROUP, PORT = "239.0.0.1", 9392
 KEYS = 2000  # throw-away keys of a flood
 DIGEST = f"blake3:{0:064x}"
 PROCESSES = 2
+AT_ONCE = 256  # datagrams of one system call
 SENDER = """
-import socket, sys, time
-path, address, group, port, seconds = sys.argv[1:]
+import ctypes, socket, sys, time
+path, address, group, port, seconds, at_once = sys.argv[1:]
 data, datagrams = open(path, "rb").read(), []
 while data:
     size = int.from_bytes(data[:2], "big")
     datagrams.append(data[2 : 2 + size])
     data = data[2 + size :]
+
+class Iovec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_char_p), ("size", ctypes.c_size_t)]
+
+class Message(ctypes.Structure):  # a struct mmsghdr, as sendmmsg(2) has it
+    _fields_ = [("name", ctypes.c_void_p), ("name_size", ctypes.c_uint32),
+                ("parts", ctypes.POINTER(Iovec)), ("count", ctypes.c_size_t),
+                ("control", ctypes.c_void_p), ("control_size", ctypes.c_size_t),
+                ("flags", ctypes.c_int), ("sent", ctypes.c_uint)]
+
+iovecs = (Iovec * len(datagrams))(*((raw, len(raw)) for raw in datagrams))
+messages = (Message * len(datagrams))()
+for message, iovec in zip(messages, iovecs):
+    message.parts, message.count = ctypes.pointer(iovec), 1
 sock = socket.socket(type=socket.SOCK_DGRAM)
 sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
 sock.connect((group, int(port)))
-sent, begun = 0, time.monotonic()
+libc = ctypes.CDLL(None, use_errno=True)
+sent = at = 0
+begun = time.monotonic()
 while time.monotonic() - begun < float(seconds):
-    for datagram in datagrams[sent % len(datagrams):][:200]:
-        sock.send(datagram)
-        sent += 1
+    count = min(int(at_once), len(messages) - at)
+    done = libc.sendmmsg(sock.fileno(), ctypes.byref(messages[at]), count, 0)
+    if done < 0:
+        raise OSError(ctypes.get_errno(), "sendmmsg")
+    sent, at = sent + done, (at + done) % len(messages)
 print(sent / (time.monotonic() - begun))
 """
 
@@ -91,6 +110,6 @@ def flood(lan: Lan, ns: int, folder: Path, datagrams: list[bytes], seconds: floa
     path.write_bytes(b"".join(len(raw).to_bytes(2, "big") + raw for raw in datagrams))
     return [
         lan.popen(ns, [sys.executable, "-c", SENDER, str(path), lan.address(ns), GROUP,
-                       str(PORT + (number + 1) % 2), str(seconds)])
+                       str(PORT + (number + 1) % 2), str(seconds), str(AT_ONCE)])
         for number in range(PROCESSES)
     ]  # fmt: skip
