@@ -100,13 +100,18 @@ async def measure(reactor: Any, options: argparse.Namespace) -> None:
         node.start()
         doors = Doors(reactor, node, instance, None, lambda: None)
         doors.open(environment)
-        try:
-            await ingest_all(reactor, node._store, options)
-            await deferLater(reactor, SETTLE, lambda: None)
-            rows += [[" ".join(command), *await row(*command)] for command in COMMANDS]
-        finally:
+
+        async def end() -> None:
             doors.close()
             await node.stop()
+
+        # Who cuts this off stops the reactor, which closes all sockets: the node goes before them.
+        cut = reactor.addSystemEventTrigger("before", "shutdown", lambda: ensureDeferred(end()))
+        await ingest_all(reactor, node._store, options)
+        await deferLater(reactor, SETTLE, lambda: None)
+        rows += [[" ".join(command), *await row(*command)] for command in COMMANDS]
+        reactor.removeSystemEventTrigger(cut)
+        await end()
     record = (
         f"{options.offers} offers of {options.owners} nodes; {processor()}, Python "
         f"{sys.version.split()[0]}; {options.runs} runs of each\n\n{table(HEADS, rows)}"

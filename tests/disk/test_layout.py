@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.disk.fakes import DIGEST, Origin, found, new_folder, open_store
 from twistedp2p.core.catalogue import Offer, folded
 from twistedp2p.core.errors import ShareError
+from twistedp2p.core.names import offer_id
 from twistedp2p.disk import layout
 from twistedp2p.disk.shares import Share
 from twistedp2p.disk.store import Store
@@ -103,6 +104,9 @@ class EarlierLayouts(SynchronousTestCase):
             "@anna jp": ["Été.jpg"], "": ["zebra q.txt", "Été.jpg"],
         }.items():  # fmt: skip
             self.assertEqual(found(store, text), names, text)
+        for name, size in (("Été.jpg", 1), ("zebra q.txt", 2)):
+            self.assertEqual(store.find(offer_id(self.origin.key, name)).size, size)
+        self.assertIsNone(store.find(offer_id(self.origin.key, "gone.pdf")))
         store._db.run("INSERT INTO names(names) VALUES ('integrity-check')")
 
     def test_the_tables_become_those_of_a_new_file(self):

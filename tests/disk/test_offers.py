@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.disk.fakes import DIGEST, Origin, StoreTests, found, open_store
+from twistedp2p.core.names import offer_id
 from twistedp2p.disk import offers as offers_module
 
 
@@ -31,6 +32,21 @@ class CatalogueTests(StoreTests):
         self.assertFalse(origin.offer("a.jpg", number=1, size=1))
         self.assertEqual(self.store.offer(origin.key, "a.jpg").size, 2)
         self.assertEqual(self.store.feed(origin.key).have["offers"].runs(), [(1, 2)])
+
+    def test_an_offer_is_found_by_its_id_as_long_as_its_owner_is_here(self):
+        origin, other = Origin(self.store), Origin(self.store)
+        for name in ("a.jpg", "b.jpg"):
+            origin.offer(name)
+            other.offer(name)
+        wanted = offer_id(other.key, "b.jpg")
+        offer = self.store.find(wanted)
+        self.assertEqual((offer.owner, offer.name), (other.key, "b.jpg"))
+        self.assertIsNone(self.store.find(wanted[:8] + bytes(8)))  # half an id is none
+        self.store.set_present(other.key, False, "", 0)
+        self.assertIsNone(self.store.find(wanted))
+        self.store.set_present(other.key, True, "", 0)
+        other.withdraw("b.jpg")
+        self.assertIsNone(self.store.find(wanted))
 
     def test_a_withdrawn_offer_is_gone(self):
         origin = Origin(self.store)

@@ -180,7 +180,7 @@ class FailureTests(StoreTests):
         for call in (lambda: origin.offer("a.jpg"), lambda: found(self.store, "a"),
                      lambda: self.store.pins()):  # fmt: skip
             self.assertRaises(ShareError, call)
-        self.assertIsNone(self.store._search_db)
+        self.assertIsNone(self.store._reading_db)
 
 
 WRITER = """
@@ -314,11 +314,11 @@ class ThreadTests(SynchronousTestCase):
     def test_closing_ends_a_long_search(self):
         found(self.store, "a")
         began = threading.Event()
-        self.store._search_db._db.create_function("begin", 0, began.set)
+        self.store._reading_db._db.create_function("begin", 0, began.set)
 
         def endless():
-            with self.store._search_lock:
-                self.store._search_db.run(
+            with self.store._reading_lock:
+                self.store._reading_db.run(
                     "WITH RECURSIVE n(i) AS (SELECT begin() UNION ALL SELECT 1 FROM n)"
                     " SELECT count(*) FROM n"
                 )

@@ -45,7 +45,7 @@ class Files:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._told: CappedTable[bytes, Offer] = CappedTable(TOLD)
+        self._told: CappedTable[object, Offer] = CappedTable(TOLD)  # by their ids, as told
 
     async def catalogue(self, asked: Asked) -> Reply:
         """``GET /catalogue``: the best match first; without words the latest heard first."""
@@ -71,14 +71,15 @@ class Files:
 
     def _rows(self, listings: list[Listing]) -> list[dict[str, object]]:
         """As they are told; their ids are likely to come back."""
-        for listing in listings:
-            self._told.put(listing.offer.id, listing.offer)
-        return [listing_document(listing) for listing in listings]
+        rows = [listing_document(listing) for listing in listings]
+        for row, listing in zip(rows, listings, strict=True):
+            self._told.put(row["id"], listing.offer)
+        return rows
 
     async def by_id(self, text: str) -> Offer | None:
         """The offer of that id, of a node that is here: soon, if it was told lately."""
         wanted = offer_id_of(text)
-        told = self._told.get(wanted)
+        told = self._told.get(text)
         if told is not None:
             for offer in self._node.called(told.name):
                 if offer.owner == told.owner:

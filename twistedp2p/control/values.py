@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -83,7 +84,13 @@ def offer_document(offer: Offer) -> dict[str, object]:
 
 def owner_document(key: bytes, nick: str) -> dict[str, object]:
     """Whose it is."""
-    return {"key": b64(key), "nick": nick, "fingerprint": fingerprint(key)}
+    text, shown = _key_as_text(key)
+    return {"key": text, "nick": nick, "fingerprint": shown}
+
+
+@lru_cache(4096)
+def _key_as_text(key: bytes) -> tuple[str, str]:
+    return b64(key), fingerprint(key)
 
 
 def page(items: list[dict[str, object]], after: object = None) -> dict[str, object]:

@@ -12,6 +12,7 @@ the index, and a search is one expression over sorted lists, however common its 
 from __future__ import annotations
 
 from twistedp2p.core.catalogue import folded
+from twistedp2p.core.names import offer_id
 
 EDGE, LETTER, OWNER = "\n", "\t", "\r"
 GRAM = 3  # characters
@@ -24,6 +25,16 @@ def indexed(name: str, feed: int) -> str:
     plain = folded(name)
     letters = LETTER.join(sorted(set(plain)))
     return f"{EDGE}{plain}{EDGE}{LETTER}{letters}{LETTER}{owner_mark(feed)}"
+
+
+def id_mark(owner: bytes, name: str) -> int:
+    """The first 8 bytes of the id of that offer: enough to find it, and half of the room."""
+    return mark_of(offer_id(owner, name))
+
+
+def mark_of(offer: bytes) -> int:
+    """That of an id."""
+    return int.from_bytes(offer[:8], "big", signed=True)
 
 
 def owner_mark(feed: int) -> str:

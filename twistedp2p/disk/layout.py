@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from twistedp2p.disk.index import indexed
+from twistedp2p.disk.index import id_mark, indexed
 
-LAYOUT = 9  # of the tables; kept in the file as `user_version`
+LAYOUT = 10  # of the tables; kept in the file as `user_version`
 
 _NAMES = """
 CREATE VIRTUAL TABLE names USING fts5(
@@ -17,6 +17,7 @@ _HOSTS = "CREATE TABLE hosts(network TEXT, host TEXT, seen INTEGER, PRIMARY KEY(
 _CONTENTS = """
 CREATE TABLE contents(name TEXT PRIMARY KEY, manifest BLOB, hashes BLOB, identity BLOB)
 """
+_BY_ID = "CREATE INDEX offers_by_id ON offers(mark) WHERE live"
 _GRAMS = "CREATE VIRTUAL TABLE grams USING fts5vocab(names, row)"
 
 # A feed without origin has been dropped: what it held is not seen, and goes by and by. One that
@@ -36,9 +37,10 @@ CREATE INDEX chat_by_age ON entries(stamp) WHERE log = 'chat';
 CREATE TABLE offers(
     id INTEGER PRIMARY KEY, feed INTEGER, name TEXT, folded TEXT, size INTEGER, digest TEXT,
     public INTEGER, stamp INTEGER, number INTEGER, live INTEGER, files INTEGER,
-    UNIQUE(feed, name));
+    mark INTEGER, UNIQUE(feed, name));
 CREATE INDEX latest_offers ON offers(feed, id) WHERE live;
 CREATE INDEX withdrawn ON offers(feed, number) WHERE NOT live;
+{_BY_ID};
 {_NAMES};
 {_GRAMS};
 CREATE TABLE pins(key BLOB PRIMARY KEY, nick TEXT, first INTEGER, seen INTEGER,
@@ -92,10 +94,21 @@ def _keep_contents(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE offers ADD COLUMN files INTEGER")
 
 
+def _index_ids(db: sqlite3.Connection) -> None:
+    db.create_function("id_mark", 2, id_mark, deterministic=True)
+    db.execute("ALTER TABLE offers ADD COLUMN mark INTEGER")
+    db.execute(
+        "UPDATE offers SET mark = id_mark(f.origin, name) FROM feeds AS f"
+        " WHERE f.id = feed AND f.origin IS NOT NULL"
+    )
+    db.execute(_BY_ID)
+
+
 STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
     4: _index_letters_and_owners,
     5: _keep_when_it_was_said,
     6: _remember_hosts,
     7: _keep_what_was_heard_of_pinned_keys,
     8: _keep_contents,
+    9: _index_ids,
 }

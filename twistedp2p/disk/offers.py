@@ -8,7 +8,7 @@ from twistedp2p.core.catalogue import MAX_OFFERS, MAX_OFFERS_PER_NODE, Offer, re
 from twistedp2p.core.datagrams.datagram import Signed, parse
 from twistedp2p.core.feeds.feed import Feed
 from twistedp2p.disk.entries import STRANGER, Entries
-from twistedp2p.disk.index import indexed
+from twistedp2p.disk.index import id_mark, indexed
 from twistedp2p.disk.search import COLUMNS
 
 AT_ONCE = 50  # offers dropped in one go: a few milliseconds
@@ -59,9 +59,9 @@ class Offers(Entries):
         text = indexed(offer.name, feed)
         self._db.run(
             "INSERT INTO offers(feed, name, folded, size, digest, public, stamp, number, live,"
-            " files) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " files, mark) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             *(feed, offer.name, text, offer.size, offer.digest, offer.public),
-            *(entry.stamp, entry.number, live, offer.files),
+            *(entry.stamp, entry.number, live, offer.files, id_mark(entry.key, offer.name)),
         )
         if live:
             self._db.run("INSERT INTO names(rowid, folded) VALUES (last_insert_rowid(), ?)", text)

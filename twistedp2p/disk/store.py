@@ -18,10 +18,10 @@ from pathlib import Path
 
 from twistedp2p.core.catalogue import Listing, Offer, Query
 from twistedp2p.core.errors import N_, ShareError
-from twistedp2p.core.names import offer_id
 from twistedp2p.disk.contents import OwnContents, content_of
 from twistedp2p.disk.database import Database
 from twistedp2p.disk.hosts import Hosts
+from twistedp2p.disk.index import mark_of
 from twistedp2p.disk.keys import Keys
 from twistedp2p.disk.offers import Offers, offer_of
 from twistedp2p.disk.search import COLUMNS, find, heard_before
@@ -106,16 +106,14 @@ class Store(Offers, Keys, Hosts, OwnContents):
         return [(row[0], Listing(offer_of(row[1:]), row[8], row[1] == own_key)) for row in rows]
 
     def find(self, wanted: bytes) -> Offer | None:
-        """The live offer of that id, of a node that is here. Looks at all: for a thread.
-
-        Ids are hashes that no table has: they are asked for rarely.
-        """
+        """The live offer of that id, of a node that is here. May run in a thread."""
         with self._reading() as db:
             rows = db.run(
-                f"SELECT {COLUMNS} FROM feeds AS f JOIN offers AS o ON o.feed = f.id"  # noqa: S608
-                " WHERE f.present AND o.live"
+                f"SELECT {COLUMNS} FROM offers AS o CROSS JOIN feeds AS f ON f.id = o.feed"  # noqa: S608
+                " WHERE o.mark = ? AND o.live AND f.present",
+                mark_of(wanted),
             )
-        return next((offer_of(row) for row in rows if offer_id(*row[:2]) == wanted), None)
+        return next((offer for offer in map(offer_of, rows) if offer.id == wanted), None)
 
     def folder(self, share: Share) -> tuple[bytes, bytes]:
         """The manifest of an offered folder, and what `FolderIdentity.write` wrote: for a thread.
