@@ -10,9 +10,12 @@ from twistedp2p.core.calls.frames import (
     FRAME,
     KEY,
     SEALED,
+    SMALL,
+    SMALL_FRAME,
     TAG,
     BadFrame,
     Frames,
+    frame_size,
 )
 
 A_KEY = bytes(range(KEY))
@@ -52,6 +55,13 @@ class FrameTests(SynchronousTestCase):
     def test_boundaries(self) -> None:
         for length in (0, 1, FRAME - 1, FRAME, FRAME + 1):
             self.assertEqual(length, len(opened(sealed(DATA[:length]), length)))
+
+    def test_small_contents_have_small_frames(self) -> None:
+        sizes = [frame_size(size) for size in (0, SMALL, SMALL + 1, 2**53)]
+        self.assertEqual([SMALL_FRAME, SMALL_FRAME, FRAME, FRAME], sizes)
+        frames = Frames(A_KEY, SMALL_FRAME, chacha=False)
+        frames.begin(SMALL_FRAME + 1)
+        self.assertEqual(SMALL_FRAME, frames.next_size)
 
     def refused(self, frames: list[bytes], length: int = len(DATA), key: bytes = A_KEY) -> None:
         self.assertRaises(BadFrame, opened, frames, length, key)

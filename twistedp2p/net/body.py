@@ -177,7 +177,7 @@ class BodyReceiver:
         """`tcp`: a transport of Twisted, which calls `doRead` when its socket has something."""
         self._frames = frames
         self._client = client
-        self._frame = memoryview(bytearray(SEALED))
+        self._frame = memoryview(bytearray(frames.size + TAG))
         self._filled = 0  # bytes of the frame
         self._spoilt = False
         self._tcp = tcp

@@ -166,7 +166,7 @@ class FileClient(NodeClient):
         self._extent = Extent(ok.size, ok.manifest)
         self.sendLine(end.go().line())
         self.setRawMode()
-        self._body = frames_of(self.transport.getHandle(), self._offer)
+        self._body = frames_of(self.transport.getHandle(), self._offer, ok.size)
         self._tcp = self.transport.tcp
         self.transport.step_aside(self.rawDataReceived)
         self._receiver = BodyReceiver(self._tcp, self._body, self)
@@ -214,7 +214,8 @@ class FileClient(NodeClient):
     def _give_to(self, sink: Sink) -> None:
         if self._pump is None:
             self._sink = sink
-            self._pump = Pump(sink, BATCH, self._in_thread, self, self._end_with)
+            batch = min(BATCH, self._extent.size)
+            self._pump = Pump(sink, batch, self._in_thread, self, self._end_with)
 
     def _await(self, ask: Ask, data: bytearray | None, done: Deferred[bytes] | None) -> None:
         if self._over:

@@ -75,7 +75,7 @@ class Pump:
         self._in_thread = in_thread
         self._flow = flow
         self._failed = failed
-        self._filling = bytearray(batch)
+        self._filling = bytearray()  # a buffer, once there is something for it
         self._filled = 0  # bytes of `_filling`
         self._full: deque[tuple[bytearray, int]] = deque()
         self._free: list[bytearray] = []
@@ -86,6 +86,8 @@ class Pump:
         """Where the next `size` bytes are to be put; at most a batch."""
         if self._batch - self._filled < size:
             self.flush()
+        if not self._filling:
+            self._filling = self._free.pop() if self._free else bytearray(self._batch)
         return memoryview(self._filling)[self._filled : self._filled + size]
 
     def filled(self, count: int) -> None:
@@ -99,7 +101,7 @@ class Pump:
     def _turn(self) -> None:
         """What has been filled is to be written; go on with another buffer."""
         self._full.append((self._filling, self._filled))
-        self._filling = self._free.pop() if self._free else bytearray(self._batch)
+        self._filling = bytearray()
         self._filled = 0
         if len(self._full) >= MOST_FULL and not self._paused:
             self._paused = True

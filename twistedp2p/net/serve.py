@@ -163,15 +163,15 @@ class Limits:
 
         Who raises that expects as many to come at once, so the doors before it are raised along.
         """
-        usual = cls()
-        more = max(1.0, per_address / usual.transfers_per_address)
-        return cls(
-            connections_rate=more * usual.connections_rate,
-            connections_burst=more * usual.connections_burst,
-            unproven_per_address=int(more * usual.unproven_per_address),
-            unproven=max(transfers, usual.unproven),
-            transfers=transfers,
-            transfers_per_address=per_address,
+        usual = cls(transfers=transfers, transfers_per_address=per_address)
+        raised = attrs.evolve(usual, unproven=max(transfers, usual.unproven))
+        if per_address <= cls().transfers_per_address:
+            return raised
+        return attrs.evolve(
+            raised,
+            connections_rate=per_address / 2,
+            connections_burst=per_address,
+            unproven_per_address=per_address,
         )
 
     @property
@@ -323,7 +323,7 @@ class FileServer(LineReceiver):
     def _begin(self) -> None:
         """GO was said: from now on there are asks and answers."""
         assert self._served is not None
-        self._frames = frames_of(self.transport.getHandle(), self._offer)
+        self._frames = frames_of(self.transport.getHandle(), self._offer, self._served.size)
         self._extent = Extent(self._served.size, self._served.manifest)
         self._asks = AskReader(self._extent)
         self._tcp = self.transport.tcp

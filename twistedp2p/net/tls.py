@@ -24,7 +24,7 @@ from twisted.internet.interfaces import (
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from twistedp2p.core.calls.frames import KEY, LABEL, Frames
+from twistedp2p.core.calls.frames import KEY, LABEL, Frames, frame_size
 
 ALPN = b"p2pshare/1"
 EXPORTER_LABEL = b"EXPORTER-Channel-Binding"  # RFC 9266, section 4.2
@@ -168,7 +168,11 @@ def peer_of(connection: SSL.Connection) -> Peer:
     return Peer(key, binding)
 
 
-def frames_of(connection: SSL.Connection, offer: bytes) -> Frames:
-    """What the owner sends of that offer (16 bytes) once this session has come to GO."""
+def frames_of(connection: SSL.Connection, offer: bytes, size: int) -> Frames:
+    """What the owner sends of that offer (16 bytes) once this session has come to GO.
+
+    `size`: bytes of its content.
+    """
     key = connection.export_keying_material(LABEL, KEY, offer)
-    return Frames(key, chacha="CHACHA20" in (connection.get_cipher_name() or ""))
+    chacha = "CHACHA20" in (connection.get_cipher_name() or "")
+    return Frames(key, frame_size(size), chacha=chacha)

@@ -4,7 +4,8 @@ Once the conversation inside TLS has come to GO, what the owner sends is no TLS 
 series of bodies (`pieces` says which), each of a length that both ends know::
 
     body      frame 0 | frame 1 | ...          nothing at all where its length is 0
-    frame     sealed FRAME bytes of the body (its last frame: what is left), then a tag of 16 bytes
+    frame     sealed FRAME bytes of the body (its last frame: what is left), then a tag of 16 bytes;
+              SMALL_FRAME where the content has SMALL bytes or less
     key       32 bytes of the TLS exporter (RFC 8446, 7.5), label "EXPORTER-p2pshare-1-body",
               context: offer id (16 bytes)
     nonce     12 bytes: number of the frame since GO, big-endian
@@ -21,6 +22,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 FRAME = 262_144  # bytes of the file in one frame
+SMALL_FRAME = 65_536  # bytes
+SMALL = 4_194_304  # bytes of a content, the largest that is small
 TAG = 16  # bytes
 SEALED = FRAME + TAG  # bytes of a frame on the wire, but for the last
 KEY = 32  # bytes
@@ -31,11 +34,24 @@ class BadFrame(ValueError):
     """A frame that the owner of this session did not send at this place."""
 
 
-class Frames:
-    """Seals or opens the frames of one session, body after body. `key` has 32 bytes."""
+def frame_size(content: int) -> int:
+    """The bytes of a body in one frame, for a content of that many bytes.
 
-    def __init__(self, key: bytes, *, chacha: bool) -> None:
+    Of small ones there may be many on their way at once, and each holds a part of a frame that the
+    system has not taken yet; nor do they gain from larger frames.
+    """
+    return SMALL_FRAME if content <= SMALL else FRAME
+
+
+class Frames:
+    """Seals or opens the frames of one session, body after body. `key` has 32 bytes.
+
+    `size`: bytes of a body in one frame, see `frame_size`.
+    """
+
+    def __init__(self, key: bytes, size: int = FRAME, *, chacha: bool) -> None:
         self._cipher = ChaCha20Poly1305(key) if chacha else AESGCM(key)
+        self.size = size
         self._left = 0
         self._number = 0
 
@@ -53,7 +69,7 @@ class Frames:
     @property
     def next_size(self) -> int:
         """Bytes of the body in the next frame; 0 after its last."""
-        return min(FRAME, self._left)
+        return min(self.size, self._left)
 
     def _step(self, size: int) -> tuple[bytes, bytes]:
         """The nonce and the associated data of the next frame, which has `size` bytes."""
