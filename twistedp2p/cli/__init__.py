@@ -53,7 +53,7 @@ exit codes: 0 done, 1 failed, 2 bad options, 3 no node is running, 4 denied,
 
 def parser(command: str) -> argparse.ArgumentParser:
     """The parser of one subcommand."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog=f"p2pshare {command}",
         description=f"{COMMANDS[command].capitalize()}.",
         formatter_class=_Help,
@@ -68,15 +68,15 @@ def _module(command: str) -> Any:
 
 def overview() -> argparse.ArgumentParser:
     """The parser of what stands before the subcommand."""
-    made = argparse.ArgumentParser(
+    made = _Overview(
         prog="p2pshare",
-        description="Chat and share files with the people on this network. More of each command:\n"
-        "p2pshare COMMAND --help",
+        description="Chat and share files with the people on this network.",
         epilog=EPILOG,
-        formatter_class=_Help,
     )
     made.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    chosen = made.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
+    chosen = made.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=argparse.ArgumentParser
+    )
     for name, what in COMMANDS.items():
         chosen.add_parser(name, help=what, add_help=False)
     return made
@@ -128,10 +128,41 @@ def say_error(error: ShareError) -> None:
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """A column that is wide enough for the options."""
+    """A column that is wide enough for the options, each of which has its value once."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=28)
+        super().__init__(prog, max_help_position=30)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        names = ", ".join(action.option_strings)
+        if not names or action.nargs == 0:
+            return names or super()._format_action_invocation(action)
+        return f"{names} {self._format_args(action, action.dest.upper())}"
+
+
+class Parser(argparse.ArgumentParser):
+    """One whose help fits a screen: what is in `rare` is told by the manual page alone."""
+
+    rare: argparse._ArgumentGroup | None = None
+
+    def format_help(self) -> str:
+        """Called by argparse."""
+        groups = self._action_groups
+        self._action_groups = [group for group in groups if group is not self.rare]
+        try:
+            return super().format_help()
+        finally:
+            self._action_groups = groups
+
+
+class _Overview(argparse.ArgumentParser):
+    """A line for each command is all that a screen has room for."""
+
+    def format_help(self) -> str:
+        """Called by argparse."""
+        rows = [f"  {name:<12}{what}" for name, what in COMMANDS.items()]
+        usage = "usage: p2pshare COMMAND [options]     (p2pshare COMMAND --help tells more)"
+        return "\n".join([usage, "", self.description or "", "", *rows, ""])
 
 
 class _Version(argparse.Action):

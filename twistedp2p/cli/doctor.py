@@ -21,18 +21,16 @@ NAMES = ("group", "port", "interface", "peer", "group-code-file", "state-dir", "
 """The options that are those of a node, and so stand where its options do."""
 
 CODES = """\
-exit codes:
-  0  all well: nodes reached every way
- 10  nodes find each other, but something is worth a look
- 11  nobody else was found on the network, and nothing is wrong here
- 12  something is wrong on this machine
- 13  something is wrong in the network, or at the other end
-  2  bad options; 65 not a multicast group; 68 no such interface
+exit codes: 0 nodes are reached every way; 10 something is worth a look; 11
+nobody else was found, and nothing is wrong here; 12 something is wrong on this
+machine; 13 something is wrong in the network, or at the other end; 2 bad
+options; 65 not a multicast group; 68 no such interface
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options."""
+    parser.usage = "p2pshare doctor [options]"
     parser.epilog = CODES
     add = parser.add_argument
     add(
@@ -54,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="look at this one only; again for more",
+        help="look at this one only; repeatable",
     )
     add(
         "--peer",
@@ -62,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=peer,
         default=[],
         metavar="HOST[:PORT]",
-        help="a machine that ought to have a node; again for more",
+        help="a machine that ought to have a node; repeatable",
     )
     add("-c", "--group-code-file", type=Path, metavar="FILE", help="the code of a closed group")
     add("--instance", metavar="NAME", help="look where the node of that name is")

@@ -30,22 +30,21 @@ ID = re.compile(r"[A-Za-z0-9_-]{22}")
 LOOK_FIRST, LOOK_LAST = 0.02, 0.2  # seconds between two looks at how far it has come
 
 EPILOG = """\
-WHAT is the name of what is on offer, its id (after --, as one may begin with
--), or a ticket; with /PART after it, as in photos/paris, only that part of a
-folder. - reads such lines from standard input: what stands on the command
-line everybody on this machine can read, and a ticket has a password in it.
--o - writes to standard output once the whole file was checked. On a pipe,
-each line is the path of what has come.
+WHAT/PART, as photos/paris, gets a part of a folder. An id may begin with -:
+put -- before it. - reads such lines from standard input: a ticket has its
+password in it, and arguments can be read by everybody on this machine. -o -
+writes a file when all of it was checked. On a pipe: the path of what has come.
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options."""
+    parser.usage = "p2pshare get [options] WHAT..."
     parser.epilog = EPILOG
     add = parser.add_argument
     add("what", nargs="+", metavar="WHAT", help="a name, an id or a ticket, or -")
     add("-o", "--output", metavar="FOLDER", help="where to put it, or - (else: where you are)")
-    add("--owner", metavar="NICK", help="what this person offers: a nick, or a fingerprint")
+    add("--owner", metavar="NICK", help="of this person: a nick, or a fingerprint")
     add_password(parser)
     add_common(parser, json="print JSON, a line for each file")
 

@@ -8,35 +8,57 @@ from __future__ import annotations
 import argparse
 import sys
 
+from twistedp2p.cli import Parser
 from twistedp2p.core.errors import Exit
 from twistedp2p.disk.config_file import OPTIONS, Kind
 from twistedp2p.options import Options
 
 NOT_OURS = ("help", "version")  # argparse has them
+RARE = (
+    "config", "file-port", "max-clients", "max-clients-per-address", "menu", "no-mdns", "no-swarm",
+    "share-password-file", "share-public", "state-dir", "ttl", "verbose",
+)  # fmt: skip
+"""For the manual page, where there is room."""
+
+VALUES = {
+    "group": "ADDRESS",
+    "instance": "NAME",
+    "interface": "NAME",
+    "menu": "MODE",
+    "nick": "NAME",
+    "offer": "PATH",
+    "peer": "HOST[:PORT]",
+    "share": "FOLDER",
+}
+"""What stands for those that are neither numbers nor files by their names."""
 
 EPILOG = """\
-On a terminal the node has its menu. Elsewhere and in the background it has
-none: all that the menu does, the other commands do.
+All options: man p2pshare. On a terminal the node has its menu. Elsewhere it
+has none: all that the menu does, the other commands do; p2pshare stop ends it.
 """
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: Parser) -> None:
     """The options: those of the plugin, by their long names."""
     parser.usage = "p2pshare start [--daemon] [options]"
     parser.epilog = EPILOG
     parser.allow_abbrev = False
     parser.add_argument("--daemon", action="store_true", help="go to the background")
+    parser.rare = parser.add_argument_group()
     plugin = Options()
     for name in sorted(plugin.longOpt):
         long, takes_value, _ = name.partition("=")
         if long in NOT_OURS:
             continue
+        group = parser.rare if long in RARE else parser
         words = str(plugin.docs[long]).replace("%", "%%").rstrip(".")
+        if words[1].islower():
+            words = words[0].lower() + words[1:]
         usual = plugin.defaults.get(long)
         if usual and takes_value:
             words += f" ({usual})"
         if takes_value:
-            parser.add_argument(
+            group.add_argument(
                 f"--{long}",
                 dest=long,
                 action="append",
@@ -45,14 +67,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
                 help=words,
             )
         else:
-            parser.add_argument(f"--{long}", dest=long, action="store_true", help=words)
+            group.add_argument(f"--{long}", dest=long, action="store_true", help=words)
 
 
 def value_of(option: str) -> str:
     """What stands for the value of an option of the plugin."""
+    if option in VALUES:
+        return VALUES[option]
     if OPTIONS.get(option, Kind.PATH) in (Kind.PATH, Kind.PATHS):
         return "FOLDER" if option.endswith("-dir") else "FILE"
-    return "X"
+    return "N"
 
 
 def run(options: argparse.Namespace) -> int:
