@@ -141,9 +141,12 @@ def _found(
     Of a word that is in most names all trigrams would be gone through to the end of their lists,
     where few or none of these names have another word too.
     """
-    if terms.hinted and not many and (owners is None or owners.are_sought):
+    read = [*terms.hinted, *terms.unfound]
+    if owners is not None and not owners.are_sought:  # the names are read as it is
+        return _matches(db, terms.hints, read, owners, most)
+    if terms.hinted and not many:
         hinted = _matches(db, terms.hints, [], owners, FEW + 1)
-        found = _read(db, hinted, [*terms.hinted, *terms.unfound], most)
+        found = _read(db, hinted, read, most)
         if len(hinted) <= FEW or len(found) >= most:
             return found
     return _matches(db, terms.match, terms.unfound, owners, most)
