@@ -155,6 +155,23 @@ class OptionTests(SynchronousTestCase):
                 self.assertEqual(cli.main(["doctor"]), code)
 
 
+class LoadingTests(SynchronousTestCase):
+    def test_the_doctor_loads_no_desk(self) -> None:
+        look = (
+            "import sys, twistedp2p.cli.examining as e; from twistedp2p import node;"
+            "print('twistedp2p.node.desk' in sys.modules, node.Node.__name__, hasattr(node, 'x'))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", look],
+            env=child_environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual((done.stdout, done.stderr), ("False Node False\n", ""))
+
+
 class ProcessTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.port = free_port()
