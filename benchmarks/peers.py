@@ -1,4 +1,8 @@
-"""Those that are compared: p2pshare, scp, nginx with curl, magic-wormhole, each as a `Peer`."""
+"""Those that are compared, each as a `Peer`.
+
+p2pshare, scp, nginx with curl, magic-wormhole; and sendfile without any protection, which is what
+the machine itself can do.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +51,7 @@ class Peer:
     """
 
     name: ClassVar[str]
+    throws_away: ClassVar[bool] = False  # whether it can fetch without keeping anything
 
     def __init__(self) -> None:
         self.servers: list[subprocess.Popen[bytes]] = []
@@ -72,8 +77,10 @@ class Peer:
         """What the server's end must do before each fetch. Not measured."""
         self.source = source
 
-    def fetch(self, destination: Path) -> float | None:
+    def fetch(self, destination: Path | None) -> float | None:
         """Bring `source` to `destination`, of the same name. Measured from call to return.
+
+        None: throw away what comes, once it is checked; where `throws_away`.
 
         Returns the seconds that the client itself counted from call to done, without its own
         start-up, where it tells them.
@@ -153,7 +160,8 @@ class Scp(Peer):
         server, log = self.start(program("sshd"), "-D", "-e", "-f", folder / "sshd_config")
         wait_until(lambda: listening(self.port), server, log)
 
-    def fetch(self, destination: Path) -> None:
+    def fetch(self, destination: Path | None) -> None:
+        assert destination is not None
         options = [
             "BatchMode=yes",
             "IdentitiesOnly=yes",
@@ -176,6 +184,7 @@ class Https(Peer):
     """curl from a private nginx, TLS 1.3 with AES-256-GCM."""
 
     name = "nginx"
+    throws_away = True
 
     def missing(self) -> str | None:
         return missing_programs("nginx-light curl", "nginx", "curl")
@@ -205,11 +214,11 @@ class Https(Peer):
         )
         wait_until(lambda: listening(self.port), server, log)
 
-    def fetch(self, destination: Path) -> float:
+    def fetch(self, destination: Path | None) -> float:
         curl = [program("curl"), "-q", "--silent", "--show-error", "--fail", "--noproxy", "*"]
         tls = ["--tlsv1.3", "--tls13-ciphers", "TLS_AES_256_GCM_SHA384", "--cacert"]
         url = f"https://127.0.0.1:{self.port}/{self.source.name}"
-        output = ("-w", "%{time_total}", "-o", destination, url)
+        output = ("-w", "%{time_total}", "-o", destination or os.devnull, url)
         return float(run(*curl, *tls, self.folder / "certificate.pem", *output))
 
 
@@ -289,7 +298,8 @@ class Wormhole(Peer):
         finally:
             database.close()
 
-    def fetch(self, destination: Path) -> float:
+    def fetch(self, destination: Path | None) -> float:
+        assert destination is not None
         timing = self.folder / "timing.json"
         receive = self.command("receive", "--hide-progress", "--accept-file", "-o", destination)
         receive[3:3] = [f"--dump-timing={timing}"]
@@ -327,6 +337,7 @@ import sys, time
 from pathlib import Path
 from twisted.internet.task import react
 from twistedp2p.api import fetch_file
+from twistedp2p.disk import file_part
 from twistedp2p.net.fetch import FileClient
 
 class Timed:
@@ -338,7 +349,10 @@ class Timed:
 
 FileClient.connectionMade = Timed.connectionMade
 
-async def main(reactor, port, name, directory, owner):
+async def main(reactor, port, name, directory, owner, kept):
+    if kept == "nothing":  # all is done but that it reaches the file
+        file_part.write_all = lambda descriptor, offset, data: None
+        file_part.FilePart.make_room = lambda self, offset, length: None
     password = sys.stdin.readline().rstrip()
     begun = time.perf_counter()
     await fetch_file(reactor, ("127.0.0.1", int(port)), (password, name), Path(directory), owner)
@@ -353,6 +367,7 @@ class P2pshare(Peer):
     """`twistedp2p.api` in two processes."""
 
     name = "p2pshare"
+    throws_away = True
     password = "correct horse battery"  # three words, as the program would make
     key = ""
 
@@ -388,18 +403,76 @@ class P2pshare(Peer):
         kinds = ("STATE", "CONFIG", "DATA", "CACHE")
         return {**os.environ, **{f"XDG_{kind}_HOME": str(self.folder) for kind in kinds}}
 
-    def fetch(self, destination: Path) -> float:
+    def fetch(self, destination: Path | None) -> float:
         client = (sys.executable, "-c", P2PSHARE_CLIENT, str(self.port), self.source.name)
-        said = run(
-            *client,
-            destination.parent,
-            self.key,
-            stdin=self.password + "\n",
-            environment=self.environment,
-        )
+        with tempfile.TemporaryDirectory(dir=self.folder) as away:
+            said = run(
+                *client,
+                destination.parent if destination else away,
+                self.key,
+                "all" if destination else "nothing",
+                stdin=self.password + "\n",
+                environment=self.environment,
+            )
         seconds, since_connected = map(float, said.split())
         self.since_connected.append(since_connected)
         return seconds
 
 
-PEERS: tuple[type[Peer], ...] = (P2pshare, Scp, Https, Wormhole)
+SENDFILE_SERVER = """
+import os, socket, sys
+
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    connection, _ = listener.accept()
+    with connection:
+        name = connection.recv(4096)
+        if name:
+            with open(name, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                connection.sendall(size.to_bytes(8, "big"))
+                connection.sendfile(file)
+"""
+
+SENDFILE_CLIENT = """
+import os, socket, sys, time
+
+room = memoryview(bytearray(1 << 18))
+port, name, path, begun = int(sys.argv[1]), sys.argv[2], sys.argv[3], time.perf_counter()
+with socket.create_connection(("127.0.0.1", port)) as connection, open(path, "wb", 0) as file:
+    connection.sendall(name.encode())
+    left = int.from_bytes(connection.recv(8, socket.MSG_WAITALL), "big")
+    kept = path != os.devnull
+    while left:
+        count = connection.recv_into(room, min(left, len(room)))
+        if not count:
+            sys.exit("the connection broke")
+        if kept:
+            file.write(room[:count])
+        left -= count
+print(time.perf_counter() - begun)
+"""
+
+
+class Sendfile(Peer):
+    """The kernel's own sendfile, nothing sealed and nothing checked, written as it comes."""
+
+    name = "sendfile"
+    throws_away = True
+
+    def missing(self) -> str | None:
+        return None
+
+    def version(self) -> str:
+        return f"sendfile: sendfile(2) to recv(2) of 256 KiB, Python {platform.python_version()}"
+
+    def serve(self) -> None:
+        server, log = self.start(sys.executable, "-c", SENDFILE_SERVER, str(self.port))
+        wait_until(lambda: listening(self.port), server, log)
+
+    def fetch(self, destination: Path | None) -> float:
+        client = (sys.executable, "-c", SENDFILE_CLIENT, str(self.port), self.source)
+        return float(run(*client, destination or os.devnull))
+
+
+PEERS: tuple[type[Peer], ...] = (P2pshare, Sendfile, Scp, Https, Wormhole)

@@ -1,10 +1,13 @@
-"""One file over loopback, from disk to disk: p2pshare beside scp, nginx with curl, magic-wormhole.
+"""One file over loopback: p2pshare beside sendfile, scp, nginx with curl, magic-wormhole.
 
 Every peer is a `Peer`: its server is started once on a free port of 127.0.0.1, with throw-away
 keys in a temporary folder; then one peer after the other fetches the file several times, with one
 fetch before that does not count. (In turns, on a virtual machine, each would pay for the memory
 that the one before gave back to the host.) The source is in the page cache, the destination is a
-new file, and the disk is synchronised before each fetch.
+new file on the disk or in memory, or nothing: what comes is checked and thrown away. Before each
+fetch the disk is synchronised; and twice the file's size of memory is used and given back, so that
+what the fetch is given by the system is there: else on a virtual machine, whose host takes idle
+memory back, the first use of a page costs up to ten times what is to be measured.
 
 CPU time is that of all descendants of this process, living or ended, before and after a fetch:
 each process's own time and that of the children it has waited for, from /proc/PID/stat. Only one
@@ -17,6 +20,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import hashlib
+import mmap
 import os
 import platform
 import re
@@ -29,7 +33,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -44,6 +48,8 @@ SMALL_SIZE = 1024  # bytes
 SMALL_RUNS = 3  # small fetches for each large one: they are short, and noisier
 SPARE = 256 << 20  # bytes of disk to leave free
 BLOCK = 1 << 20  # bytes read or written at once
+DISK, TMPFS, SINK = PLACES = ("disk", "tmpfs", "sink")
+TMPFS_FOLDER = Path("/dev/shm")
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -61,7 +67,7 @@ class Result:
     """What one peer did; `failed` says why it did no more."""
 
     peer: Peer
-    large: list[Sample] = attrs.field(factory=list)
+    large: dict[str, list[Sample]] = attrs.field(factory=dict)  # by where it went
     small: list[Sample] = attrs.field(factory=list)
     failed: str | None = None
 
@@ -82,23 +88,33 @@ def read_through(path: Path) -> None:
             pass
 
 
-def measure(peer: Peer, source: Path, expected: bytes | None = None) -> Sample:
+def touch_memory(size: int) -> None:
+    """Use that many bytes of memory, and give them back."""
+    with closing(mmap.mmap(-1, size)) as room:
+        for at in range(0, size, mmap.PAGESIZE):
+            room[at] = 1
+
+
+def measure(peer: Peer, source: Path, place: str, expected: bytes | None = None) -> Sample:
     """One fetch of `source` into a new folder; its digest is looked at when one is `expected`."""
     peer.offer(source)
-    with tempfile.TemporaryDirectory(dir=peer.folder, prefix="arrived-") as folder:
-        destination = Path(folder) / source.name
+    home = TMPFS_FOLDER if place == TMPFS else peer.folder
+    with tempfile.TemporaryDirectory(dir=home, prefix="p2pshare-arrived-") as folder:
+        destination = None if place == SINK else Path(folder) / source.name
         os.sync()
         read_through(source)
         cpu = cpu_seconds()
+        touch_memory(2 * source.stat().st_size)
         begun = time.perf_counter()
         inside = peer.fetch(destination)
         command = time.perf_counter() - begun
         peer.rest()
         cpu = cpu_seconds() - cpu
-        if destination.stat().st_size != source.stat().st_size:
-            raise PeerFailed("the size that arrived is not the size sent")
-        if expected is not None and sha256(destination) != expected:
-            raise PeerFailed("the bytes that arrived are not the bytes sent")
+        if destination is not None:
+            if destination.stat().st_size != source.stat().st_size:
+                raise PeerFailed("the size that arrived is not the size sent")
+            if expected is not None and sha256(destination) != expected:
+                raise PeerFailed("the bytes that arrived are not the bytes sent")
     return Sample(command, inside, cpu)
 
 
@@ -124,9 +140,9 @@ def failure_noted(result: Result) -> Iterator[None]:
 
 
 def fetch_often(
-    results: Sequence[Result], source: Path, digest: bytes, turns: int
+    results: Sequence[Result], source: Path, place: str, digest: bytes, turns: int
 ) -> dict[str, list[Sample]]:
-    """Each peer that has not failed fetches `source`, `turns` times and once before.
+    """Each peer that can and has not failed fetches `source`, `turns` times and once before.
 
     That one is checked and does not count: it brings programs, and the memory that the fetches of
     this peer will use, to where they are at hand.
@@ -134,16 +150,18 @@ def fetch_often(
     samples: dict[str, list[Sample]] = {result.peer.name: [] for result in results}
     for result in results:
         for turn in range(turns + 1):
-            if result.failed is None:
+            if result.failed is None and (place != SINK or result.peer.throws_away):
                 with failure_noted(result):
-                    sample = measure(result.peer, source, None if turn else digest)
+                    sample = measure(result.peer, source, place, None if turn else digest)
                     if turn:
                         samples[result.peer.name].append(sample)
-                    tell(f"{source.name} {turn}/{turns} {result.peer.name}: {sample}")
+                    tell(f"{source.name} to {place} {turn}/{turns} {result.peer.name}: {sample}")
     return samples
 
 
-def compare(peers: Sequence[Peer], folder: Path, size: int, runs: int) -> list[Result]:
+def compare(
+    peers: Sequence[Peer], folder: Path, size: int, runs: int, places: Sequence[str]
+) -> list[Result]:
     """Set all peers up under `folder`, let them fetch in turns, and stop them."""
     sources = folder / "sources"
     sources.mkdir()
@@ -151,6 +169,7 @@ def compare(peers: Sequence[Peer], folder: Path, size: int, runs: int) -> list[R
     tell(f"writing {size} bytes")
     digests = [write_random(large, size), write_random(small, SMALL_SIZE)]
     results = [Result(peer) for peer in peers]
+    named = {result.peer.name: result for result in results}
     with ExitStack() as stack:
         for result in results:
             home = folder / result.peer.name
@@ -158,11 +177,13 @@ def compare(peers: Sequence[Peer], folder: Path, size: int, runs: int) -> list[R
             stack.callback(result.peer.teardown)
             with failure_noted(result):
                 result.peer.setup(home, (large, small))
-        small_samples = fetch_often(results, small, digests[1], SMALL_RUNS * runs)
-        large_samples = fetch_often(results, large, digests[0], runs)
-    for result in results:
-        result.small = small_samples[result.peer.name]
-        result.large = large_samples[result.peer.name]
+        for name, samples in fetch_often(
+            results, small, DISK, digests[1], SMALL_RUNS * runs
+        ).items():
+            named[name].small = samples
+        for place in places:
+            for name, samples in fetch_often(results, large, place, digests[0], runs).items():
+                named[name].large[place] = samples
     return results
 
 
@@ -176,8 +197,11 @@ imports to the last acknowledgement); "command" is the whole command. The ratio 
 process, and the peer in process where known, else its command. CPU seconds are user and system
 time of both ends per GiB, the client's start-up included and the server's not, from /proc/PID/stat
 of all processes involved with their ended children; the kernel's own threads, writing back to disk,
-count for nobody. The small file: the median of {small} runs. Before it connects, p2pshare makes a
-guess at its password expensive (Argon2id), which is most of its time in process here.
+count for nobody; the last column leaves out what the small file costs, start-up and greeting. To
+"sink": what comes is opened and checked as ever, and thrown away. sendfile seals and checks
+nothing, and is what the machine can do. The small file: the median of {small} runs. Before it
+connects, p2pshare makes a guess at its password expensive (Argon2id), which is most of its time in
+process here.
 """
 
 
@@ -224,25 +248,28 @@ def best_known(samples: Sequence[Sample]) -> float | None:
     return median_of([s.command if s.inside is None else s.inside for s in samples])
 
 
-def large_table(results: Sequence[Result], size: int) -> str:
-    """Rates, ratios and CPU time of the large file."""
-    ours = next((best_known(r.large) for r in results if isinstance(r.peer, P2pshare)), None)
+def large_table(results: Sequence[Result], size: int, place: str) -> str:
+    """Rates, ratios and CPU time of the large file, brought to one place."""
+    ours = next((best_known(r.large[place]) for r in results if isinstance(r.peer, P2pshare)), None)
     rows = []
     for result in results:
-        theirs = best_known(result.large)
+        samples = result.large[place]
+        theirs = best_known(samples)
         ratio = theirs / ours if theirs and ours else None
-        cpu = median_of([sample.cpu * GIB / size for sample in result.large])
+        cpu = median_of([sample.cpu for sample in samples])
+        start = median_of([sample.cpu for sample in result.small])
         rows.append(
             [
                 result.peer.name,
-                rates(size, [sample.command for sample in result.large]),
-                rates(size, [sample.inside for sample in result.large]),
+                rates(size, [sample.command for sample in samples]),
+                rates(size, [sample.inside for sample in samples]),
                 shown(ratio, ".2f"),
-                shown(cpu, ".2f"),
+                shown(cpu and cpu * GIB / size, ".2f"),
+                shown(cpu and start and (cpu - start) * GIB / size, ".2f"),
             ]
         )
-    heads = ["peer", "MB/s, command", "MB/s, in process", "p2pshare / peer", "CPU s/GiB, both ends"]
-    return table(heads, rows)
+    heads = [f"1 file to {place}", "MB/s, command", "MB/s, in process", "p2pshare / peer"]
+    return table([*heads, "CPU s/GiB, both ends", "beyond the small file's"], rows)
 
 
 def small_table(results: Sequence[Result]) -> str:
@@ -271,6 +298,7 @@ def report(
     folder: Path,
     size: int,
     runs: int,
+    places: Sequence[str],
     load: float,
 ) -> str:
     """The record of one run, in Markdown."""
@@ -280,7 +308,7 @@ def report(
     facts = [
         f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, "
         f"load average {load:.2f} before the run",
-        f"{size} bytes ({size / GIB:.3g} GiB) over loopback to a new file on {filesystem}",
+        f"{size} bytes ({size / GIB:.3g} GiB) over loopback; the disk has {filesystem}",
         *(result.peer.version() for result in results),
         *(f"{name} is not in the tables: {trouble}" for name, trouble in troubles.items()),
     ]
@@ -289,7 +317,10 @@ def report(
             f"## {now:%Y-%m-%d %H:%M} UTC\n",
             *(f"- {fact}" for fact in facts),
             "",
-            large_table([r for r in results if r.large], size),
+            *(
+                large_table([r for r in results if r.large.get(place)], size, place)
+                for place in places
+            ),
             small_table([r for r in results if r.small]),
             NOTES.format(runs=runs, small=SMALL_RUNS * runs),
         ]
@@ -326,6 +357,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--directory", type=Path, default=Path(), help="for the temporary files: a real disk (.)"
     )
+    parser.add_argument(
+        "--to",
+        action="append",
+        choices=PLACES,
+        help="a new file on the disk, in memory, or nowhere; repeatable (disk)",
+    )
     parser.add_argument("--only", action="append", choices=names, help="this peer; repeatable")
     parser.add_argument("--record", type=Path, metavar="FILE", help="append the tables to it")
     options = parser.parse_args()
@@ -334,6 +371,9 @@ def arguments() -> argparse.Namespace:
     needed = 2 * options.size + SPARE
     if shutil.disk_usage(options.directory).free < needed:
         parser.error(f"{options.directory} has less than {needed} bytes free")
+    options.to = options.to or [DISK]
+    if TMPFS in options.to and not os.access(TMPFS_FOLDER, os.W_OK):
+        parser.error(f"there is no {TMPFS_FOLDER} to write to")
     return options
 
 
@@ -374,8 +414,8 @@ def main() -> int:
                 )
             )
             stack.callback(stop_descendants)
-            results = compare(present, folder, options.size, options.runs)
-            record = report(results, absent, folder, options.size, options.runs, load)
+            results = compare(present, folder, options.size, options.runs, options.to)
+            record = report(results, absent, folder, options.size, options.runs, options.to, load)
     except KeyboardInterrupt:
         tell("interrupted; everything is cleaned up")
         return 130

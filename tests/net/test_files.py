@@ -701,7 +701,7 @@ class BodyTests(FilesTestCase):
 
     def test_a_system_that_takes_little_at_once(self) -> None:
         data = random.Random(1).randbytes(self.size)
-        for takes in (0, 1, SMALL_FRAME, SMALL_FRAME + TAG):
+        for takes in (1_000, SMALL_FRAME, SMALL_FRAME + TAG, 3 * SMALL_FRAME):
             bench = Bench(data)
             client, wire = bench.connect()
             wire.server_end.takes = takes
@@ -979,6 +979,7 @@ class DoorTests(FilesTestCase):
         while client.client.ok is None:
             wire.step()
         wire.client_end.paused = True
+        wire.server_end.takes = FRAME
         wire.run()
         bench.clock.advance(STALL + 1)
         self.assertTrue(wire.server_end.aborted)

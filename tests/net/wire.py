@@ -38,7 +38,8 @@ class End:
         self.writing = False  # its socket is waited for
         self.full = False  # the other end takes nothing
         self.address = address
-        self.takes: int | None = None  # bytes that the system takes at once
+        self.takes: int | None = None  # bytes that the system takes until the next step
+        self.took = 0  # of them, since the last
         self.protocol: Any = None
         self.came = bytearray()  # bytes that wait to be read
 
@@ -53,7 +54,11 @@ class End:
         return self
 
     def send(self, data: memoryview) -> int:
-        count = len(data) if self.takes is None else min(self.takes, len(data))
+        room = len(data) if self.takes is None else self.takes - self.took
+        if not room:
+            raise BlockingIOError
+        count = min(room, len(data))
+        self.took += count
         self.write(bytes(data[:count]))
         return count
 
@@ -140,6 +145,7 @@ class Wire:
                 moved = True
                 continue
             if not end.written and end.producer is not None and not end.aborted:
+                end.took = 0
                 end.producer.resumeProducing()
                 moved, end.writing = moved or end.writing, False
             if end.written and not other.closed:

@@ -20,6 +20,8 @@ from zope.interface import implementer
 
 from twistedp2p.core.calls.frames import FRAME, SEALED, TAG, BadFrame, Frames
 
+BURST = 4  # frames sent, or read, before others have their turn
+
 
 class Reader(Protocol):
     """A file's range. `readinto` may raise anything: the body is then cut."""
@@ -82,7 +84,7 @@ class _SealedFile:
 
 @implementer(IConsumer)
 class _Straight:
-    """Hands frames to the system at once; what it does not take is kept by the TCP transport.
+    """Hands frames to the system at once, and keeps what it does not take.
 
     Twisted's own way copies each frame three times before the system copies it, too.
     """
@@ -90,29 +92,38 @@ class _Straight:
     def __init__(self, tcp: Any) -> None:
         self._tcp = tcp
         self._send: Callable[[memoryview], int] = tcp.getHandle().send
+        self._rest = memoryview(b"")  # of a frame, that the system has yet to take
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """The transport asks for a frame whenever it has nothing left to send."""
+        """The transport asks for frames whenever it has nothing left to send itself."""
         self._tcp.registerProducer(producer, streaming)
-
-    def ask_again(self) -> None:
-        """Have the transport ask once more, when it has sent what it has."""
-        self._tcp.startWriting()
 
     def unregisterProducer(self) -> None:
         """The last frame has been written."""
         self._tcp.unregisterProducer()
 
     def write(self, data: bytes | memoryview) -> None:
-        """Send `data`, which is the caller's again on return; the transport has nothing to send."""
+        """Send `data`, which is the caller's again on return."""
+        view = memoryview(data)
+        sent = self._sent(view)
+        if sent < len(view):
+            self._rest = memoryview(bytes(view[sent:]))
+
+    def ready(self) -> bool:
+        """Whether all that was written is sent."""
+        if self._rest:
+            self._rest = self._rest[self._sent(self._rest) :]
+        return not self._rest
+
+    def ask_again(self) -> None:
+        """Have the transport ask for more as soon as the system takes more."""
+        self._tcp.startWriting()
+
+    def _sent(self, data: memoryview) -> int:
         try:
-            sent = self._send(memoryview(data))
+            return self._send(data)
         except OSError:  # it would block; or it is broken, which the transport will find
-            sent = 0
-        if sent < len(data):
-            self._tcp.write(bytes(data[sent:]))
-        else:
-            self.ask_again()
+            return 0
 
 
 class BodySender(FileSender):
@@ -125,21 +136,29 @@ class BodySender(FileSender):
 
     def send(self, reader: Reader, frames: Frames, room: Room, tcp: Any) -> Deferred[bytes]:
         """Send the body that was begun; fires when all is handed over, fails if it ended early."""
+        self._straight = _Straight(tcp)
+        self._asked = False
         done: Deferred[bytes] = self.beginFileTransfer(
-            _SealedFile(reader, frames, room), _Straight(tcp)
+            _SealedFile(reader, frames, room), self._straight
         )
         return done
 
     def resumeProducing(self) -> None:
-        """Send one more frame; but for the first call, which comes while others' bytes may wait.
+        """Send some frames, as far as the system takes them.
 
-        A frame that has to wait for them would be kept, and so would those of all connections.
+        But for the first call, which comes while others' bytes may wait: a frame that has to wait
+        for them would be kept, and so would those of all connections.
         """
-        if not self._asked:
-            self._asked = True
-            self.consumer.ask_again()
-            return
-        left = self._left()
+        for _ in range(BURST if self._asked else 0):
+            if self.file is None or not self._straight.ready():
+                break
+            self._send_one(self.file)
+        self._asked = True
+        if self.file is not None:
+            self._straight.ask_again()
+
+    def _send_one(self, file: _SealedFile) -> None:
+        left = file.left
         try:
             super().resumeProducing()
         except Exception:
@@ -148,10 +167,7 @@ class BodySender(FileSender):
                 deferred.errback(Failure())
             return
         if self.file is not None:
-            self._progress(left - self._left())
-
-    def _left(self) -> int:
-        return self.file.left if self.file is not None else 0
+            self._progress(left - file.left)
 
 
 class Opened(Protocol):
@@ -179,24 +195,32 @@ class BodyReceiver:
         self._client = client
         self._frame = memoryview(bytearray(frames.size + TAG))
         self._filled = 0  # bytes of the frame
-        self._spoilt = False
+        self._spoilt = self._stopped = False
         self._tcp = tcp
         self._recv_into: Callable[[memoryview], int] = tcp.getHandle().recv_into
         tcp.doRead = self._read
 
     def _read(self) -> Any:
         """In the place of the transport's own."""
-        try:
-            count = self._recv_into(self._missing()) if self._frames.left else 0
-        except OSError:
-            count = 0
-        if not count:  # nothing awaited, or yet, the end, or an error: the transport knows which
-            return type(self._tcp).doRead(self._tcp)
-        self._came(count)
+        for turn in range(BURST):
+            missing = self._missing()
+            count = self._take(missing)
+            if not count:  # nothing awaited, or yet, the end, an error: the transport knows which
+                return None if turn else type(self._tcp).doRead(self._tcp)
+            self._came(count)
+            if count < len(missing) or self._stopped:
+                break
         return None
+
+    def _take(self, missing: memoryview) -> int:
+        try:
+            return self._recv_into(missing) if missing else 0
+        except OSError:
+            return 0
 
     def stop(self) -> None:
         """Nothing more is to be read here."""
+        self._stopped = True
         vars(self._tcp).pop("doRead", None)
 
     def received(self, data: bytes) -> memoryview:
@@ -211,6 +235,8 @@ class BodyReceiver:
         return left
 
     def _missing(self) -> memoryview:
+        if not self._frames.left:
+            return self._frame[:0]
         return self._frame[self._filled : self._frames.next_size + TAG]
 
     def _came(self, count: int) -> None:
