@@ -41,6 +41,7 @@ from benchmarks.processes import (
     wait_until,
 )
 
+NOWHERE = Path(os.devnull)
 SSHD_EMPTY = Path("/run/sshd")  # Debian's sshd, run by root, refuses to start without this folder
 
 
@@ -77,10 +78,10 @@ class Peer:
         """What the server's end must do before each fetch. Not measured."""
         self.source = source
 
-    def fetch(self, destination: Path | None) -> float | None:
+    def fetch(self, destination: Path) -> float | None:
         """Bring `source` to `destination`, of the same name. Measured from call to return.
 
-        None: throw away what comes, once it is checked; where `throws_away`.
+        `NOWHERE`: throw away what comes, once it is checked; where `throws_away`.
 
         Returns the seconds that the client itself counted from call to done, without its own
         start-up, where it tells them.
@@ -160,8 +161,7 @@ class Scp(Peer):
         server, log = self.start(program("sshd"), "-D", "-e", "-f", folder / "sshd_config")
         wait_until(lambda: listening(self.port), server, log)
 
-    def fetch(self, destination: Path | None) -> None:
-        assert destination is not None
+    def fetch(self, destination: Path) -> None:
         options = [
             "BatchMode=yes",
             "IdentitiesOnly=yes",
@@ -214,11 +214,11 @@ class Https(Peer):
         )
         wait_until(lambda: listening(self.port), server, log)
 
-    def fetch(self, destination: Path | None) -> float:
+    def fetch(self, destination: Path) -> float:
         curl = [program("curl"), "-q", "--silent", "--show-error", "--fail", "--noproxy", "*"]
         tls = ["--tlsv1.3", "--tls13-ciphers", "TLS_AES_256_GCM_SHA384", "--cacert"]
         url = f"https://127.0.0.1:{self.port}/{self.source.name}"
-        output = ("-w", "%{time_total}", "-o", destination or os.devnull, url)
+        output = ("-w", "%{time_total}", "-o", destination, url)
         return float(run(*curl, *tls, self.folder / "certificate.pem", *output))
 
 
@@ -298,8 +298,7 @@ class Wormhole(Peer):
         finally:
             database.close()
 
-    def fetch(self, destination: Path | None) -> float:
-        assert destination is not None
+    def fetch(self, destination: Path) -> float:
         timing = self.folder / "timing.json"
         receive = self.command("receive", "--hide-progress", "--accept-file", "-o", destination)
         receive[3:3] = [f"--dump-timing={timing}"]
@@ -403,14 +402,14 @@ class P2pshare(Peer):
         kinds = ("STATE", "CONFIG", "DATA", "CACHE")
         return {**os.environ, **{f"XDG_{kind}_HOME": str(self.folder) for kind in kinds}}
 
-    def fetch(self, destination: Path | None) -> float:
+    def fetch(self, destination: Path) -> float:
         client = (sys.executable, "-c", P2PSHARE_CLIENT, str(self.port), self.source.name)
         with tempfile.TemporaryDirectory(dir=self.folder) as away:
             said = run(
                 *client,
-                destination.parent if destination else away,
+                away if destination == NOWHERE else destination.parent,
                 self.key,
-                "all" if destination else "nothing",
+                "nothing" if destination == NOWHERE else "all",
                 stdin=self.password + "\n",
                 environment=self.environment,
             )
@@ -470,9 +469,9 @@ class Sendfile(Peer):
         server, log = self.start(sys.executable, "-c", SENDFILE_SERVER, str(self.port))
         wait_until(lambda: listening(self.port), server, log)
 
-    def fetch(self, destination: Path | None) -> float:
+    def fetch(self, destination: Path) -> float:
         client = (sys.executable, "-c", SENDFILE_CLIENT, str(self.port), self.source)
-        return float(run(*client, destination or os.devnull))
+        return float(run(*client, destination))
 
 
 PEERS: tuple[type[Peer], ...] = (P2pshare, Sendfile, Scp, Https, Wormhole)

@@ -39,7 +39,7 @@ from types import FrameType
 
 import attrs
 
-from benchmarks.peers import PEERS, P2pshare, Peer
+from benchmarks.peers import NOWHERE, PEERS, P2pshare, Peer
 from benchmarks.processes import PeerFailed, cpu_seconds, run, stop_descendants
 
 GIB = 1 << 30  # bytes
@@ -100,7 +100,7 @@ def measure(peer: Peer, source: Path, place: str, expected: bytes | None = None)
     peer.offer(source)
     home = TMPFS_FOLDER if place == TMPFS else peer.folder
     with tempfile.TemporaryDirectory(dir=home, prefix="p2pshare-arrived-") as folder:
-        destination = None if place == SINK else Path(folder) / source.name
+        destination = NOWHERE if place == SINK else Path(folder) / source.name
         os.sync()
         read_through(source)
         cpu = cpu_seconds()
@@ -110,7 +110,7 @@ def measure(peer: Peer, source: Path, place: str, expected: bytes | None = None)
         command = time.perf_counter() - begun
         peer.rest()
         cpu = cpu_seconds() - cpu
-        if destination is not None:
+        if destination != NOWHERE:
             if destination.stat().st_size != source.stat().st_size:
                 raise PeerFailed("the size that arrived is not the size sent")
             if expected is not None and sha256(destination) != expected:
