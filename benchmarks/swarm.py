@@ -15,18 +15,20 @@ Needs root, iproute2 and iptables.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import IO
 
 import attrs
 
-from tests.lan.netns import Lan, why_no_namespaces
+from tests.lan.netns import Lan, command, why_no_namespaces
 
 PASSWORD = "abacus abdomen abdominal"
 PORT = 9393  # TCP
@@ -88,6 +90,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--mib", type=int, default=256, help="size of the file (256)")
     parser.add_argument("--megabits", type=float, default=100, help="of each link; 0: no limit")
     parser.add_argument("--loss", type=float, default=0, help="percent of what comes in (0)")
+    parser.add_argument("--links", action="store_true", help="how busy each link was, by seconds")
     parser.add_argument("--alone", action="store_true", help="beside it, without the swarm")
     parser.add_argument("--directory", type=Path, default=None, help="where the files go")
     return parser.parse_args()
@@ -124,6 +127,43 @@ def sent_by(lan: Lan, ns: int) -> int:
     return int(lan.run(ns, ["cat", "/sys/class/net/eth0/statistics/tx_bytes"]).stdout)
 
 
+class Links:
+    """How busy the links are, second by second."""
+
+    def __init__(self, lan: Lan, megabits: float) -> None:
+        self._lan = lan
+        self._megabits = megabits or 1000.0
+        self._over = threading.Event()
+        self._rows: list[list[tuple[int, int]]] = []
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        next_at = time.monotonic()
+        while not self._over.wait(max(0.0, next_at - time.monotonic())):
+            shown = json.loads(command("ip", "-n", self._lan.bridge, "-s", "-json", "link", "show"))
+            ports = {each["ifname"]: each["stats64"] for each in shown}
+            names = [f"port{ns}" for ns in range(len(self._lan.names))]
+            self._rows.append([(ports[n]["rx"]["bytes"], ports[n]["tx"]["bytes"]) for n in names])
+            next_at += 1.0
+
+    def stop(self) -> list[str]:
+        """A line for each second: what each sent, and what each received, in percent."""
+        self._over.set()
+        self._thread.join()
+        lines = []
+        for second, (before, now) in enumerate(itertools.pairwise(self._rows), 1):
+            both = [
+                [f"{(b - a) * 8e-4 / self._megabits:4.0f}" for a, b in zip(*way, strict=True)]
+                for way in (
+                    ([row[0] for row in before], [row[0] for row in now]),
+                    ([row[1] for row in before], [row[1] for row in now]),
+                )
+            ]
+            lines.append(f"{second:4} s  sent{''.join(both[0])}  received{''.join(both[1])}")
+        return lines
+
+
 def busy() -> tuple[float, float]:
     """Seconds of processor time that were spent since the start, and that were to be had."""
     words = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
@@ -151,6 +191,7 @@ def run(options: argparse.Namespace, folder: Path, mode: str) -> None:
                 lan.rate(ns, options.megabits, inwards=True)
             lan.loss(ns, options.loss / 100)
         before, (spent, had) = sent_by(lan, 0), busy()
+        links = Links(lan, options.megabits) if options.links else None
         begun = time.monotonic()
         ticket = f'("{lan.address(0)}",{PORT}),("{PASSWORD}","big.bin")'
         for member in receivers:
@@ -160,6 +201,8 @@ def run(options: argparse.Namespace, folder: Path, mode: str) -> None:
         spent_now, had_now = busy()
         copies = (sent_by(lan, 0) - before) / size
         load = (spent_now - spent) / (had_now - had)
+        if links is not None:
+            print("\n".join(links.stop()))
         for member in receivers:
             assert (member.folder / "big.bin").stat().st_size == size
         ideal = size * 8 / 1e6 / options.megabits if options.megabits else None

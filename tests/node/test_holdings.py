@@ -38,7 +38,7 @@ class HoldingsTests(SynchronousTestCase):
         for index in have:
             kept.data[index] = CONTENT[index * PIECE_LEAST :][:PIECE_LEAST]
         choice = Choice(tree.count, kept.have, lambda _most: 0)
-        gather = Gather(tree, kept, choice, lambda _size: None, lambda *_: None)
+        gather = Gather(tree, kept, choice, lambda _size: None, lambda *_: None, lambda: 0.0)
         return self.holdings.hold(offer, "a.bin", PRS, gather, kept)
 
     def finish(self, held: Held, name: str = "a.bin") -> Path:

@@ -15,6 +15,7 @@ from twistedp2p.core.content.choice import Choice
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.node.gather import Gather
 from twistedp2p.node.swarm import (
+    CHOSEN,
     HAVE_EVERY,
     MAX_SOURCES,
     PEERS_EVERY,
@@ -36,8 +37,10 @@ class SwarmTests(SynchronousTestCase):
         self.kept = MemoryKept(tree)
         choice = Choice(tree.count, self.kept.have, random.Random(1).randrange)
         self.lost: list[Any] = []
+        self.callers: list[tuple[str, int]] = []
         self.gather = Gather(
             tree, self.kept, choice, lambda _size: None, lambda *what: self.lost.append(what),
+            self.clock.seconds,
             crowd=None,
         )  # fmt: skip
         self.owner = FakeClient(CONTENT)
@@ -48,7 +51,13 @@ class SwarmTests(SynchronousTestCase):
         self.gather.add(self.owner, self.owner.ended, owner=True)
         order = PeerOrder(SECRET, lambda _ok, _key: None)
         self.swarm = Swarm(
-            self.gather, order, self.connect, 9393, self.clock, lambda host: host != "8.8.8.8"
+            self.gather,
+            order,
+            self.connect,
+            9393,
+            self.clock,
+            lambda host: host != "8.8.8.8",
+            lambda: self.callers,
         )
         return self.swarm
 
@@ -157,7 +166,31 @@ class SwarmTests(SynchronousTestCase):
         peers = [(f"10.0.1.{number}", 9393) for number in range(16)]
         self.begin(*peers)
         self.run_for(30)
-        self.assertEqual(MAX_SOURCES - 1, len(self.fetching.asked))
+        self.assertEqual(CHOSEN - 1, len(self.fetching.asked))
+
+    def test_who_chose_us_is_joined_in_return(self) -> None:
+        """One whom nobody asks would keep to itself what the owner handed to it."""
+        self.callers = [(f"10.0.2.{number}", 9393) for number in range(20)]
+        self.begin(*((f"10.0.1.{number}", 9393) for number in range(16)))
+        self.run_for(HAVE_EVERY)
+        joined = [where for _, (where,), _ in self.fetching.asked]
+        self.assertEqual(MAX_SOURCES - 1, len(joined))
+        self.assertEqual(MAX_SOURCES - CHOSEN, len(set(self.callers) & set(joined)))
+
+    def test_where_somebody_calls_there_is_a_crowd(self) -> None:
+        """The answer of the owner may be late, behind what was asked of it before."""
+        self.owner.silent = {PEERS}
+        self.callers = [PEER]
+        self.begin()
+        self.assertEqual([PEER], self.fetching.asked[0][1])
+        self.assertEqual([b"\0"], [asked.have for asked in self.owner.queue])
+
+    def test_nobody_who_calls_has_us_connect_to_where_no_node_can_be(self) -> None:
+        """Attack 39."""
+        self.callers = [("8.8.8.8", 9393)]
+        self.begin()
+        self.run_for(2 * PEERS_EVERY)
+        self.assertEqual([], self.fetching.asked)
 
     def test_nobody_makes_us_connect_to_our_own_host(self) -> None:
         """Attack 39: an address of ours, told from elsewhere."""

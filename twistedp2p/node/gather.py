@@ -15,12 +15,13 @@ from twisted.internet.defer import Deferred
 
 from twistedp2p.core.calls.pieces import from_bitmap, to_bitmap
 from twistedp2p.core.content.choice import Choice
+from twistedp2p.core.content.pace import Pace
 from twistedp2p.core.content.tree import BadPiece, Tree
 from twistedp2p.core.errors import ShareError
 from twistedp2p.net.fetch import damaged
 
-AHEAD = 8 * 2**20  # bytes that are asked of a lone source and have not come
-AHEAD_PIECES = 2  # pieces that are asked of each of several, at least
+AHEAD = 8 * 2**20  # bytes that are asked of a source and have not come, at most
+AHEAD_ALONE, AHEAD_SHARED = 0.5, 0.15  # seconds in which that comes, of a lone source or several
 RUN = 16  # pieces that are asked for at once, of a lone source
 
 Piece = tuple[int, bool]  # number; whether it is right
@@ -69,6 +70,7 @@ class Source:
         self.owner = owner
         self.has: bytearray | None = None  # None: all
         self.pieces = 0  # that it was asked for and that are not written
+        self.pace = Pace()
         self.choosing = 0  # of them, those whose number it has yet to tell
         self.wrong: ShareError | None = None  # why it is not believed any more
         self._gather = gather
@@ -80,6 +82,7 @@ class Source:
         tree = self._gather.tree
         self._slots.extend(_Slot(number) for number in numbers)
         self.pieces += len(numbers)
+        self.pace.asked(self._gather.seconds())
         offset = tree.span(numbers[0])[0]
         last, length = tree.span(numbers[-1])
         self.client.fetch(offset, last + length - offset, self)
@@ -90,6 +93,7 @@ class Source:
         self._slots.append(slot)
         self.pieces += 1
         self.choosing += 1
+        self.pace.asked(self._gather.seconds())
         taken = self._gather.choice.taken()
         told = self.client.fetch_next(to_bitmap(taken), self)
         told.addCallbacks(self._chosen, lambda _failure: None, callbackArgs=(slot, taken))
@@ -145,9 +149,14 @@ class Source:
 
     def came(self, size: int) -> None:
         """Bytes have come."""
+        self.pace.came(size, self._gather.seconds(), last=not self.owes)
         self._gather.moved(size)
-        if self.client.waiting < AHEAD // 2:
-            self._gather.ask_more(self)
+        self._gather.ask_more(self)
+
+    @property
+    def owes(self) -> int:
+        """Bytes that it was asked for and that have not come."""
+        return self.client.waiting + self.choosing * self._gather.tree.piece
 
 
 class Gather:
@@ -164,6 +173,7 @@ class Gather:
         choice: Choice,
         moved: Callable[[int], None],
         lost: Callable[[Source, BaseException | None], None],
+        seconds: Callable[[], float],
         *,
         crowd: bool | None = False,
     ) -> None:
@@ -173,6 +183,7 @@ class Gather:
         self.choice = choice
         self.moved = moved
         self._lost = lost
+        self.seconds = seconds
         self.sources: list[Source] = []
         self.done: Deferred[None] = Deferred()
         self._crowd = crowd
@@ -229,21 +240,20 @@ class Gather:
         if self._over or self._crowd is None or source.client.over or source not in self.sources:
             return
         many = self._crowd or len(self.sources) > 1
-        if many and source.owner and source not in self._nothing:
+        ahead = min(source.pace.of(AHEAD_SHARED if many else AHEAD_ALONE), AHEAD)
+        while source.owes <= ahead:
+            chooses = many and source.owner and source not in self._nothing
             # Where fewer are left than it is choosing, it would choose one of them twice.
-            while source.pieces < AHEAD_PIECES and self.choice.free > source.choosing:
+            if chooses and self.choice.free > source.choosing:
                 source.take_next()
-            if source.pieces:
+            elif chooses and source.pieces:
                 return
-        while (
-            source.pieces < AHEAD_PIECES
-            if many
-            else source.client.waiting + self.tree.piece <= AHEAD or not source.pieces
-        ):
-            run = self.choice.next(source, 1 if many else RUN)
-            if not run:
-                return
-            source.take(run)
+            else:
+                most = int(ahead - source.owes) // self.tree.piece
+                run = self.choice.next(source, 1 if many else min(RUN, max(1, most)))
+                if not run:
+                    return
+                source.take(run)
 
     def came(self, source: Source, number: int, good: bool) -> None:
         """A piece was written, or came wrong."""

@@ -222,6 +222,7 @@ class Getting:
                 choice,
                 self._came,
                 self._lost,
+                self._clock.seconds,
                 crowd=None if self._in_company(tree) else False,
             )
             self._moved_at = self._clock.seconds()
@@ -277,10 +278,16 @@ class Getting:
             return
         order, sharing = self.order, self._sharing
         offer, prs = order.secret
-        self._held = sharing.holdings.hold(offer, order.name, prs, gather, kept)
+        self._held = held = sharing.holdings.hold(offer, order.name, prs, gather, kept)
         peers = PeerOrder(order.secret, order.agreed)
         self._swarm = Swarm(
-            gather, peers, self._fetching.connect, sharing.port, self._clock, sharing.near
+            gather,
+            peers,
+            self._fetching.connect,
+            sharing.port,
+            self._clock,
+            sharing.near,
+            lambda: sharing.holdings.callers(held),
         )
 
     def _shared_to_the_end(self, path: Path) -> None:

@@ -16,7 +16,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from twistedp2p.core.calls.conversation import Refusal
-from twistedp2p.core.calls.pieces import HAVE, TREE, Ask, write_peers
+from twistedp2p.core.calls.pieces import HAVE, TREE, Ask, Where, write_peers
 from twistedp2p.core.content.audience import Audience
 from twistedp2p.core.limits import CappedTable, GuessLimiter
 from twistedp2p.disk.finished import FinishedFile
@@ -99,6 +99,10 @@ class Holdings:
         held = Held(offer, name, prs, gather, pieces, limiter, audience)
         self._held.put(offer, held)
         return held
+
+    def callers(self, held: Held) -> list[Where]:
+        """Where those serve who asked for it here lately."""
+        return held.audience.present(self._wall())
 
     def _is_held(self, held: Held) -> bool:
         return self._held.peek(held.offer) is held

@@ -17,7 +17,8 @@ from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.node.gather import Gather, Source
 
-MAX_SOURCES = 10  # connections of one download
+MAX_SOURCES = 14  # connections of one download
+CHOSEN = 8  # of them, before those who chose us are joined in return: who is not asked is no use
 HAVE_EVERY = 0.25  # seconds between two looks at what a source has
 HAVE_BYTES = 16_384  # bytes a second that looking may cost for each source
 PEERS_FIRST, PEERS_EVERY = 0.25, 4.0  # seconds between two asks for others: first, later
@@ -62,11 +63,14 @@ class Swarm:
         port: int,
         clock: Any,
         near: Callable[[str], bool] = lambda _host: True,
+        callers: Callable[[], Sequence[Where]] = lambda: (),
     ) -> None:
         """`port`: where we give on what we have (TCP); `near`: whether a node may be at a host.
 
-        Else whoever is asked for others could have us connect to any host at all.
+        Else whoever is asked for others could have us connect to any host at all. `callers`: where
+        those serve who ask us; they are known at once, while an answer about others may be late.
         """
+        self._callers = callers
         self._near = near
         self._gather = gather
         self._order = order
@@ -95,8 +99,12 @@ class Swarm:
             connecting.cancel()
 
     def _look(self) -> None:
-        """Ask those who do not have all yet what they have by now."""
+        """Ask those who do not have all yet what they have by now; and who else is there."""
         self._calls["look"] = self._clock.callLater(self._every, self._look)
+        callers = self._callers()
+        if callers:
+            self._gather.others(True)
+        self._join_all(callers, MAX_SOURCES)
         for source in list(self._gather.sources):
             if source.has is not None and not all(source.has) and source not in self._looking:
                 self._looking.add(source)
@@ -128,16 +136,19 @@ class Swarm:
             source.distrust()
             return
         self._gather.others(bool(peers))
+        there = [peer for peer in peers if means_the_same(peer[0], source.client.host)]
+        self._join_all(there, CHOSEN)
+
+    def _join_all(self, peers: Sequence[Where], most: int) -> None:
         for where in peers:
-            there = means_the_same(where[0], source.client.host) and self._near(where[0])
-            if there and self._may_join(where):
+            if self._near(where[0]) and self._may_join(where, most):
                 self._connecting[where] = joining = Deferred.fromCoroutine(self._join(where))
                 if joining.called:  # failed at once
                     del self._connecting[where]
                 joining.addErrback(_not_joined)
 
-    def _may_join(self, where: Where) -> bool:
-        if len(self._gather.sources) + len(self._connecting) >= MAX_SOURCES or self._over:
+    def _may_join(self, where: Where, most: int) -> bool:
+        if len(self._gather.sources) + len(self._connecting) >= most or self._over:
             return False
         if where in self._connecting or where in self._joined:
             return False

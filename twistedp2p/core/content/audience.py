@@ -42,15 +42,19 @@ class Audience:
         """
         if port and not host.casefold().startswith("fe80:"):
             self._seen.put(key, _Seen((host, port), now))
-        others = [
-            seen.where
-            for other, seen in self._seen.items()
-            if other != key and now - seen.at <= PRESENT and means_the_same(seen.where[0], host)
-        ]
+        others = [where for where in self.present(now, key) if means_the_same(where[0], host)]
         for last in range(len(others) - 1, 0, -1):
             chosen = self._draw(last + 1)
             others[last], others[chosen] = others[chosen], others[last]
         return others[:MAX_PEERS]
+
+    def present(self, now: float, but: bytes = b"") -> list[Where]:
+        """Where those serve who asked lately, without the one with that key."""
+        return [
+            seen.where
+            for key, seen in self._seen.items()
+            if key != but and now - seen.at <= PRESENT
+        ]
 
     def handed(self, offset: int, length: int, piece: int) -> None:
         """Somebody was handed these bytes of his own choice; pieces have `piece` bytes.
