@@ -114,6 +114,16 @@ class SwarmTests(SynchronousTestCase):
         self.run_for(PEERS_EVERY + 1)
         self.assertEqual(2, len(self.fetching.asked))
 
+    def test_where_nobody_is_left_those_who_were_lost_are_tried_again(self) -> None:
+        """The owner has gone for good, and the cable was pulled for a moment."""
+        self.begin(PEER)
+        peer = self.joined()
+        for client in (self.owner, peer):
+            client.lose(ShareError("The other end went silent."))
+        self.assertEqual([], self.gather.sources)
+        self.run_for(TRIED_AGAIN + PEERS_EVERY)
+        self.assertEqual([PEER] * 2, [addresses[0] for _, addresses, _ in self.fetching.asked])
+
     def test_one_who_refuses_the_password_is_not_tried_again(self) -> None:
         """Attack 14."""
         self.begin(PEER)

@@ -125,6 +125,8 @@ class Swarm:
             if source not in self._asked:
                 self._asked.add(source)
                 source.client.ask(Ask(PEERS, self._port)).addBoth(self._heard_of, source)
+        # Those who were lost: nobody may be left who would tell of them again.
+        self._join_all([where for where, _ in self._not_before.items()], CHOSEN)
 
     def _heard_of(self, answer: bytes | Failure, source: Source) -> None:
         self._asked.discard(source)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p.core.calls.pieces import MAX_PEERS, from_bitmap, to_bitmap
-from twistedp2p.core.content.audience import PRESENT, Audience
+from twistedp2p.core.content.audience import LATELY, PRESENT, Audience
 
 
 def audience(count: int) -> Audience:
@@ -44,7 +44,14 @@ class AudienceTests(SynchronousTestCase):
         self.assertEqual([("10.0.0.1", 9393)], it.seen(b"b", "10.0.0.2", 0, 1.0))
         self.assertEqual([("10.0.0.1", 9393)], it.seen(b"c", "fe80::1%eth0", 9393, 1.0))
         self.assertEqual([], it.seen(b"a", "10.0.0.1", 9393, 2.0))
-        self.assertEqual([], it.seen(b"b", "10.0.0.2", 0, 3.0 + PRESENT))
+        self.assertEqual([], it.present(3.0 + PRESENT))
+
+    def test_where_there_is_nobody_else_those_are_told_who_may_have_all_by_now(self) -> None:
+        it, fetching, done = audience(1), ("10.0.0.2", 9393), ("10.0.0.1", 9393)
+        it.seen(b"a", *done, 0.0)
+        self.assertEqual([done], it.seen(b"b", *fetching, 1.0 + PRESENT))
+        self.assertEqual([fetching], it.seen(b"c", "10.0.0.3", 0, 2.0 + PRESENT))
+        self.assertEqual([], it.seen(b"c", "10.0.0.3", 0, 2.0 + PRESENT + LATELY))
 
     def test_some_of_many_are_told_by_chance(self) -> None:
         it = audience(1)

@@ -15,6 +15,7 @@ from twistedp2p.core.limits import CappedTable
 
 MAX_AUDIENCE = 512  # who serve an offer, that are known
 PRESENT = 30.0  # seconds from the last ask for others to being told of as one of them
+LATELY = 600.0  # the same where there is nobody else: who has all asks no more, and gives it on
 MOST_HANDED = 7  # times, that are counted
 
 
@@ -42,18 +43,21 @@ class Audience:
         """
         if port and not host.casefold().startswith("fe80:"):
             self._seen.put(key, _Seen((host, port), now))
-        others = [where for where in self.present(now, key) if means_the_same(where[0], host)]
+        others: list[Where] = []
+        for within in (PRESENT, LATELY):
+            there = self.present(now, key, within)
+            others = others or [where for where in there if means_the_same(where[0], host)]
         for last in range(len(others) - 1, 0, -1):
             chosen = self._draw(last + 1)
             others[last], others[chosen] = others[chosen], others[last]
         return others[:MAX_PEERS]
 
-    def present(self, now: float, but: bytes = b"") -> list[Where]:
-        """Where those serve who asked lately, without the one with that key."""
+    def present(self, now: float, but: bytes = b"", within: float = PRESENT) -> list[Where]:
+        """Where those serve who asked in the last seconds, without the one with that key."""
         return [
             seen.where
             for key, seen in self._seen.items()
-            if key != but and now - seen.at <= PRESENT
+            if key != but and now - seen.at <= within
         ]
 
     def handed(self, offset: int, length: int, piece: int) -> None:
