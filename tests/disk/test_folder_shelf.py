@@ -222,6 +222,17 @@ class ReaderTests(FolderTests):
             self.assertEqual(self.drain(0, 5), b"alpha")
             self.assertIn("a file in it", self.check())
 
+    def test_a_change_is_noticed_before_any_of_it_is_given(self):
+        """Attack 16: while a file in it is read."""
+        top = open_same(str(self.folder), self.identity)
+        reader = FolderReader(top, self.manifest, self.identity, 0, SIZE)
+        self.addCleanup(reader.close)
+        room = memoryview(bytearray(2))
+        reader.readinto(room)
+        self.assertEqual(bytes(room), b"al")
+        os.utime(self.folder / "a.txt")
+        self.assertRaises(Changed, reader.readinto, room)
+
     def test_links_put_into_it_are_not_followed(self):
         """Attack 28: in place of a file, of a folder in it, or of the folder."""
         (self.folder / "z").rename(self.world / "z")

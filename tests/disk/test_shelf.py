@@ -289,27 +289,25 @@ class BoundedReaderTests(ShelfTests):
         given_so_far = read(reader, 4096)
         with self.path.open("ab") as file:
             file.write(b"more" * 5000)
-        given_so_far += read(reader, 4096)
-        self.assertRaises(Changed, drain, reader, 4096)
-        self.assertEqual(given_so_far, self.data[:8192])
+        self.assertRaises(Changed, read, reader, 4096)
+        self.assertEqual(given_so_far, self.data[:4096])
 
     def test_a_file_that_is_truncated_is_not_padded(self):
         """Attack 16."""
         reader = self.reader()
         read(reader, 4096)
         os.truncate(self.path, 5000)
-        self.assertEqual(len(read(reader, 4096)), 5000 - 4096)
         self.assertRaises(Changed, read, reader, 4096)
         self.assertRaises(Changed, read, reader, 4096)
 
-    def test_a_file_that_is_written_over_is_noticed_before_its_end(self):
+    def test_a_file_that_is_written_over_is_noticed_before_any_of_it_is_given(self):
         """Attack 16: modified with the same size."""
         reader = self.reader()
         read(reader, 4096)
         with self.path.open("r+b") as file:
             file.write(b"other")
         self.later()
-        self.assertEqual(str(self.assertRaises(Changed, drain, reader, 4096)),
+        self.assertEqual(str(self.assertRaises(Changed, read, reader, 4096)),
                          "the file has changed")  # fmt: skip
 
     def test_a_file_that_is_replaced_goes_on_as_it_was(self):

@@ -192,7 +192,7 @@ class FolderReader:
     """Reads exactly `length` bytes of an offered folder's stream, from `offset` on.
 
     `top` is the open folder, which this closes. Files are opened one by one, and each must be what
-    was offered when it is left; `readinto` raises `Changed` where one is not, for the length was
+    was offered after each read; `readinto` raises `Changed` where one is not, for the length was
     announced: the transfer must be cut, never padded or overrun.
     """
 
@@ -215,7 +215,9 @@ class FolderReader:
                 wanted = min(len(room) - done, self._left)
                 count = os.preadv(self._file, [room[done : done + wanted]], self._at)
                 self._at, self._left, done = self._at + count, self._left - count, done + count
-                if not count or not self._left:
+                if not count or not self._is_same():
+                    raise Changed(N_("a file in it has changed"))
+                if not self._left:
                     self._leave()
         except OSError as error:
             raise Changed(N_("a file in it cannot be read any more")) from error
@@ -230,13 +232,12 @@ class FolderReader:
         self._file = self._below.open(path, os.O_RDONLY)
         return True
 
+    def _is_same(self) -> bool:
+        return self._identity.is_of(self._index, self._entry, os.fstat(self._file))
+
     def _leave(self) -> None:
-        """Let go of the file; it must have been what was offered, all the time."""
-        same = self._identity.is_of(self._index, self._entry, os.fstat(self._file))
         os.close(self._file)
         self._file = -1
-        if self._left or not same:
-            raise Changed(N_("a file in it has changed"))
 
     def close(self) -> None:
         """Let go of the folder; may be called twice."""

@@ -148,7 +148,8 @@ class BoundedReader:
     """Reads exactly `length` bytes of an offered file.
 
     `readinto` raises `Changed` where the file ends early or turns out to have changed: the length
-    was announced, so the transfer must be cut, never padded or overrun.
+    was announced, so the transfer must be cut, never padded or overrun. It looks after each read,
+    for a client that is sent what it was not offered does not believe the owner any more.
     """
 
     def __init__(self, descriptor: int, identity: Identity, offset: int, length: int) -> None:
@@ -170,7 +171,7 @@ class BoundedReader:
             raise Changed(N_("the file cannot be read any more")) from error
         self._at += count
         self._left -= count
-        if not count or (not self._left and Identity.of(self._descriptor) != self._identity):
+        if not count or Identity.of(self._descriptor) != self._identity:
             raise Changed(N_("the file has changed"))
         return count
 
