@@ -13,7 +13,7 @@ from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.disk.fakes import begin, new_folder
+from tests.disk.fakes import begin, new_folder, pieces_lacking
 from twistedp2p.core.content import tree as tree_module
 from twistedp2p.core.content.tree import BadPiece, TreeHash
 from twistedp2p.core.errors import ShareError
@@ -337,6 +337,27 @@ class ResumeTests(DownloadTests):
             part.write(b"\0")
             part.truncate(5 * PIECE - 1)
         self.assertEqual(bytes(self.begin().have), b"\1\1\0\1\0\0\0\0\0\0")
+
+    def test_whatever_a_power_cut_left_only_what_it_spoilt_comes_again(self):
+        """Blocks of zeros or rubbish, holes, an end that is missing, more than there was."""
+        chance = random.Random(1)
+        for _ in range(40):
+            self.cut(range(10))
+            spoilt = set(chance.sample(range(10), 3))
+            end = chance.choice((len(DATA), chance.randrange(len(DATA)), 12 * PIECE))
+            with self.part_path().open("r+b") as part:
+                for index in spoilt:
+                    part.seek(index * PIECE + chance.randrange(PIECE - 200))
+                    part.write(chance.choice((bytes(100), chance.randbytes(100))))
+                part.truncate(end)
+                part.truncate(chance.choice((end, len(DATA))))
+            spoilt |= set(range(min(end, len(DATA)) // PIECE, 10)) if end < len(DATA) else set()
+            download = self.begin()
+            self.assertEqual(pieces_lacking(download), sorted(spoilt))
+            put(download, DATA, pieces_lacking(download))
+            path = download.finish()
+            self.assertEqual(path.read_bytes(), DATA)
+            path.unlink()
 
     def test_what_was_never_written_is_not_read(self):
         self.cut([7])

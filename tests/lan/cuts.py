@@ -4,12 +4,12 @@
 
 Three nodes in namespaces. `owner` offers a file and a folder of many files; `receiver`, and in half
 of the downloads `holder` at the same time, fetch one of them over links so slow that there is a
-middle. There the download is cut, once or twice: a node is killed (SIGKILL) and started again, a
-link goes down for a while, connections are reset, the receiver's disk is full, or the owner's file
-is changed, which must be told and leave no wrong file. In the end what was fetched must stand there
-and be equal. What the receiver is sent of the content is counted: after a cut, one piece of each
-source may come again; and what was here but not on the disk, where that is full or the receiver is
-killed.
+middle. There the download is cut, once or twice: a node is killed (SIGKILL) and started again, its
+disk spoilt meanwhile as by a power cut, a link goes down for a while, connections are reset, the
+receiver's disk is full, or the owner's file is changed, which must be told and leave no wrong file.
+In the end what was fetched must stand there and be equal. What the receiver is sent of the content
+is counted: after a cut, one piece of each source may come again; and what was here but not on the
+disk, where that is full or the receiver is killed.
 
 Needs root, iproute2 and iptables.
 """
@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import attrs
@@ -48,9 +48,14 @@ AWAY_MOST = 3.0  # seconds until who was killed starts again
 PORT = 9393  # TCP
 PASSWORD = "monpass"
 OWNER, RECEIVER, HOLDER = NAMES = ("owner", "receiver", "holder")  # in namespaces 0, 1, 2
-CUTS = ("owner killed", "receiver killed", "link down", "reset", "disk full", "changed")
-CUTS_IN_COMPANY = (*CUTS, "holder killed")
-LOSING = ("receiver killed", "disk full")
+CUTS = (
+    *("owner killed", "receiver killed", "power cut", "link down", "reset"),
+    *("disk full", "changed"),
+)
+CUTS_IN_COMPANY = ("holder killed", *CUTS)
+SPOILT = 3  # blocks of what had come that are spoilt by a power cut
+BLOCK = 4096  # bytes
+LOSING = ("receiver killed", "power cut", "disk full")
 UNWRITTEN = MOST_FULL * BATCH  # bytes that a node may hold when that happens, on a busy machine
 END_GAME = 4  # pieces that may come twice where several have them, also without a cut
 # Notes how many bytes of content come, in a file that outlives a node that is killed.
@@ -79,13 +84,14 @@ class Cost:
     def most(self) -> int:
         """Bytes that may be sent again."""
         pieces = len(self.cuts) * self.sources
-        pieces += END_GAME * (self.sources > 1)
+        pieces += END_GAME * (self.sources > 1) + SPOILT * self.cuts.count("power cut")
         return pieces * PIECE_LEAST + UNWRITTEN * sum(cut in LOSING for cut in self.cuts)
 
     @property
     def is_small(self) -> bool:
         """Whether it was a piece for each source and cut, or less."""
-        return self.again <= len(self.cuts) * self.sources * PIECE_LEAST
+        pieces = len(self.cuts) * self.sources + SPOILT * self.cuts.count("power cut")
+        return self.again <= pieces * PIECE_LEAST
 
     def __str__(self) -> str:
         cuts = ", ".join(self.cuts) or "not cut"
@@ -168,6 +174,8 @@ class Room:
         where = self._chance.choice((OWNER, *takers))
         if cut.endswith("killed"):
             self._kill(cut.split()[0], what, takers)
+        elif cut == "power cut":
+            self._kill(RECEIVER, what, takers, self._spoil)
         elif cut == "link down":
             self._lan.down(NAMES.index(where))
             time.sleep(self._chance.uniform(1.0, self._down))
@@ -189,14 +197,30 @@ class Room:
             return sum(path.stat().st_blocks * 512 for part in parts for path in _files(part))
         return 0
 
-    def _kill(self, name: str, what: str, takers: tuple[str, ...]) -> None:
+    def _kill(
+        self,
+        name: str,
+        what: str,
+        takers: tuple[str, ...],
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> None:
         self._nodes[name].process.kill()
         self._nodes[name].process.wait()
         self._nodes[name].close()
+        meanwhile()
         time.sleep(self._chance.uniform(0, AWAY_MOST))
         self._start(name)
         if name in takers and not self._is_there(name, what):
             self._get(name, what)
+
+    def _spoil(self) -> None:
+        """Some of what had come to the receiver was never written, and something else was."""
+        parts = self._disk.glob(".*.part")
+        written = [path for part in parts for path in _files(part) if path.stat().st_size]
+        for number in range(SPOILT if written else 0):
+            with open(self._chance.choice(written), "r+b") as file:
+                file.seek(self._chance.randrange(os.fstat(file.fileno()).st_size))
+                file.write(self._chance.randbytes(1) if number else bytes(BLOCK))
 
     def _reset(self, ns: int) -> None:
         rules = [

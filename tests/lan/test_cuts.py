@@ -1,4 +1,4 @@
-"""Downloads that are cut come whole; and the sources of one, when others go."""
+"""Downloads that are cut come whole, from those who are left."""
 
 from __future__ import annotations
 
@@ -10,10 +10,36 @@ from twisted.trial.unittest import TestCase
 
 from tests.lan.cuts import CUTS_IN_COMPANY, MIB, Room
 from tests.lan.netns import require_namespaces
+from tests.lan.nodes import until
+from tests.lan.test_nodes import LINK, SLOW_LINK, NodesTestCase, digest
 
 SIZE = 24 * MIB  # `python -m tests.lan.cuts` has larger ones, and cuts 200
 DOWN = 2.0  # seconds at most for which a link is down
 SEED = 4
+
+
+class SourceTests(NodesTestCase):
+    def test_where_the_owner_has_gone_for_good_another_who_has_it_is_enough(self) -> None:
+        lan = self.lan(3)
+        owner, holder, receiver = (
+            self.node(name, lan=lan, ns=ns)
+            for ns, name in enumerate(("owner", "holder", "receiver"))
+        )
+        self.offer(owner, self.make(owner, "big.bin"))
+        for node in (holder, receiver):
+            node.expect(r"owner offers big\.bin")
+        holder.type("2", "big.bin", "monpass")
+        holder.expect(r"big\.bin is here, whole")
+        for ns in (0, 1):
+            lan.rate(ns, SLOW_LINK)
+        before = self.sent(lan, 1)
+        receiver.type("2", "big.bin", "monpass")
+        until(lambda: self.sent(lan, 1) - before > MIB, "the holder sends some of it")
+        owner.process.kill()
+        lan.rate(1, LINK)
+        receiver.expect(r"big\.bin is here, whole")
+        self.assertEqual(digest(receiver.folder / "big.bin"), digest(owner.folder / "big.bin"))
+        receiver.expect_not("! ")
 
 
 class CutTests(TestCase):
@@ -26,6 +52,6 @@ class CutTests(TestCase):
         room = Room(Path(folder.name), random.Random(SEED), SIZE, DOWN)
         self.addCleanup(room.close)
         for number, cut in enumerate(CUTS_IN_COMPANY):
-            company = number % 2 == 0 or cut == "holder killed"
+            company = number % 2 == 0 and cut != "changed"
             room.download("folder" if number % 3 == 1 else "file", [cut], company)
         room.check_logs()

@@ -65,6 +65,10 @@ class NodesTestCase(NodesMixin, LanMixin, TestCase):
 
         until(some, f"{node.name} gets something")
 
+    def sent(self, lan: Lan, ns: int = 0) -> int:
+        """Bytes that the cable of `ns` has carried away."""
+        return int(lan.run(ns, ["cat", "/sys/class/net/eth0/statistics/tx_bytes"]).stdout)
+
     def nothing_is_left(self, node: NodeProcess, *there: str) -> None:
         """The folder of a node holds these files and no more, once its thread has removed them."""
 
@@ -292,10 +296,6 @@ class BrokenTests(NodesTestCase):
         """Bytes of the disk that the unfinished file takes."""
         return sum(path.stat().st_blocks * 512 for path in node.folder.glob(".*.part"))
 
-    def sent(self, lan: Lan) -> int:
-        """Bytes that the owner's cable has carried away."""
-        return int(lan.run(0, ["cat", "/sys/class/net/eth0/statistics/tx_bytes"]).stdout)
-
     def test_a_file_that_changes_on_the_way_is_not_mixed(self) -> None:
         """Attack 16."""
         owner, other, _ = self.pair()
@@ -338,10 +338,6 @@ class RoomTests(NodesTestCase):
         for other in others:
             other.expect(r"owner offers big\.bin")
         return lan, owner, others
-
-    def sent(self, lan: Lan) -> int:
-        """Bytes that the owner's cable has carried away."""
-        return int(lan.run(0, ["cat", "/sys/class/net/eth0/statistics/tx_bytes"]).stdout)
 
     def all_come(self, owner: NodeProcess, others: list[NodeProcess]) -> None:
         for other in others:
