@@ -55,9 +55,7 @@ class Audience:
     def present(self, now: float, but: bytes = b"", within: float = PRESENT) -> list[Where]:
         """Where those serve who asked in the last seconds, without the one with that key."""
         return [
-            seen.where
-            for key, seen in self._seen.items()
-            if key != but and now - seen.at <= within
+            seen.where for key, seen in self._seen.items() if key != but and now - seen.at <= within
         ]
 
     def handed(self, offset: int, length: int, piece: int) -> None:
