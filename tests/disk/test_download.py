@@ -92,6 +92,60 @@ class DownloadTests(SynchronousTestCase):
         return len(os.listdir("/proc/self/fd"))
 
 
+class HoleTests(DownloadTests):
+    """Pieces that are all zeros are neither asked for nor written."""
+
+    def setUp(self):
+        super().setUp()
+        noise = random.Random(3).randbytes(PIECE)
+        self.data = noise + bytes(3 * PIECE) + noise + bytes(100)
+
+    def test_only_the_others_are_lacking_and_the_file_is_whole(self):
+        download = self.begin(data=self.data)
+        self.assertEqual(pieces_lacking(download), [0, 4])
+        put(download, self.data, [0, 4])
+        path = download.finish()
+        self.assertEqual(path.read_bytes(), self.data)
+        self.assertLess(512 * path.stat().st_blocks, 4 * PIECE)
+
+    def test_they_can_be_handed_on_at_once(self):
+        download, room = self.begin(data=self.data), bytearray(b"x" * PIECE)
+        self.assertEqual(download.readinto(PIECE, memoryview(room)), PIECE)
+        self.assertEqual(room, bytes(PIECE))
+        self.assertEqual(download.readinto(5 * PIECE, memoryview(room)), 100)
+
+    def test_a_later_run_finds_the_same(self):
+        download = self.begin(data=self.data)
+        put(download, self.data, [4])
+        download.keep()
+        again = self.begin(data=self.data)
+        self.assertEqual(pieces_lacking(again), [0])
+        put(again, self.data, [0])
+        self.assertEqual(again.finish().read_bytes(), self.data)
+
+    def test_what_something_was_written_into_is_no_hole(self):
+        download = self.begin(data=self.data)
+        put(download, self.data, [4])
+        with self.part_path(self.data).open("r+b") as part:
+            part.seek(PIECE + PIECE // 2)
+            part.write(b"something")
+        download.keep()
+        again = self.begin(data=self.data)
+        self.assertEqual(pieces_lacking(again), [0, 1])
+        put(again, self.data, [0, 1])
+        self.assertEqual(again.finish().read_bytes(), self.data)
+
+    def test_a_file_of_nothing_is_there_at_once(self):
+        download = self.begin(data=bytes(3 * PIECE))
+        self.assertEqual(pieces_lacking(download), [])
+        self.assertEqual(download.finish().read_bytes(), bytes(3 * PIECE))
+
+    def test_pieces_beyond_all_measure_are_not_looked_at(self):
+        """Attack 31: what says that it is large costs nothing."""
+        self.patch(tree_module, "ZEROS_MOST", PIECE - 1)
+        self.assertEqual(pieces_lacking(self.begin(data=self.data)), [0, 1, 2, 3, 4])
+
+
 class WholeTests(DownloadTests):
     def test_what_came_whole_gets_its_name(self):
         path = self.download()

@@ -112,7 +112,11 @@ class Download:
         buffer = memoryview(bytearray(min(HASH_CHUNK, self.tree.size)))
         for index in range(self.tree.count):
             offset, length = self.tree.span(index)
-            if not self.needed[index] or not self._part.has_data(offset):
+            if not self.needed[index]:
+                continue
+            if not self._part.has_data(offset):
+                zeros = self.tree.is_zeros(index)
+                self.have[index] = zeros and self._part.leave_hole(offset, length)
                 continue
             found, done = blake3(), 0
             while done < length and (

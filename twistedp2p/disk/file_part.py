@@ -42,6 +42,15 @@ class FilePart:
         except OSError:  # none from there to the end
             return False
 
+    def leave_hole(self, offset: int, length: int) -> bool:
+        """Whether there is nothing but zeros already; where nothing was written there is."""
+        with contextlib.suppress(OSError):  # none from there to the end
+            if os.lseek(self._file, offset, os.SEEK_DATA) < offset + length:
+                return False
+        if os.fstat(self._file).st_size < offset + length:
+            os.ftruncate(self._file, self._size)
+        return True
+
     def make_room(self, offset: int, length: int) -> None:
         """Have the disk find a place for what is written next, which makes that quicker."""
         with contextlib.suppress(OSError):  # the write itself will say what is wrong

@@ -75,6 +75,10 @@ class FolderPart:
         except OSError:  # no such file, or nothing more in it
             return False
 
+    def leave_hole(self, _offset: int, _length: int) -> bool:
+        """A piece may be of several files, each of which has yet to be made."""
+        return False
+
     def make_room(self, offset: int, length: int) -> None:
         """Have the disk find a place for what is written next, which makes that quicker."""
         with Below(self._part, make=True) as below:
