@@ -3,18 +3,17 @@
     python -m benchmarks.clients
     python -m benchmarks.clients --clients 200 --kib 256
 
-The node is a process with its limits raised; the clients are another, and connect over loopback,
-all at the same time, from addresses of their own. Told are the whole time, the slowest client
-beside the median one (from its first step to the last byte), and the memory of the node at its
-peak. The password is stretched once, before: that is each client's own work, and not the node's.
+The node is `twistd -n p2pshare` with its limits raised by --max-clients; the clients are another
+process, and connect over loopback, all at the same time. Told are the whole time, the slowest
+client beside the median one (from its first step to the last byte), and the memory of the node at
+its peak. Keys and certificates are made, and the password is stretched, before: that is each
+client's own work, and not the node's.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -26,11 +25,14 @@ from typing import Any
 import attrs
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.internet.defer import Deferred, gatherResults, succeed
-from twisted.internet.task import react
+from twisted.internet.task import deferLater, react
 
+from benchmarks.processes import STOP_TIMEOUT
 from twistedp2p.core.calls.cpace import stretch
 from twistedp2p.core.calls.lines import Ok
+from twistedp2p.core.errors import ShareError
 from twistedp2p.core.names import offer_id
+from twistedp2p.net.descriptors import make_room
 from twistedp2p.net.dial import Dialer
 from twistedp2p.net.fetch import Fetcher, FileClient
 from twistedp2p.net.pump import in_threads_of
@@ -39,28 +41,10 @@ from twistedp2p.net.tls import NodeTLS
 PASSWORD = "abacus abdomen abdominal"
 NAME = "small.bin"
 PORT = 17_393  # TCP
-HOSTS = 16  # addresses of 127.0.0.0/8 at which the node is called
+HOST = "127.0.0.1"
+GROUP_PORT = 17_394  # UDP
+READY_TIMEOUT = 30.0  # seconds for the node to serve its file
 TIMEOUT = 60.0  # seconds for a connection, while a thousand others are made
-NODE = """
-import json, resource, sys
-from pathlib import Path
-from twisted.internet import reactor
-from twistedp2p.disk.instance import claim
-from twistedp2p.node.config import Config
-from twistedp2p.node.desk import Node
-from twistedp2p.net.serve import Limits
-
-resource.setrlimit(resource.RLIMIT_NOFILE, (8192, 8192))
-folder, count = Path(sys.argv[1]), 2 * int(sys.argv[2])
-limits = Limits(connections_rate=count, connections_burst=count, unproven_per_address=count,
-                unproven=count, transfers=count, transfers_per_address=count)
-node = Node(reactor, Config(port=int(sys.argv[3]) - 1, nick="owner", interfaces=["127.0.0.1"],
-                            mdns=False, limits=limits), claim(folder / "state"))
-node.start()
-node.offer(sys.argv[4], sys.argv[5]).addCallback(
-    lambda _: print(json.dumps(node.key.hex()), flush=True))
-reactor.run()
-"""
 
 
 def arguments() -> argparse.Namespace:
@@ -73,14 +57,17 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@attrs.frozen
+@attrs.define
 class Known:
-    """An order whose password is stretched already: implements `net.fetch.Order`."""
+    """An order whose password is stretched once for all. Implements `net.fetch.Order`."""
 
-    secret: tuple[bytes, bytes]
+    secret: tuple[bytes, bytes] | None = None
 
     def stretched(self, owner_key: bytes) -> Deferred[tuple[bytes, bytes]]:
-        """It is known."""
+        """Known but for the first time."""
+        if self.secret is None:
+            offer = offer_id(owner_key, NAME)
+            self.secret = offer, stretch(PASSWORD, owner_key, offer)
         return succeed(self.secret)
 
     def agreed(self, ok: Ok, owner_key: bytes) -> None:
@@ -115,65 +102,91 @@ class Counting:
             self.done.errback(error or RuntimeError("closed too early"))
 
 
-async def fetch(reactor: Any, secret: tuple[bytes, bytes], host: str, size: int) -> float:
-    """One client: seconds that it took."""
+def make_client(reactor: Any) -> Fetcher:
+    """One with a key of its own."""
     key = Ed25519PrivateKey.generate()
+    own = key.public_key().public_bytes_raw()
+    return Fetcher(Dialer(reactor, NodeTLS(key), TIMEOUT), own, reactor, in_threads_of(reactor))
+
+
+async def until_served(reactor: Any, order: Known) -> None:
+    """Wait until the node serves the file."""
+    fetcher, deadline = make_client(reactor), time.monotonic() + READY_TIMEOUT
+    while True:
+        try:
+            client = await fetcher.connect(order, [(HOST, PORT)])
+        except ShareError:
+            if time.monotonic() > deadline:
+                raise
+            await deferLater(reactor, 0.2)
+        else:
+            client.close()
+            return
+
+
+async def fetch(fetcher: Fetcher, order: Known, size: int) -> float:
+    """One client: seconds that it took."""
     begun = time.monotonic()
-    fetcher = Fetcher(
-        Dialer(reactor, NodeTLS(key), TIMEOUT),
-        key.public_key().public_bytes_raw(),
-        reactor,
-        in_threads_of(reactor),
-    )
-    client = await fetcher.connect(Known(secret), [(host, PORT)])
+    client = await fetcher.connect(order, [(HOST, PORT)])
     sink = Counting(client, size)
     for offset in range(0, size, 2**20):
         client.fetch(offset, min(2**20, size - offset), sink)
     return await sink.done - begun
 
 
-async def measure(reactor: Any, options: argparse.Namespace, owner: bytes, node: int) -> None:
+def memory(node: int, which: str) -> float:
+    """A line of the status of that process, in MiB."""
+    status = Path(f"/proc/{node}/status").read_text()
+    return int(status.split(f"{which}:")[1].split()[0]) / 1024
+
+
+async def measure(reactor: Any, options: argparse.Namespace, node: int) -> None:
     """All of them, and what came of it."""
-    offer = offer_id(owner, NAME)
-    secret = offer, stretch(PASSWORD, owner, offer)
+    order = Known()
+    await until_served(reactor, order)
+    clients = [make_client(reactor) for _ in range(options.clients)]
+    before = memory(node, "VmRSS")
     begun = time.monotonic()
     seconds = await gatherResults(
-        [
-            Deferred.fromCoroutine(
-                fetch(reactor, secret, f"127.0.0.{1 + number % HOSTS}", options.kib * 1024)
-            )
-            for number in range(options.clients)
-        ],
+        [Deferred.fromCoroutine(fetch(each, order, options.kib * 1024)) for each in clients],
         consumeErrors=True,
     )
     took, median = time.monotonic() - begun, statistics.median(seconds)
-    status = Path(f"/proc/{node}/status").read_text()
-    peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
     print(
         f"{options.clients} clients x {options.kib} KiB: all done after {took:.1f} s; "
         f"median {median:.2f} s, slowest {max(seconds):.2f} s = {max(seconds) / median:.2f} of it, "
-        f"fastest {min(seconds):.2f} s; the node's memory at its peak {peak:.0f} MiB"
+        f"fastest {min(seconds):.2f} s; the node's memory {before:.0f} MiB before, "
+        f"{memory(node, 'VmHWM'):.0f} MiB at its peak"
     )
 
 
 def main() -> None:
     """Run it."""
     options = arguments()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (8192, 8192))
+    make_room(4 * options.clients + 100)
     with tempfile.TemporaryDirectory() as temporary:
-        file = Path(temporary) / NAME
+        folder = Path(temporary)
+        file, password, log = folder / NAME, folder / "password", folder / "log"
         file.write_bytes(os.urandom(options.kib * 1024))
-        argv = [sys.executable, "-c", NODE, temporary, str(options.clients), str(PORT), str(file)]
-        node = subprocess.Popen([*argv, PASSWORD], stdout=subprocess.PIPE, text=True)
+        password.write_text(PASSWORD)
+        node = subprocess.Popen(
+            [
+                *(Path(sys.executable).parent / "twistd", "-n", "p2pshare", "--menu", "never"),
+                *("--state-dir", folder / "state", "--nick", "owner", "--no-mdns"),
+                *("--interface", HOST, "--port", str(GROUP_PORT), "--file-port", str(PORT)),
+                *("--offer", file, "--password-file", password),
+                f"--max-clients={options.clients}",
+                f"--max-clients-per-address={options.clients}",
+            ],
+            cwd=folder,
+            stdout=log.open("wb"),
+            stderr=subprocess.STDOUT,
+        )
         try:
-            assert node.stdout is not None
-            owner = bytes.fromhex(json.loads(node.stdout.readline()))
-            react(
-                lambda reactor: Deferred.fromCoroutine(measure(reactor, options, owner, node.pid))
-            )
+            react(lambda reactor: Deferred.fromCoroutine(measure(reactor, options, node.pid)))
         finally:
-            node.kill()
-            node.wait()
+            node.terminate()
+            node.wait(STOP_TIMEOUT)
 
 
 if __name__ == "__main__":
