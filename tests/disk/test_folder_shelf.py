@@ -2,6 +2,7 @@
 
 import os
 import socket
+from array import array
 
 from blake3 import blake3
 from hypothesis import given, settings
@@ -265,6 +266,13 @@ class ReaderTests(FolderTests):
         self.assertEqual(FolderIdentity.read(kept), self.identity)
         for damaged in (b"", kept[:-1], kept + b"x", kept[:20]):
             self.assertRaises(ValueError, FolderIdentity.read, damaged)
+
+    def test_an_identity_with_many_names_of_its_own_is_kept_and_read(self):
+        count = 2 * folder_shelf.PATHS_AT_ONCE + 1
+        numbers = array("q", range(count)), array("Q", range(count))
+        paths = {index: f"naïve\n{index}" for index in range(count)}
+        identity = FolderIdentity(1, 2, *numbers, paths)
+        self.assertEqual(FolderIdentity.read(identity.write()), identity)
 
     def test_only_a_few_are_open_at_once_and_none_after(self):
         before = len(os.listdir("/proc/self/fd"))

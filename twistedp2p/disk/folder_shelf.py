@@ -8,6 +8,7 @@ import struct
 from array import array
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import attrs
@@ -20,6 +21,7 @@ from twistedp2p.disk.scan import Scan, Skipped
 from twistedp2p.disk.shelf import UNREADABLE, Changed
 
 HASH_CHUNK = 2**20  # bytes
+PATHS_AT_ONCE = 1000
 
 
 @attrs.frozen
@@ -34,7 +36,11 @@ class FolderIdentity:
 
     def write(self) -> bytes:
         """As it is kept."""
-        paths = json.dumps(self.paths).encode()
+        # In slices: one call for all of them would keep every other thread from running.
+        rest, slices = iter(self.paths.items()), []
+        while some := dict(islice(rest, PATHS_AT_ONCE)):
+            slices.append(json.dumps(some).encode())
+        paths = b"\n".join(slices)
         head = struct.pack("<QQQQ", self.device, self.inode, len(self.times), len(paths))
         return head + self.times.tobytes() + self.inodes.tobytes() + paths
 
@@ -50,7 +56,9 @@ class FolderIdentity:
         if len(data) != end + length:
             raise ValueError("not an identity")
         times, inodes = array("q", data[head:middle]), array("Q", data[middle:end])
-        paths = {int(index): str(path) for index, path in json.loads(data[end:]).items()}
+        paths: dict[int, str] = {}
+        for some in data[end:].splitlines():
+            paths |= {int(index): str(path) for index, path in json.loads(some).items()}
         return cls(device, inode, times, inodes, paths)
 
     def path(self, index: int, entry: Entry) -> str:

@@ -22,7 +22,7 @@ from itertools import accumulate
 
 import attrs
 
-from twistedp2p.core.names import clean_name
+from twistedp2p.core.names import FILE_NAME_BYTES, clean_name
 
 MOST_ENTRIES = 100_000
 MOST_DEPTH = 32  # components of a path
@@ -32,8 +32,8 @@ MOST_MTIME = 2**40  # seconds since 1970
 _HEAD = '["p2pshare/1 folder"]\n'
 _NUMBER = "(0|[1-9][0-9]{0,15})"
 # Clean names hold neither quotes nor backslashes, so nothing is ever escaped.
-_LINE = re.compile(rf'\["([^"\\\n]+)",{_NUMBER},{_NUMBER}\]\n')
-_LINES = re.compile(rf"(?:{_LINE.pattern})*")
+_PATH = rf'[^"\\\n]{{1,{MOST_DEPTH * (FILE_NAME_BYTES + 1)}}}'
+_LINE = re.compile(rf'\["({_PATH})",{_NUMBER},{_NUMBER}\]\n')
 
 
 class BadManifest(ValueError):
@@ -93,10 +93,16 @@ class Manifest:
             raise BadManifest("not UTF-8") from error
         if not text.startswith(_HEAD):
             raise BadManifest("not a manifest")
-        if not _LINES.fullmatch(text, len(_HEAD)):
-            raise BadManifest("a line that is not understood")
-        lines = _LINE.findall(text, len(_HEAD))
-        return cls(tuple(Entry(path, int(size), int(mtime)) for path, size, mtime in lines))
+        # Line by line: one call for all of them would keep every other thread from running.
+        entries, at = [], len(_HEAD)
+        while at < len(text):
+            line = _LINE.match(text, at)
+            if line is None:
+                raise BadManifest("a line that is not understood")
+            path, size, mtime = line.groups()
+            entries.append(Entry(path, int(size), int(mtime)))
+            at = line.end()
+        return cls(tuple(entries))
 
     def slices(self, offset: int, length: int) -> Iterator[tuple[Entry, int, int]]:
         """What of which files makes up a range of the stream: entry, offset in it, length.
