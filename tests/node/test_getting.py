@@ -25,7 +25,15 @@ from twistedp2p.net.dial import nonsense
 from twistedp2p.net.fetch import Refused, broken
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.node import getting as getting_module
-from twistedp2p.node.getting import AGAIN_FIRST, BUSY_LEAST, BUSY_PATIENCE, PATIENCE, Sharing
+from twistedp2p.node.getting import (
+    AGAIN_FIRST,
+    AGAIN_MOST,
+    BUSY_LEAST,
+    BUSY_PATIENCE,
+    PATIENCE,
+    PATIENCE_WITH_OTHERS,
+    Sharing,
+)
 from twistedp2p.node.holdings import Holdings
 from twistedp2p.node.progress import Courses
 from twistedp2p.node.transfers import Transfer, Transfers
@@ -483,7 +491,7 @@ class GivingOnTests(GettingTestCase):
         peer.has = bytearray(40)
         self.fetching.end(peer, 1)
         self.cut(owner, ShareError("What came was not that.", Exit.DAMAGED))
-        self.clock.run_for(2 * PATIENCE)
+        self.clock.run_for(PATIENCE_WITH_OTHERS + AGAIN_MOST)
         self.assertEqual(Exit.DAMAGED, self.failed(transfer).code)
         self.assertTrue(peer.over)
 

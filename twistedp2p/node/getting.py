@@ -40,6 +40,7 @@ AGAIN_FIRST, AGAIN_MOST = 1.0, 8.0  # seconds until we connect again; doubled ea
 BUSY_LEAST, BUSY_MOST = 2.0, 30.0  # seconds, until an owner that is busy is asked again
 BUSY_PATIENCE = 120.0  # seconds in which one may have a place for us
 PATIENCE = 60.0  # seconds in which nothing comes, after which a get without its owner ends
+PATIENCE_WITH_OTHERS = 15.0  # the same where the owner has refused: others send what they have
 FOR_GOOD = (Exit.DENIED, Exit.DAMAGED)  # an owner that ends so is not asked again
 GONE, CHANGED = 404, 409  # nor is one that refuses with these numbers
 BUSY = 503  # with this number it has no place for us now
@@ -401,7 +402,8 @@ class Getting:
             await deferLater(self._clock, wait)
             wait = min(max(2 * wait, AGAIN_FIRST), AGAIN_MOST)
             alone = self._forsaken and not self.gather.sources
-            if alone or self._clock.seconds() - self._moved_at > PATIENCE:
+            patience = PATIENCE_WITH_OTHERS if self._forsaken else PATIENCE
+            if alone or self._clock.seconds() - self._moved_at > patience:
                 raise why
             if not self._forsaken:
                 try:
