@@ -24,7 +24,7 @@ from twistedp2p.net.tls import NodeTLS
 class FetcherTests(TestCase):
     """Over real connections of the loopback."""
 
-    timeout = 20
+    timeout = 120  # seconds: the machine may be busy
 
     def setUp(self) -> None:
         self.shelves: list[FakeShelf] = []

@@ -11,6 +11,7 @@ from unittest import mock
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests.lan.nodes import free_port
 from twistedp2p.net import sockets
 from twistedp2p.net.interfaces import Interface, choose
 from twistedp2p.net.sockets import (
@@ -25,7 +26,7 @@ from twistedp2p.net.sockets import (
 )
 
 GROUP = "239.0.0.1"
-PATIENCE = 5  # seconds until a datagram counts as lost
+PATIENCE = 30  # seconds until a datagram counts as lost
 LO = choose(["127.0.0.1"])[0]
 GONE = Interface("gone0", 2**30, "192.0.2.77", None, False)
 IP_RECVTTL = 12  # linux/in.h
@@ -37,11 +38,6 @@ class SocketTestCase(SynchronousTestCase):
         self.addCleanup(sock.close)
         sock.settimeout(PATIENCE)
         return sock
-
-    def free_port(self, kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-        with socket.socket(socket.AF_INET, kind) as sock:
-            sock.bind(("", 0))
-            return int(sock.getsockname()[1])
 
     def listener(self, port: int = 0, fallback: bool = False) -> socket.socket:
         """That of IPv4."""
@@ -66,7 +62,7 @@ class SocketTestCase(SynchronousTestCase):
 
 class GroupTests(SocketTestCase):
     def test_what_is_sent_arrives_from_the_address_and_port_of_the_sender(self) -> None:
-        port = self.free_port()
+        port = free_port()
         receiver, sender = self.receiver(port), self.sender()
         sender.sendto("coucou é".encode(), (GROUP, port))
         self.assertEqual(
@@ -74,26 +70,26 @@ class GroupTests(SocketTestCase):
         )
 
     def test_the_source_of_a_datagram_can_be_answered(self) -> None:
-        port = self.free_port()
+        port = free_port()
         receiver, sender = self.receiver(port), self.sender()
         sender.sendto(b"hello", (GROUP, port))
         self.sender().sendto(b"answer", receiver.recvfrom(65536)[1])
         self.assertEqual(sender.recv(65536), b"answer")
 
     def test_two_receivers_of_one_host_both_hear(self) -> None:
-        port = self.free_port()
+        port = free_port()
         receivers = [self.receiver(port), self.receiver(port)]
         self.sender().sendto(b"both", (GROUP, port))
         self.assertEqual([one.recv(65536) for one in receivers], [b"both", b"both"])
 
     def test_a_plain_script_listens_beside_us_whoever_came_first(self) -> None:
-        port = self.free_port()
+        port = free_port()
         listening = [self.script(port), self.receiver(port), self.script(port)]
         self.sender().sendto(b"all", (GROUP, port))
         self.assertEqual([one.recv(65536) for one in listening], [b"all"] * 3)
 
     def test_a_plain_script_is_heard(self) -> None:
-        port = self.free_port()
+        port = free_port()
         receiver = self.receiver(port)
         plain = self.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         here = socket.inet_aton("127.0.0.1")
@@ -102,14 +98,14 @@ class GroupTests(SocketTestCase):
         self.assertEqual(receiver.recv(65536), b"bonjour")
 
     def test_unicast_to_the_port_does_not_reach_the_group_socket(self) -> None:
-        port = self.free_port()
+        port = free_port()
         receiver, sender = self.receiver(port), self.sender()
         for address in ("127.0.0.1", GROUP):
             sender.sendto(address.encode(), (address, port))
         self.assertEqual(receiver.recv(65536), GROUP.encode())
 
     def test_another_group_on_the_port_does_not_reach_the_group_socket(self) -> None:
-        port = self.free_port()
+        port = free_port()
         receiver, sender = self.receiver(port), self.sender()
         join(receiver, "239.0.0.2", LO)
         for address in ("239.0.0.2", GROUP):
@@ -125,7 +121,7 @@ class GroupTests(SocketTestCase):
 
     def test_membership_of_another_process_is_not_ours(self) -> None:
         """IP_MULTICAST_ALL=0: with the default, a socket without membership hears it too."""
-        port = self.free_port()
+        port = free_port()
         receiver, sender, script = self.receiver(port), self.sender(), self.script(port)
         leave(receiver, GROUP, LO)
         sender.sendto(b"not ours", (GROUP, port))
@@ -135,7 +131,7 @@ class GroupTests(SocketTestCase):
         self.assertEqual(receiver.recv(65536), b"ours")
 
     def test_the_ttl_is_one_unless_asked(self) -> None:
-        port = self.free_port()
+        port = free_port()
         receiver = self.receiver(port)
         receiver.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
         for sender, ttl in ((self.sender(), 1), (self.sender(7), 7)):
@@ -144,7 +140,7 @@ class GroupTests(SocketTestCase):
             self.assertEqual(struct.unpack("=i", data), (ttl,))
 
     def test_a_burst_of_a_thousand_datagrams_is_held(self) -> None:
-        port = self.free_port()
+        port = free_port()
         receiver, sender = self.receiver(port), self.sender()
         granted = receiver.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         burst = min(1000, granted // 4096)
@@ -154,14 +150,14 @@ class GroupTests(SocketTestCase):
         self.assertEqual(heard, list(range(burst)))
 
     def test_the_buffers_are_as_large_as_the_system_grants(self) -> None:
-        for sock, asked in ((self.receiver(self.free_port()), 4 << 20), (self.sender(), 1 << 20)):
+        for sock, asked in ((self.receiver(free_port()), 4 << 20), (self.sender(), 1 << 20)):
             plain = self.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, asked)
             granted = plain.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
             self.assertEqual(sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF), granted)
 
     def test_sockets_are_ready_for_a_reactor(self) -> None:
-        for sock in (group_receiver(GROUP, self.free_port(), [LO]), group_sender(LO)):
+        for sock in (group_receiver(GROUP, free_port(), [LO]), group_sender(LO)):
             self.addCleanup(sock.close)
             self.assertFalse(sock.getblocking())
             self.assertRaises(BlockingIOError, sock.recv, 65536)
@@ -169,7 +165,7 @@ class GroupTests(SocketTestCase):
 
 class WideTests(SocketTestCase):
     def test_it_hears_unicast_and_broadcast_but_no_group(self) -> None:
-        port = self.free_port()
+        port = free_port()
         wide, sender = self.keep(wide_receiver(port)), self.sender()
         self.receiver(port)  # so that the host is a member of the group
         for address in (GROUP, "127.0.0.1", "127.0.0.9", "127.255.255.255"):
@@ -178,13 +174,13 @@ class WideTests(SocketTestCase):
         self.assertEqual(heard, ["127.0.0.1", "127.0.0.9", "127.255.255.255"])
 
     def test_several_nodes_share_it_and_each_hears_a_broadcast(self) -> None:
-        port = self.free_port()
+        port = free_port()
         both = [self.keep(wide_receiver(port)) for _ in range(2)]
         self.sender().sendto(b"all", ("127.255.255.255", port))
         self.assertEqual([each.recv(65536) for each in both], [b"all", b"all"])
 
     def test_the_far_sender_is_answered_at_the_address_of_the_way_taken(self) -> None:
-        port = self.free_port()
+        port = free_port()
         wide, far = self.keep(wide_receiver(port)), self.keep(far_sender())
         far.sendto(b"hello", ("127.0.0.1", port))
         _, address = wide.recvfrom(65536)
@@ -201,29 +197,29 @@ class WideTests(SocketTestCase):
 
 class MembershipTests(SocketTestCase):
     def test_joining_twice_and_leaving_twice_is_success(self) -> None:
-        receiver = self.receiver(self.free_port())
+        receiver = self.receiver(free_port())
         join(receiver, GROUP, LO)
         leave(receiver, GROUP, LO)
         leave(receiver, GROUP, LO)
 
     def test_leaving_an_interface_that_is_gone_is_success(self) -> None:
-        leave(self.receiver(self.free_port()), GROUP, GONE)
+        leave(self.receiver(free_port()), GROUP, GONE)
 
     def test_joining_an_interface_that_is_gone_names_it(self) -> None:
-        receiver = self.receiver(self.free_port())
+        receiver = self.receiver(free_port())
         error = self.assertRaises(SocketError, join, receiver, GROUP, GONE)
         self.assertEqual(str(error), "cannot join 239.0.0.1 on gone0: No such device")
         self.assertEqual(error.errno, errno.ENODEV)
 
     def test_leaving_on_a_closed_socket_is_told(self) -> None:
-        receiver = self.receiver(self.free_port())
+        receiver = self.receiver(free_port())
         receiver.close()
         error = self.assertRaises(SocketError, leave, receiver, GROUP, LO)
         self.assertEqual(error.errno, errno.EBADF)
 
     def test_two_addresses_of_one_interface_are_one_membership(self) -> None:
         alias = Interface(LO.name, LO.index, "127.0.0.2", None, True)
-        port, skipped = self.free_port(), mock.Mock()
+        port, skipped = free_port(), mock.Mock()
         receiver = self.keep(group_receiver(GROUP, port, [LO, alias], skipped))
         self.sender().sendto(b"once", (GROUP, port))
         self.sender().sendto(b"then", (GROUP, port))
@@ -231,7 +227,7 @@ class MembershipTests(SocketTestCase):
         skipped.assert_not_called()
 
     def test_one_bad_interface_does_not_disable_the_others(self) -> None:
-        port, skipped = self.free_port(), mock.Mock()
+        port, skipped = free_port(), mock.Mock()
         receiver = self.keep(group_receiver(GROUP, port, [GONE, LO], skipped))
         self.sender().sendto(b"still", (GROUP, port))
         self.assertEqual(receiver.recv(65536), b"still")
@@ -244,7 +240,7 @@ class MembershipTests(SocketTestCase):
         self.assertEqual(error.errno, errno.EADDRNOTAVAIL)
 
     def test_no_interface_at_all_is_borne_as_one_may_come(self) -> None:
-        port = self.free_port()
+        port = free_port()
         receiver = self.receiver(port, [])
         join(receiver, GROUP, LO)
         self.sender().sendto(b"now", (GROUP, port))
@@ -293,7 +289,7 @@ class FileListenerTests(SocketTestCase):
         return int(sock.getsockname()[1])
 
     def test_it_takes_the_port_that_it_is_given_and_ipv4_reaches_it(self) -> None:
-        port = self.free_port(socket.SOCK_STREAM)
+        port = free_port()
         listener = self.listener(port)
         self.assertEqual(listener.getsockname()[1], port)
         self.connect(listener, socket.AF_INET, "127.0.0.1")
@@ -348,7 +344,7 @@ class FileListenerTests(SocketTestCase):
             self.assertRaises(BlockingIOError, listener.accept)
 
     def test_the_second_node_of_a_host_gets_another_port(self) -> None:
-        port = self.free_port(socket.SOCK_STREAM)
+        port = free_port()
         first, second = self.listener(port, True), self.listener(port, True)
         self.assertEqual(first.getsockname()[1], port)
         self.assertNotIn(second.getsockname()[1], (0, port))
@@ -370,7 +366,7 @@ class FileListenerTests(SocketTestCase):
 
     def test_a_port_that_another_takes_between_bind_and_listen_is_taken(self) -> None:
         busy = OSError(errno.EADDRINUSE, "Address already in use")
-        port = self.free_port(socket.SOCK_STREAM)
+        port = free_port()
         with mock.patch.object(socket.socket, "listen", side_effect=[busy, None, None]):
             self.assertNotEqual(self.listener(port, True).getsockname()[1], port)
 
