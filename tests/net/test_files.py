@@ -21,14 +21,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides, directlyProvides
 
 from tests.net.test_pump import SlowThread
-from tests.net.wire import OFFER, SECRET, Bench, FakeOrder, WholeFetch, Wire, public, wrap
+from tests.net.wire import OFFER, SECRET, Bench, End, FakeOrder, WholeFetch, Wire, public, wrap
 from twistedp2p.core.calls.conversation import ClientEnd, Refusal, Session
 from twistedp2p.core.calls.cpace import Exchange
-from twistedp2p.core.calls.frames import FRAME, SMALL, SMALL_FRAME, TAG
+from twistedp2p.core.calls.frames import FRAME, SMALL, SMALL_FRAME, TAG, Frames
 from twistedp2p.core.calls.lines import Auth, Get, Ok, Share, parse_owner
 from twistedp2p.core.calls.pieces import BYTES, HAVE, MAX_WAITING, TREE, Ask
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.net import serve as serve_module
+from twistedp2p.net.body import WAKE, BodyReceiver
 from twistedp2p.net.dial import HANDSHAKE_DEADLINE
 from twistedp2p.net.fetch import STALL as CLIENT_STALL
 from twistedp2p.net.serve import GO_DEADLINE, IDLE, PROOF_DEADLINE, STALL, YIELDS, Limits
@@ -118,6 +119,36 @@ class WholeFileTests(FilesTestCase):
         wire.client_end.recv_into = nothing  # type: ignore[method-assign]
         wire.run()
         self.assertEqual(data, self.successResultOf(client.done))
+
+    def test_a_slow_link_wakes_us_a_few_times_for_a_frame(self) -> None:
+        """And never for more than is missing, or nobody would be woken at all."""
+        end, key, came = End(), bytes(32), bytearray()
+        sender, receiver = Frames(key, chacha=False), Frames(key, chacha=False)
+        sender.begin(2 * FRAME + 5)
+        receiver.begin(2 * FRAME + 5)
+        sealed = memoryview(bytearray(FRAME + TAG))
+        sent = b"".join(bytes(sender.seal(bytes(size), sealed)) for size in (FRAME, FRAME, 5))
+
+        class Taken:
+            def room(self, size: int) -> memoryview:
+                return memoryview(bytearray(size))
+
+            def opened(self, size: int) -> None:
+                came.extend(bytes(size))
+
+            def spoilt(self) -> None: ...
+
+        body = BodyReceiver(end, receiver, Taken())
+        woken = 0
+        for at in range(0, len(sent), 1500):
+            end.came += sent[at : at + 1500]
+            if len(end.came) >= end.wakes_at:
+                end.doRead()
+                woken += 1
+        self.assertEqual(2 * FRAME + 5, len(came))
+        self.assertLessEqual(woken, 2 * (FRAME // WAKE + 2) + 2)
+        self.assertEqual(1, end.wakes_at)
+        body.stop()
 
     def test_small_contents_come_in_small_frames(self) -> None:
         for size, frame in ((SMALL, SMALL_FRAME), (SMALL + 1, FRAME)):

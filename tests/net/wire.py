@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -42,6 +43,7 @@ class End:
         self.took = 0  # of them, since the last
         self.protocol: Any = None
         self.came = bytearray()  # bytes that wait to be read
+        self.wakes_at = 1  # so many of them
 
     def write(self, data: bytes) -> None:
         if not (self.closing or self.aborted or self.closed):
@@ -69,6 +71,10 @@ class End:
         room[:count] = self.came[:count]
         del self.came[:count]
         return count
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        assert (level, option) == (socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+        self.wakes_at = value
 
     def doRead(self) -> None:
         """What the reactor calls; a `BodyReceiver` takes its place."""
@@ -140,7 +146,7 @@ class Wire:
         for end, other, record in ends:
             if end.closed or other.paused or (end.full and not end.aborted):
                 continue
-            if other.came:
+            if len(other.came) >= other.wakes_at:
                 other.doRead()
                 moved = True
                 continue
@@ -154,7 +160,8 @@ class Wire:
                 record += data
                 moved = True
                 other.came += data
-                other.doRead()
+                if len(other.came) >= other.wakes_at:
+                    other.doRead()
             elif end.closing or end.aborted:
                 self.close(ConnectionLost() if end.aborted else ConnectionDone())
                 return True

@@ -8,7 +8,9 @@ say why a connection ended.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import attrs
@@ -21,6 +23,7 @@ from zope.interface import implementer
 from twistedp2p.core.calls.frames import FRAME, SEALED, TAG, BadFrame, Frames
 
 BURST = 4  # frames sent, or read, before others have their turn
+WAKE = 65_536  # bytes that have come, for which the system wakes us in the middle of a frame
 
 
 class Reader(Protocol):
@@ -186,7 +189,9 @@ class Opened(Protocol):
 class BodyReceiver:
     """Opens frames as they come, straight from the socket into their place.
 
-    What comes while no body is awaited goes to the transport's protocol.
+    What comes while no body is awaited goes to the transport's protocol. While one is, the system
+    wakes us for `WAKE` bytes or what is missing of the frame: over a slow link it would else do
+    so for each packet, and to be woken costs more than to open what has come.
     """
 
     def __init__(self, tcp: Any, frames: Frames, client: Opened) -> None:
@@ -197,7 +202,8 @@ class BodyReceiver:
         self._filled = 0  # bytes of the frame
         self._spoilt = self._stopped = False
         self._tcp = tcp
-        self._recv_into: Callable[[memoryview], int] = tcp.getHandle().recv_into
+        self._socket = tcp.getHandle()
+        self._wakes_at = 1  # bytes
         tcp.doRead = self._read
 
     def _read(self) -> Any:
@@ -205,16 +211,26 @@ class BodyReceiver:
         for turn in range(BURST):
             missing = self._missing()
             count = self._take(missing)
-            if not count:  # nothing awaited, or yet, the end, an error: the transport knows which
-                return None if turn else type(self._tcp).doRead(self._tcp)
-            self._came(count)
-            if count < len(missing) or self._stopped:
+            if not count and not turn:
+                # nothing awaited, or yet, the end, an error: the transport knows which
+                return type(self._tcp).doRead(self._tcp)
+            if count:
+                self._came(count)
+            if not count or count < len(missing) or self._stopped:
                 break
+        self._set_wake()
         return None
+
+    def _set_wake(self) -> None:
+        count = min(len(self._missing()), WAKE) or 1
+        if count != self._wakes_at and not self._stopped:
+            self._wakes_at = count
+            with suppress(OSError):  # a system that cannot wakes us more often
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
 
     def _take(self, missing: memoryview) -> int:
         try:
-            return self._recv_into(missing) if missing else 0
+            return self._socket.recv_into(missing) if missing else 0
         except OSError:
             return 0
 
@@ -232,6 +248,7 @@ class BodyReceiver:
             missing[: len(piece)] = piece
             left = left[len(piece) :]
             self._came(len(piece))
+        self._set_wake()
         return left
 
     def _missing(self) -> memoryview:
