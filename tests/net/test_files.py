@@ -28,11 +28,12 @@ from twistedp2p.core.calls.frames import FRAME, SMALL, SMALL_FRAME, TAG, Frames
 from twistedp2p.core.calls.lines import Auth, Get, Ok, Share, parse_owner
 from twistedp2p.core.calls.pieces import BYTES, HAVE, MAX_WAITING, TREE, Ask
 from twistedp2p.core.errors import Exit, ShareError
-from twistedp2p.net import serve as serve_module
+from twistedp2p.net import answers as answers_module
+from twistedp2p.net.answers import IDLE, STALL
 from twistedp2p.net.body import WAKE, BodyReceiver
 from twistedp2p.net.dial import HANDSHAKE_DEADLINE
 from twistedp2p.net.fetch import STALL as CLIENT_STALL
-from twistedp2p.net.serve import GO_DEADLINE, IDLE, PROOF_DEADLINE, STALL, YIELDS, Limits
+from twistedp2p.net.serve import GO_DEADLINE, PROOF_DEADLINE, YIELDS, Limits
 from twistedp2p.net.tls import ALPN, NodeTLS, _node_key, make_certificate, peer_of
 
 
@@ -849,7 +850,7 @@ class BodyTests(FilesTestCase):
             bench, order = Bench(bytes(1000)), FakeOrder(OFFER, SECRET)
             order.idle = True
             bench.shelf.next = lambda *_: None  # type: ignore[method-assign]
-            self.patch(serve_module, "NONE", number)
+            self.patch(answers_module, "NONE", number)
             fetch, wire = bench.connect(order)
             wire.run()
             told = fetch.client.fetch_next(b"\0", fetch)

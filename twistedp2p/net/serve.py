@@ -9,13 +9,12 @@ A client that brings SYNC or TELL instead goes on with a `net.talk.Talk` behind 
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
 import attrs
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IHandshakeListener,
@@ -28,7 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistedp2p.core.calls.conversation import OwnerEnd, Refusal, Session, Violation
-from twistedp2p.core.calls.frames import FRAME, Frames
+from twistedp2p.core.calls.frames import FRAME
 from twistedp2p.core.calls.lines import (
     MAX_LINE,
     BadLine,
@@ -40,21 +39,10 @@ from twistedp2p.core.calls.lines import (
     Tell,
     parse_client,
 )
-from twistedp2p.core.calls.pieces import (
-    BYTES,
-    MAX_WAITING,
-    NEXT,
-    NONE,
-    NUMBER,
-    Ask,
-    AskReader,
-    BadAsk,
-    Extent,
-)
-from twistedp2p.core.content.tree import span
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.limits import Buckets, counted_as
-from twistedp2p.net.body import BodySender, BytesReader, Reader, Room
+from twistedp2p.net.answers import Answers, Asker, Served, Shelf
+from twistedp2p.net.body import Room
 from twistedp2p.net.deadline import Deadline
 from twistedp2p.net.talk import Talk
 from twistedp2p.net.tls import (
@@ -68,73 +56,7 @@ from twistedp2p.net.tls import (
 
 PROOF_DEADLINE = 10.0  # seconds from accept to a right proof
 GO_DEADLINE = 10.0  # seconds from OK to GO
-STALL = 30.0  # seconds without progress of an answer
-IDLE = 120.0  # seconds from the last answer to the next ask
 YIELDS = 10.0  # seconds without content, after which a place is another's where all are taken
-
-
-class Served(Protocol):
-    """One offer as the service needs it."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-
-    @property
-    def manifest(self) -> int:
-        """Bytes of a folder's manifest; 0 for a file."""
-
-    @property
-    def digest(self) -> str:
-        """Of all of it (`content.tree`)."""
-
-    @property
-    def prs(self) -> bytes:
-        """The stretched password."""
-
-
-class Shelf(Protocol):
-    """What the service asks of those who know the offers."""
-
-    def find(self, offer: bytes) -> Served:
-        """The offer of that id; raises `Refusal`."""
-
-    def guess(self, served: Any, address: str, key: bytes) -> None:
-        """Ask for one guess at the password; raises `Refusal` when there is none."""
-
-    def guessed(self, served: Any, address: str, key: bytes, right: bool) -> None:
-        """How the guess came out."""
-
-    def loading(self, served: Any) -> Deferred[None] | None:
-        """None where the following take a few milliseconds; else what fires as soon as they do.
-
-        Fails with `Refusal`.
-        """
-
-    def check(self, served: Any) -> None:
-        """Raise `Refusal` where it is not what was offered any more."""
-
-    def chosen(self, served: Any, offset: int, length: int) -> None:
-        """A client chose these bytes itself."""
-
-    def open(self, served: Any, offset: int, length: int) -> Reader:
-        """The bytes to send; raises `Refusal`."""
-
-    def next(self, served: Any, have: bytes) -> int | None:
-        """The piece that a client who has these (a bitmap) should have next."""
-
-    def text(self, served: Any, ask: Ask, key: bytes, host: str) -> bytes:
-        """What to answer to TREE, HAVE and PEERS; raises `Refusal`."""
-
-    def progress(self, served: Any, connection: object, sent: int) -> None:
-        """How many bytes of an offer's content a connection has been sent."""
-
-    def ended(self, served: Any, connection: object) -> None:
-        """A connection that got as far as to ask is over."""
 
 
 class Answering(Protocol):
@@ -187,11 +109,8 @@ class FileServer(LineReceiver):
     delimiter = b"\r\n"
     MAX_LENGTH = MAX_LINE
     transport: Any  # a NodeTransport
-    _frames: Frames
-    _extent: Extent
-    _asks: AskReader | None = None
     _offer = b""
-    _tcp: Any = None
+    _answers: Answers | None = None
 
     def __init__(self, factory: FileService, address: str, host: str) -> None:
         """`address` is what `host` counts as."""
@@ -203,11 +122,7 @@ class FileServer(LineReceiver):
         self._peer = Peer(b"", b"")
         self._talk: Talk | None = None
         self._served: Served | None = None
-        self._waiting: deque[Ask] = deque()
-        self._bodies: deque[tuple[Reader, int, bool]] = deque()  # of one ask: bytes; content?
-        self._reader: Reader | None = None  # of the body that is being sent
-        self._counts = False  # that body is content
-        self._counting = self._placed = self._sending = False
+        self._counting = self._placed = False
         self._sent = 0  # bytes of content
         self._moved_at = 0.0  # seconds: when the last `FRAME` of it was whole, or the place taken
         self._over = self._refused = False
@@ -232,6 +147,8 @@ class FileServer(LineReceiver):
         """End this connection, whatever it does."""
         if not self._over:
             self._over = True
+            if self._answers is not None:
+                self._answers.stop()
             self.transport.abortConnection()
 
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -242,8 +159,8 @@ class FileServer(LineReceiver):
         """Asks, or records of a talk; after a refusal nobody listens."""
         if self._talk is not None:
             self._talk.received(data)
-        elif self._asks is not None and not self._over:
-            self._asked(self._asks, data)
+        elif self._answers is not None:
+            self._answers.received(data)
         elif not self._refused:
             self.cut()
 
@@ -323,96 +240,23 @@ class FileServer(LineReceiver):
     def _begin(self) -> None:
         """GO was said: from now on there are asks and answers."""
         assert self._served is not None
-        self._frames = frames_of(self.transport.getHandle(), self._offer, self._served.size)
-        self._extent = Extent(self._served.size, self._served.manifest)
-        self._asks = AskReader(self._extent)
-        self._tcp = self.transport.tcp
-        self.setRawMode()
-        self._deadline.set(IDLE)
-
-    def _asked(self, asks: AskReader, data: bytes) -> None:
-        try:
-            self._waiting.extend(asks.received(data))
-        except BadAsk:
-            self.cut()
-            return
-        if len(self._waiting) > MAX_WAITING:
-            self.cut()
-        else:
-            self._answer_next()
-
-    def _answer_next(self) -> None:
-        """Begin the next answer that has any bytes, if there is something to answer."""
-        while not self._over and not self._sending:
-            if not self._bodies:
-                if not self._waiting:
-                    self._deadline.set(IDLE)
-                    return
-                if (loading := self._service.shelf.loading(self._served)) is not None:
-                    self._sending = True
-                    self._deadline.set(STALL)
-                    loading.addCallbacks(self._loaded, lambda _failure: self.cut())
-                    return
-                try:
-                    self._open_answers(self._waiting.popleft())
-                except Refusal:
-                    self.cut()
-                    return
-                self._deadline.set(STALL)
-            self._send_body()
-
-    def _loaded(self, _: None) -> None:
-        self._sending = False
-        self._answer_next()
-
-    def _open_answers(self, ask: Ask) -> None:
-        """What answers `ask`: one body, or two for NEXT. Raises `Refusal`."""
-        shelf, served = self._service.shelf, self._served
-        assert served is not None
-        if ask.kind == BYTES:
-            self._bodies.append((shelf.open(served, ask.a, ask.b), ask.b, True))
-            shelf.chosen(served, ask.a, ask.b)
-        elif ask.kind == NEXT:
-            number = shelf.next(served, ask.have)
-            told = NUMBER.pack(NONE if number is None else number)
-            self._bodies.append((BytesReader(told), len(told), False))
-            if number is not None:
-                offset, length = span(served.size, number)
-                self._bodies.append((shelf.open(served, offset, length), length, True))
-        else:
-            text = shelf.text(served, ask, self._peer.key, self._host)
-            assert len(text) == self._extent.answer_size(ask)
-            self._bodies.append((BytesReader(text), len(text), False))
-
-    def _send_body(self) -> None:
-        self._reader, length, self._counts = self._bodies.popleft()
-        if not length:  # nothing is sent for it: many of them would be as many calls in each other
-            self._close_reader()
-            return
-        self._sending = True
-        self._frames.begin(length)
-        done = BodySender(self._frame_sent).send(
-            self._reader, self._frames, self._service.room, self._tcp
+        asker = Asker(
+            self._peer.key,
+            self._host,
+            frames_of(self.transport.getHandle(), self._offer, self._served.size),
+            self.transport.tcp,
+            self._deadline,
+            self.cut,
+            self._content_sent,
         )
-        done.addCallbacks(self._body_sent, lambda _failure: self.cut())
+        self._answers = Answers(self._service.shelf, self._served, asker, self._service.room)
+        self.setRawMode()
 
-    def _frame_sent(self, size: int) -> None:
-        self._deadline.moved()
-        if self._counts:
-            if self._sent // FRAME != (self._sent + size) // FRAME:
-                self._moved_at = self._service.clock.seconds()
-            self._sent += size
-            self._service.shelf.progress(self._served, self, self._sent)
-
-    def _body_sent(self, _last: bytes) -> None:
-        self._close_reader()
-        self._sending = False
-        self._answer_next()
-
-    def _close_reader(self) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
+    def _content_sent(self, size: int) -> None:
+        if self._sent // FRAME != (self._sent + size) // FRAME:
+            self._moved_at = self._service.clock.seconds()
+        self._sent += size
+        self._service.shelf.progress(self._served, self, self._sent)
 
     def _refuse(self, line: Err) -> None:
         if not self._over:
@@ -430,9 +274,8 @@ class FileServer(LineReceiver):
         if self._talk is not None:
             with suppress(ShareError):  # the other end called, and will call again
                 self._talk.lost()
-        self._close_reader()
-        while self._bodies:
-            self._bodies.popleft()[0].close()
+        if self._answers is not None:
+            self._answers.close()
         self._leave_place()
 
     def idle_for(self, now: float) -> float:

@@ -29,7 +29,7 @@ _log = Logger()
 
 
 class Serving:
-    """Implements `net.serve.Shelf` for the offers of this node."""
+    """Implements `net.answers.Shelf` for the offers of this node."""
 
     def __init__(self, shares: Shares, store: Store, courses: Courses, *, clock: Any) -> None:
         self._shares = shares

@@ -1,4 +1,4 @@
-"""What we serve: our own offers, and what we have of others'. Implements `net.serve.Shelf`."""
+"""What we serve: our own offers, and what we have of others'. Implements `net.answers.Shelf`."""
 
 from __future__ import annotations
 
@@ -31,44 +31,44 @@ class Shelves:
             return self._holdings.find(offer)
 
     def guess(self, served: Any, address: str, key: bytes) -> None:
-        """As `net.serve.Shelf.guess`."""
+        """As `net.answers.Shelf.guess`."""
         self._of(served).guess(served, address, key)
 
     def guessed(self, served: Any, address: str, key: bytes, right: bool) -> None:
-        """As `net.serve.Shelf.guessed`."""
+        """As `net.answers.Shelf.guessed`."""
         self._of(served).guessed(served, address, key, right)
 
     def loading(self, served: Any) -> Deferred[None] | None:
-        """As `net.serve.Shelf.loading`."""
+        """As `net.answers.Shelf.loading`."""
         loading: Deferred[None] | None = self._of(served).loading(served)
         return loading
 
     def check(self, served: Any) -> None:
-        """As `net.serve.Shelf.check`."""
+        """As `net.answers.Shelf.check`."""
         self._of(served).check(served)
 
     def chosen(self, served: Any, offset: int, length: int) -> None:
-        """As `net.serve.Shelf.chosen`."""
+        """As `net.answers.Shelf.chosen`."""
         self._of(served).chosen(served, offset, length)
 
     def open(self, served: Any, offset: int, length: int) -> Any:
-        """As `net.serve.Shelf.open`."""
+        """As `net.answers.Shelf.open`."""
         return self._of(served).open(served, offset, length)
 
     def next(self, served: Any, have: bytes) -> int | None:
-        """As `net.serve.Shelf.next`."""
+        """As `net.answers.Shelf.next`."""
         number: int | None = self._of(served).next(served, have)
         return number
 
     def text(self, served: Any, ask: Ask, key: bytes, host: str) -> bytes:
-        """As `net.serve.Shelf.text`."""
+        """As `net.answers.Shelf.text`."""
         text: bytes = self._of(served).text(served, ask, key, host)
         return text
 
     def progress(self, served: Any, connection: object, sent: int) -> None:
-        """As `net.serve.Shelf.progress`."""
+        """As `net.answers.Shelf.progress`."""
         self._of(served).progress(served, connection, sent)
 
     def ended(self, served: Any, connection: object) -> None:
-        """As `net.serve.Shelf.ended`."""
+        """As `net.answers.Shelf.ended`."""
         self._of(served).ended(served, connection)
