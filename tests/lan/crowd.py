@@ -21,7 +21,7 @@ import attrs
 
 from tests.lan.netns import Lan, command
 
-START = 30.0  # seconds for all nodes to run, on a busy machine
+START = 60.0  # seconds for all nodes to run, on a busy machine
 NODE = """
 import json, sys, time
 from pathlib import Path

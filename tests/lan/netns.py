@@ -26,7 +26,7 @@ import unittest
 from typing import Any
 
 PREFIX = "p2pshare"
-DEADLINE = 30  # seconds for any one command, and for a link to come up
+DEADLINE = 60  # seconds for any one command, and for a link to come up
 _serial = itertools.count()
 
 
@@ -37,7 +37,7 @@ class CommandFailed(AssertionError):
 def command(*argv: str) -> str:
     """Run a command and return what it printed.
 
-    :raises CommandFailed: it is not installed, fails, or takes over 30 s.
+    :raises CommandFailed: it is not installed, fails, or takes over a minute.
     """
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE, check=False)
@@ -151,7 +151,7 @@ class Lan:
     def run(self, ns: int, argv: list[str], **kw: Any) -> subprocess.CompletedProcess[str]:
         """Run `argv` in namespace `ns` to its end, as `subprocess.run` does, with text captured.
 
-        The exit code is the caller's to look at; over 30 s raises subprocess.TimeoutExpired.
+        The exit code is the caller's to look at; over a minute raises subprocess.TimeoutExpired.
         """
         options: dict[str, Any] = {
             "capture_output": True,
