@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twistedp2p import options, service
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import NotSent
+from twistedp2p.face import editor
 from twistedp2p.net.serve import Limits
 from twistedp2p.service import REDRAWN_AFTER, TOOLBAR_EVERY, P2PShare
 
@@ -76,7 +77,7 @@ class ServiceTestCase(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, folder)
         instance = SimpleNamespace(folder=folder, log_file=folder / "node.log")
         self.patch(service, "make_node", lambda *_: self.node)
-        self.patch(service, "open_editor", self.open_editor)
+        self.patch(editor, "open_editor", self.open_editor)
         self.patch(service, "LoopingCall", self.looping_call)
         doors = SimpleNamespace(
             open=lambda _: self.calls.append("open"), close=lambda: self.calls.append("shut")

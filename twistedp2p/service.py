@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.application.service import IServiceCollection, Service
 from twisted.internet.defer import Deferred
@@ -38,7 +38,6 @@ from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.events import Event
 from twistedp2p.disk.instance import Instance
 from twistedp2p.doors import Doors
-from twistedp2p.face.editor import Editor, open_editor
 from twistedp2p.face.menu import Menu
 from twistedp2p.face.terminal import open_plain
 from twistedp2p.face.texts import in_words, translations
@@ -47,6 +46,9 @@ from twistedp2p.net.notify import Notices, Supervisor
 from twistedp2p.net.serve import Limits
 from twistedp2p.node import Config, Node
 from twistedp2p.options import fail, say_error
+
+if TYPE_CHECKING:
+    from twistedp2p.face.editor import Editor
 
 TOOLBAR_EVERY = 0.5  # seconds
 REDRAWN_AFTER = 20  # of these: how the others are reached changes without an event
@@ -220,6 +222,8 @@ class P2PShare(Service):
         if self._mode == "plain":
             open_plain(reactor, make_menu)
         elif self._mode == "editor":
+            from twistedp2p.face.editor import open_editor  # 5 MiB that no other mode needs
+
             self._editor = open_editor(reactor, os.environ, make_menu)
             node.subscribe(self._note)
             self._toolbar = LoopingCall(self._draw_bottom, node)
