@@ -3,7 +3,9 @@
 Two processes as in `transfer.py`. The owner offers a sparse file, which is read and hashed; the
 client gets all of it, opens and checks it, and throws it away, for no disk need hold it. Of both:
 the peak of the resident set (VmHWM of /proc/PID/status) above what it was before, the processor's
-seconds, and the longest time for which the loop did not come round. Linux only, for this reason.
+seconds, and the longest time for which the loop did not come round; beside it that of a thread here
+which does nothing but look at the clock, for what the machine itself withholds. Linux only, for
+this reason.
 
     python -m benchmarks.sparse                 # 100 GiB
     python -m benchmarks.sparse --size 10GiB
@@ -18,6 +20,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -33,6 +37,8 @@ from benchmarks.transfer import (
     table,
     tell,
 )
+
+EVERY = 0.005  # seconds between two looks of those that are idle
 
 WATCH = """
 import re, resource, sys, time
@@ -116,6 +122,27 @@ react(main, sys.argv[1:])
 )
 
 
+class Idler(threading.Thread):
+    """Does nothing, every 5 ms; `worst` is by how many seconds that came late at the most."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.worst = 0.0
+        self._enough = threading.Event()
+
+    def run(self) -> None:
+        """In the thread."""
+        seen = time.perf_counter()
+        while not self._enough.wait(EVERY):
+            seen, before = time.perf_counter(), seen
+            self.worst = max(self.worst, seen - before - EVERY)
+
+    def end(self) -> None:
+        """Measure no more."""
+        self._enough.set()
+        self.join()
+
+
 def row(what: str, size: int, told: str) -> list[str]:
     """One stretch of work in the table."""
     seconds, cpu, grown, worst = map(float, told.split())
@@ -167,7 +194,10 @@ def main() -> int:
         home = tempfile.TemporaryDirectory(dir=options.directory.resolve(), prefix="p2pshare-")
         folder = Path(stack.enter_context(home))
         stack.callback(stop_descendants)
+        idler = Idler()
+        idler.start()
         rows = measure(folder, options.size)
+        idler.end()
     heads = [
         *(f"{options.size / GIB:.3g} GiB, sparse", "seconds", "MB/s", "CPU s/GiB"),
         *("MiB above idle", "longest stall, ms"),
@@ -175,7 +205,8 @@ def main() -> int:
     now = datetime.datetime.now(datetime.timezone.utc)
     record = (
         f"## {now:%Y-%m-%d %H:%M} UTC\n\n{processor()}, {os.cpu_count()} cores, "
-        f"load average {load:.2f} before the run\n\n{table(heads, rows)}"
+        f"load average {load:.2f} before the run; longest stall of a thread that does nothing: "
+        f"{idler.worst * 1000:.0f} ms\n\n{table(heads, rows)}"
     )
     print(record)
     if options.record is not None:
