@@ -13,10 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.node.gets import MemoryKept, random_content, tree_of
 from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.calls.pieces import HAVE, PEERS, TREE, Ask, from_bitmap, read_peers
-from twistedp2p.core.content.choice import Choice
+from twistedp2p.core.content.manifest import Entry, Manifest
 from twistedp2p.core.content.tree import PIECE_LEAST
+from twistedp2p.disk.finished import FinishedFile, FinishedFolder
 from twistedp2p.node import holdings as holdings_module
-from twistedp2p.node.gather import Gather
 from twistedp2p.node.holdings import Held, Holdings
 from twistedp2p.node.shelves import Shelves
 
@@ -37,14 +37,25 @@ class HoldingsTests(SynchronousTestCase):
         kept = MemoryKept(tree, have)
         for index in have:
             kept.data[index] = CONTENT[index * PIECE_LEAST :][:PIECE_LEAST]
-        choice = Choice(tree.count, kept.have, lambda _most: 0)
-        gather = Gather(tree, kept, choice, lambda _size: None, lambda *_: None, lambda: 0.0)
-        return self.holdings.hold(offer, "a.bin", PRS, gather, kept)
+        return self.holdings.hold(offer, "a.bin", PRS, tree, kept)
 
     def finish(self, held: Held, name: str = "a.bin") -> Path:
         path = self.folder / name
         path.write_bytes(CONTENT)
-        self.holdings.finished(held, path)
+        self.holdings.finished(held, FinishedFile(path))
+        return path
+
+    def finish_folder(self, held: Held, name: str = "album") -> Path:
+        path = self.folder / name
+        (path / "empty").mkdir(parents=True)
+        half = len(CONTENT) // 2
+        entries = [Entry("empty/", 0, 9)]
+        for file, data in (("a.bin", CONTENT[:half]), ("b.bin", CONTENT[half:])):
+            (path / file).write_bytes(data)
+            os.utime(path / file, (9, 9))
+            entries.append(Entry(file, len(data), 9))
+        manifest = Manifest(tuple(sorted(entries, key=lambda entry: entry.path)))
+        self.holdings.finished(held, FinishedFolder(path, manifest))
         return path
 
     def read(self, held: Held, offset: int, length: int) -> bytes:
@@ -136,10 +147,72 @@ class HoldingsTests(SynchronousTestCase):
 
     def test_a_link_in_the_place_of_what_was_finished_is_not_followed(self) -> None:
         """Attack 23."""
-        held, path = self.hold(), self.folder / "link"
-        path.symlink_to("/etc/passwd")
-        self.holdings.finished(held, path)
+        link = self.folder / "link"
+        link.symlink_to("/etc/passwd")
+        self.assertRaises(OSError, FinishedFile, link)
+        held = self.hold()
+        path = self.finish(held)
+        path.rename(self.folder / "elsewhere")
+        path.symlink_to(self.folder / "elsewhere")
+        self.assertEqual(404, self.refused(self.holdings.check, held))
+
+    def test_a_finished_folder_is_given_on_like_a_file(self) -> None:
+        held = self.hold()
+        path = self.finish_folder(held)
+        self.holdings.check(held)
+        self.assertEqual(CONTENT, self.read(held, 0, len(CONTENT)))
+        self.assertEqual(CONTENT[-9:], self.read(held, len(CONTENT) - 9, 9))
+        shutil.rmtree(path)
+        self.assertEqual(404, self.refused(self.holdings.check, held))
+
+    def test_a_file_that_changed_in_a_finished_folder_is_found_out(self) -> None:
+        """Attack 16: when it is read, and then nothing of the folder is given on any more."""
+        held = self.hold()
+        path = self.finish_folder(held)
+        (path / "b.bin").write_bytes(bytes(len(CONTENT) - len(CONTENT) // 2))
+        self.holdings.check(held)
+        self.read(held, 0, len(CONTENT))
         self.assertEqual(404, self.refused(self.holdings.find, OFFER))
+
+    def test_links_put_into_a_finished_folder_are_not_followed(self) -> None:
+        """Attack 28."""
+        held = self.hold()
+        path = self.finish_folder(held)
+        (path / "b.bin").rename(self.folder / "b.bin")
+        (path / "b.bin").symlink_to(self.folder / "b.bin")
+        self.assertEqual(b"", self.read(held, len(CONTENT) - 9, 9))
+        self.assertEqual(404, self.refused(self.holdings.find, OFFER))
+
+    def test_a_folder_that_is_not_what_came_is_not_given_on(self) -> None:
+        path = self.finish_folder(self.hold())
+        manifest = Manifest((Entry("a.bin", len(CONTENT) // 2, 9), Entry("empty/", 0, 9)))
+        FinishedFolder(path, manifest)
+        for change in (
+            lambda: os.utime(path / "a.bin", (8, 8)),
+            lambda: (path / "a.bin").unlink(),
+        ):
+            change()
+            self.assertRaises(OSError, FinishedFolder, path, manifest)
+
+    def test_of_finished_folders_a_few_are_given_on_those_asked_for_last(self) -> None:
+        self.patch(holdings_module, "MAX_ENTRIES", 6)
+        offers = [bytes([number]) * 16 for number in range(3)]
+        for number, offer in enumerate(offers):
+            held = self.hold(offer)
+            if number == 2:
+                self.holdings.find(offers[0])
+            self.finish_folder(held, str(number))
+        self.holdings.find(offers[0]), self.holdings.find(offers[2])
+        self.assertEqual(404, self.refused(self.holdings.find, offers[1]))
+
+    def test_guesses_are_counted_after_the_end_of_a_download_too(self) -> None:
+        """Attack 13."""
+        for number in range(3):
+            held = self.hold()
+            self.holdings.guess(held, "10.0.0.1", bytes([number]) * 32)
+            self.holdings.drop(held)
+        held = self.hold()
+        self.assertEqual(429, self.refused(self.holdings.guess, held, "10.0.0.1", b"x" * 32))
 
     def test_two_downloads_of_one_offer_do_not_end_each_other(self) -> None:
         first = self.hold()

@@ -68,6 +68,7 @@ class Download:
         self.tree = tree
         self.have = bytearray(tree.count)  # 1 for each piece that is here and right
         self.needed = bytearray(b"\1" * tree.count)  # 1 for each that holds something wanted
+        self.manifest: Manifest | None = None  # of a folder
         self._name = clean_name(name)
         self._path = folder
         self._begun: dict[int, _Begun] = {}
@@ -86,7 +87,7 @@ class Download:
         tree = self.tree
         if not tree.manifest:
             return FilePart(self._folder, tree.digest, tree.size)
-        manifest = Manifest.read(tree.manifest)
+        self.manifest = manifest = Manifest.read(tree.manifest)
         if wanted is not None:
             self.needed = bytearray(tree.count)
             for offset, length in manifest.part(wanted):

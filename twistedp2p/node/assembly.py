@@ -297,7 +297,7 @@ class Assembly:
             for path in self.config.shared
         ]
         self._serving = Serving(self._shares, self._store, self._courses, clock=reactor)
-        self._holdings = Holdings(self._wall)
+        self._holdings = Holdings(reactor.seconds)
         self._transfers = Transfers(
             Fetcher(Dialer(reactor, self._tls), self.key, reactor, self._threads.run),
             self._courses,

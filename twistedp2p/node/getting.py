@@ -9,6 +9,7 @@ it goes on for as long as others send something. One that is busy is asked again
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +29,7 @@ from twistedp2p.core.content.tree import Tree, piece_count
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.names import offer_id
 from twistedp2p.disk.download import Download
+from twistedp2p.disk.finished import FinishedFile, FinishedFolder
 from twistedp2p.net.dial import Nonsense
 from twistedp2p.net.fetch import Refused, broken, damaged
 from twistedp2p.net.pump import InThread
@@ -238,8 +240,11 @@ class Getting:
                 await self._broken
             except ShareError as error:
                 raise self._with_what_is_kept(error) from error
-            path: Path = await self.order.in_thread(kept.finish)
-            self._shared_to_the_end(path)
+            path: Path
+            path, finished = await self.order.in_thread(self._finish, kept)
+            if self._held is not None and self._sharing is not None and finished is not None:
+                self._sharing.holdings.finished(self._held, finished)
+                self._held = None
             return path
         finally:
             self._end()
@@ -279,7 +284,7 @@ class Getting:
             return
         order, sharing = self.order, self._sharing
         offer, prs = order.secret
-        self._held = held = sharing.holdings.hold(offer, order.name, prs, gather, kept)
+        self._held = held = sharing.holdings.hold(offer, order.name, prs, gather.tree, kept)
         peers = PeerOrder(order.secret, order.agreed)
         self._swarm = Swarm(
             gather,
@@ -291,10 +296,15 @@ class Getting:
             lambda: sharing.holdings.callers(held),
         )
 
-    def _shared_to_the_end(self, path: Path) -> None:
-        if self._held is not None and self._sharing is not None:
-            self._sharing.holdings.finished(self._held, path)
-            self._held = None
+    def _finish(self, kept: Download) -> tuple[Path, FinishedFile | FinishedFolder | None]:
+        """Where it stands, and what reads all of it there, to be given on. Blocks."""
+        path = kept.finish()
+        with suppress(OSError):
+            if kept.manifest is None:
+                return path, FinishedFile(path)
+            if self.order.wanted is None and self._held is not None:
+                return path, FinishedFolder(path, kept.manifest)
+        return path, None
 
     async def _tree(self, client: Any) -> Tree:
         ok = client.ok

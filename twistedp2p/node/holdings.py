@@ -2,33 +2,45 @@
 
 Whoever asks goes through the same conversation as with the owner, and gets pieces that we have
 found to be right. Guesses at the password are limited here as strictly as for one that a person
-chose. Implements `net.serve.Shelf`, beside `shares.Shares`.
+chose, and told to nobody. Implements `net.serve.Shelf`, beside `shares.Shares`.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
 
 from twistedp2p.core.calls.conversation import Refusal
-from twistedp2p.core.calls.pieces import HAVE, TREE, Ask, Where, write_peers
+from twistedp2p.core.calls.pieces import HAVE, TREE, Ask, Where, to_bitmap, write_peers
 from twistedp2p.core.content.audience import Audience
+from twistedp2p.core.content.tree import Tree
 from twistedp2p.core.limits import CappedTable, GuessLimiter
-from twistedp2p.disk.finished import FinishedFile
-from twistedp2p.node.gather import Gather
 
 MAX_HELD = 100  # downloads
+MAX_LIMITERS = 1000  # offers whose guesses are counted, after the end of a download, too
+MAX_ENTRIES = 200_000  # in all finished folders that are given on: some 60 MB
 
 
 class Pieces(Protocol):
-    """What of `disk.download.Download` is needed. Raises OSError or `ShareError`."""
+    """A download, or what it has become. Raises OSError or `ShareError`."""
 
     def readinto(self, offset: int, room: memoryview) -> int: ...
+
+
+class Kept(Pieces, Protocol):
+    """What of `disk.download.Download` is needed."""
+
+    have: bytearray
+
+
+class Finished(Pieces, Protocol):
+    """What of `disk.finished` is needed: `readinto` gives 0 once it is not what it was."""
+
+    entries: int
 
 
 @attrs.define(eq=False)
@@ -38,26 +50,29 @@ class Held:
     offer: bytes  # its id
     name: str
     prs: bytes = attrs.field(repr=False)
-    gather: Gather
+    tree: Tree
+    have: bytearray  # 1 for each piece that is here, which the download goes on to fill
     pieces: Pieces
     limiter: GuessLimiter
     audience: Audience
+    entries: int = 0  # of the manifest of a finished folder
+    finished: bool = False
     dropped: bool = False
 
     @property
     def size(self) -> int:
         """Bytes."""
-        return self.gather.tree.size
+        return self.tree.size
 
     @property
     def manifest(self) -> int:
         """Bytes of a folder's manifest; 0 for a file."""
-        return len(self.gather.tree.manifest)
+        return len(self.tree.manifest)
 
     @property
     def digest(self) -> str:
         """Of all of it."""
-        return self.gather.tree.digest
+        return self.tree.digest
 
 
 @attrs.define
@@ -67,12 +82,15 @@ class _Reader:
     _held: Held
     _at: int
     _left: int
+    _changed: Callable[[Held], None]
 
     def readinto(self, room: memoryview) -> int:
         """Pieces that are not verified are not there."""
         if self._held.dropped:
             return 0
         count = self._held.pieces.readinto(self._at, room[: min(len(room), self._left)])
+        if not count and self._left and self._held.finished:
+            self._changed(self._held)
         self._at += count
         self._left -= count
         return count
@@ -84,25 +102,29 @@ class _Reader:
 class Holdings:
     """All downloads that are given on."""
 
-    def __init__(self, wall: Callable[[], float]) -> None:
-        """`wall`: the time of day, in seconds."""
-        self._wall = wall
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        """`seconds`: of a clock that is never set."""
+        self._seconds = seconds
         self._held: CappedTable[bytes, Held] = CappedTable(MAX_HELD)
+        self._limiters: CappedTable[tuple[bytes, bytes], GuessLimiter] = CappedTable(MAX_LIMITERS)
 
-    def hold(self, offer: bytes, name: str, prs: bytes, gather: Gather, pieces: Pieces) -> Held:
+    def hold(self, offer: bytes, name: str, prs: bytes, tree: Tree, kept: Kept) -> Held:
         """Give that download on; `prs` is its stretched password.
 
         It takes the place of an earlier one of the same offer.
         """
-        limiter = GuessLimiter(generated=False, now=self._wall(), choose=secrets.randbelow)
-        audience = Audience(gather.tree.count, secrets.randbelow)
-        held = Held(offer, name, prs, gather, pieces, limiter, audience)
+        limiter = self._limiters.get((offer, prs))
+        if limiter is None:
+            limiter = GuessLimiter(generated=False, now=self._seconds(), choose=secrets.randbelow)
+            self._limiters.put((offer, prs), limiter)
+        audience = Audience(tree.count, secrets.randbelow)
+        held = Held(offer, name, prs, tree, kept.have, kept, limiter, audience)
         self._held.put(offer, held)
         return held
 
     def callers(self, held: Held) -> list[Where]:
         """Where those serve who asked for it here lately."""
-        return held.audience.present(self._wall())
+        return held.audience.present(self._seconds())
 
     def _is_held(self, held: Held) -> bool:
         return self._held.peek(held.offer) is held
@@ -113,15 +135,16 @@ class Holdings:
         if self._is_held(held):
             self._held.pop(held.offer)
 
-    def finished(self, held: Held, path: Path) -> None:
-        """That download stands there now; blocks for a moment. A folder is given on no more."""
-        try:
-            if held.manifest:
-                self.drop(held)
-            elif self._is_held(held):
-                held.pieces = FinishedFile(path)
-        except OSError:
-            self.drop(held)
+    def finished(self, held: Held, pieces: Finished) -> None:
+        """All of that download is here, and `pieces` reads it from now on."""
+        if not self._is_held(held):
+            return
+        held.pieces, held.entries, held.finished = pieces, pieces.entries, True
+        for other in self._held.values():  # those that nobody has asked for of late come first
+            if sum(each.entries for each in self._held.values()) <= MAX_ENTRIES:
+                break
+            if other.entries and other is not held:
+                self.drop(other)
 
     def stop(self) -> None:
         """Give nothing on any more."""
@@ -139,7 +162,7 @@ class Holdings:
 
     def guess(self, served: Held, address: str, key: bytes) -> None:
         """Ask for one guess; raises `Refusal` when there is none."""
-        wait = served.limiter.take(address, key, self._wall())
+        wait = served.limiter.take(address, key, self._seconds())
         if wait:
             raise Refusal(429, int(wait) + 1)
 
@@ -154,8 +177,7 @@ class Holdings:
 
     def check(self, served: Held) -> None:
         """Raise `Refusal` where it has been dropped, or changed since it was finished."""
-        pieces = served.pieces
-        if isinstance(pieces, FinishedFile) and not pieces.readinto(0, memoryview(bytearray(1))):
+        if served.finished and not served.pieces.readinto(0, memoryview(bytearray(1))):
             self.drop(served)
         if not self._is_held(served):
             raise Refusal(404)
@@ -166,7 +188,7 @@ class Holdings:
     def open(self, served: Held, offset: int, length: int) -> Any:
         """The bytes to send; raises `Refusal`."""
         self.check(served)
-        return _Reader(served, offset, length)
+        return _Reader(served, offset, length, self.drop)
 
     def next(self, served: Held, have: bytes) -> int | None:
         """Only the owner chooses."""
@@ -174,12 +196,11 @@ class Holdings:
 
     def text(self, served: Held, ask: Ask, key: bytes, host: str) -> bytes:
         """What to answer to TREE, HAVE and PEERS."""
-        tree = served.gather.tree
         if ask.kind == TREE:
-            return tree.manifest + tree.hashes
+            return served.tree.manifest + served.tree.hashes
         if ask.kind == HAVE:
-            return served.gather.bitmap
-        return write_peers(served.audience.seen(key, host, ask.a, self._wall()))
+            return to_bitmap(served.have)
+        return write_peers(served.audience.seen(key, host, ask.a, self._seconds()))
 
     def progress(self, served: Held, connection: object, sent: int) -> None:
         """Nobody watches what is given on."""
