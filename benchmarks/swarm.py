@@ -3,11 +3,12 @@
     python -m benchmarks.swarm
     python -m benchmarks.swarm --loss 2
     python -m benchmarks.swarm --receivers 30 --megabits 0 --alone
+    python -m benchmarks.swarm --peers
 
 All receivers begin to fetch one file of an owner at the same time. The ideal time is that in which
 one link carries the file once. With `--alone` the same is done with `--no-swarm`, too: everybody
-fetches from the owner. Where the processors were busy most of the time, they and not the links were
-the limit, and that is said.
+fetches from the owner. With `--peers` other programs bring the file to the same room. Where the
+processors were busy most of the time, they and not the links were the limit, and that is said.
 
 Needs root, iproute2 and iptables.
 """
@@ -28,6 +29,8 @@ from typing import IO
 
 import attrs
 
+from benchmarks.processes import PeerFailed
+from benchmarks.swarm_peers import PEERS
 from tests.lan.netns import Lan, command, why_no_namespaces
 
 PASSWORD = "abacus abdomen abdominal"
@@ -92,6 +95,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--loss", type=float, default=0, help="percent of what comes in (0)")
     parser.add_argument("--links", action="store_true", help="how busy each link was, by seconds")
     parser.add_argument("--alone", action="store_true", help="beside it, without the swarm")
+    parser.add_argument("--peers", action="store_true", help="beside it, udpcast, UFTP, libtorrent")
     parser.add_argument("--directory", type=Path, default=None, help="where the files go")
     return parser.parse_args()
 
@@ -171,6 +175,14 @@ def busy() -> tuple[float, float]:
     return (sum(words) - words[3] - words[4]) / ticks, sum(words) / ticks
 
 
+def shape(lan: Lan, options: argparse.Namespace) -> None:
+    """Make the links as slow, and as lossy, as asked for."""
+    for ns in range(len(lan.names)):
+        if options.megabits:
+            lan.rate(ns, options.megabits, inwards=True)
+        lan.loss(ns, options.loss / 100)
+
+
 def run(options: argparse.Namespace, folder: Path, mode: str) -> None:
     """One run, printed."""
     size = options.mib * 2**20
@@ -186,10 +198,7 @@ def run(options: argparse.Namespace, folder: Path, mode: str) -> None:
         owner, *receivers = members
         owner.order(f"offer {folder / 'big.bin'} {PASSWORD}")
         owner.told("offered")
-        for ns in range(len(members)):
-            if options.megabits:
-                lan.rate(ns, options.megabits, inwards=True)
-            lan.loss(ns, options.loss / 100)
+        shape(lan, options)
         before, (spent, had) = sent_by(lan, 0), busy()
         links = Links(lan, options.megabits) if options.links else None
         begun = time.monotonic()
@@ -221,6 +230,34 @@ def run(options: argparse.Namespace, folder: Path, mode: str) -> None:
             member.process.wait(START)
 
 
+def run_peers(options: argparse.Namespace, folder: Path) -> None:
+    """What else brings a file to a room, on links of the same kind, printed."""
+    size = options.mib * 2**20
+    for name, (bring, there, install) in PEERS.items():
+        if not there():
+            print(f"{name}: not installed ({install})")
+            continue
+        own = folder / name
+        own.mkdir()
+        with Lan(options.receivers + 1, multicast_route=True) as lan:
+            shape(lan, options)
+            before, (spent, had) = sent_by(lan, 0), busy()
+            try:
+                took = bring(lan, folder / "big.bin", own, options.megabits)
+            except (PeerFailed, OSError, subprocess.TimeoutExpired) as error:
+                print(f"{name}: failed: {error}")
+                continue
+            spent_now, had_now = busy()
+            ideal = size * 8 / 1e6 / options.megabits if options.megabits else None
+            print(
+                f"{name}: last done after {took:.1f} s"
+                + (f" = {took / ideal:.2f} of the ideal" if ideal else "")
+                + f"; the owner sent {(sent_by(lan, 0) - before) / size:.2f} copies; processors "
+                f"{(spent_now - spent) / (had_now - had):.0%} busy",
+                flush=True,
+            )
+
+
 def main() -> int:
     """Run it."""
     options = arguments()
@@ -236,6 +273,8 @@ def main() -> int:
         run(options, folder, "swarm")
         if options.alone:
             run(options, folder, "alone")
+        if options.peers:
+            run_peers(options, folder)
     return 0
 
 

@@ -31,6 +31,7 @@ from twistedp2p.core.calls.pieces import (
 from twistedp2p.core.content.audience import Audience
 from twistedp2p.core.content.choice import Choice
 from twistedp2p.core.content.tree import Tree, piece_count
+from twistedp2p.core.errors import ShareError
 from twistedp2p.node.gather import Gather
 from twistedp2p.node.swarm import PeerOrder, Swarm
 
@@ -147,6 +148,7 @@ class Member:
         self.host, self.key = f"10.0.{number // 250}.{number % 250 + 1}", bytes([number]) * 32
         self.sent = 0  # bytes of content
         self.done_at = 0.0
+        self.left = False
         self.draw = random.Random(number).randrange
         self.audience = Audience(room.tree.count, self.draw)
         self.gather: Gather | None = None
@@ -195,6 +197,15 @@ class Member:
             callers=lambda: self.audience.present(room.clock.seconds()),
         )
 
+    def leave(self) -> None:
+        """Go, with all that others were to get from here."""
+        assert self.gather is not None
+        self.left = True
+        self.swarm.stop()
+        self.gather.stop()
+        for wire in [wire for wire in self.room.wires if wire.server is self]:
+            wire.close()
+
     def _done(self, _none: None) -> None:
         self.done_at = self.room.clock.seconds()
         self.swarm.stop()
@@ -203,6 +214,8 @@ class Member:
         """As `Fetcher.connect`."""
         (server,) = (each for each in self.room.members if each.host == addresses[0][0])
         await deferLater(self.room.clock, JOINING, lambda: None)
+        if server.left:
+            raise ShareError("Nothing listens there.")
         return self.room.wire(self, server)
 
 
@@ -260,7 +273,7 @@ class Room:
         """Until all have all, or `most` seconds are over; the seconds that the last one took."""
         rates: dict[Wire, float] = {}
         frame: dict[Wire, float] = {}
-        while not all(member.done_at for member in self.members[1:]):
+        while not all(member.done_at or member.left for member in self.members[1:]):
             if self.clock.seconds() > most:
                 return most
             if self.changed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.links import Room
@@ -21,6 +23,17 @@ class RoomOnLinksTests(SynchronousTestCase):
         room = self.room(8, 192, 1.12, 1.1)
         again = sum(member.kept.twice for member in room.members[1:])
         self.assertLess(again, 3 * 8)
+
+    def test_who_leaves_at_any_time_takes_nothing_with_him(self) -> None:
+        for seed in range(4):
+            room = Room(6, 48, RATE, seed)
+            draw = random.Random(seed)
+            leavers = room.members[4:]
+            for member in leavers:
+                room.clock.callLater(draw.uniform(1, room.ideal), member.leave)
+            self.assertLess(room.run(10 * room.ideal), 2 * room.ideal)
+            for member in room.members[1:4]:
+                self.assertTrue(all(member.kept.have))
 
     def test_one_alone_takes_what_its_link_carries(self) -> None:
         self.room(1, 64, 1.1, 1.001)
