@@ -179,7 +179,7 @@ def shape(lan: Lan, options: argparse.Namespace) -> None:
     """Make the links as slow, and as lossy, as asked for."""
     for ns in range(len(lan.names)):
         if options.megabits:
-            lan.rate(ns, options.megabits, inwards=True)
+            lan.rate(ns, options.megabits, inwards=True, whole=not options.loss)
         lan.loss(ns, options.loss / 100)
 
 
