@@ -8,8 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p.core.datagrams.body import BadBody
 from twistedp2p.core.datagrams.datagram import TEXT_MOST
-from twistedp2p.core.datagrams.longtext import GAP, MAX_PARTS, MAX_TEXT, Part, cut, join
-from twistedp2p.core.names import clean_line
+from twistedp2p.core.datagrams.longtext import GAP, MAX_PARTS, Part, cut, join
+from twistedp2p.core.names import MAX_TEXT, clean_line
 
 # Widths of one to four bytes, and blanks: what decides where a text is cut.
 long_texts = st.lists(st.text("aé漢😀 ", min_size=1, max_size=40), min_size=1).map(

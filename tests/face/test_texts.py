@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p.core import ticket
 from twistedp2p.core.calls import lines
-from twistedp2p.core.names import clean_line
+from twistedp2p.core.names import MAX_TEXT, clean_line
 from twistedp2p.core.ticket import TicketError, parse_ticket
 from twistedp2p.face.texts import (
     INDENT,
@@ -224,3 +224,7 @@ class RowTests(SynchronousTestCase):
 
     def test_the_longest_line_is_bounded(self):
         self.assertEqual(len(rows_of("x" * 100_000)[0]), MAX_SHOWN)
+
+    def test_the_longest_message_is_shown_to_its_end(self):
+        said = "somebody (egxj-f3k3-tsxm-ay3m) :> " + "x" * (MAX_TEXT - 4) + " END"
+        self.assertTrue(rows_of(said, 80)[-1].endswith(" END"))

@@ -9,10 +9,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import EPOCH_START, Lan, Stranger, group_of
 from twistedp2p.core.clock import FOLLOWED_MOST
-from twistedp2p.core.datagrams.longtext import GAP, MAX_TEXT
+from twistedp2p.core.datagrams.longtext import GAP
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import Notice, NotSent, Said
-from twistedp2p.core.names import fingerprint
+from twistedp2p.core.names import MAX_TEXT, fingerprint
 from twistedp2p.node.chat import LATE, TRY_EVERY
 from twistedp2p.node.desk import Node
 from twistedp2p.node.texts import PATIENCE

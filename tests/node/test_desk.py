@@ -17,9 +17,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.node.fakes import DIGEST, GROUP, PORT, FakePort, FakeReactor, Lan, Stranger, group_of
 from tests.node.test_shares import quick_stretch
 from twistedp2p.core.catalogue import Offer
-from twistedp2p.core.datagrams.longtext import MAX_TEXT
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import FetchFailed, Said
+from twistedp2p.core.names import MAX_TEXT
 from twistedp2p.core.ticket import parse_ticket
 from twistedp2p.disk.instance import claim
 from twistedp2p.net.sockets import SocketError
@@ -56,8 +56,10 @@ class TalkTests(DeskTestCase):
         for path in ("/no/such/file", "/dev/null"):
             self.assertRaises(ShareError, self.alice.check_path, path)
 
-    def test_a_text_without_end_is_cut_and_an_empty_one_is_not_said(self) -> None:
-        self.alice.say("x" * (3 * MAX_TEXT))
+    def test_a_text_without_end_is_refused_whole_and_an_empty_one_is_not_said(self) -> None:
+        self.assertRaises(ShareError, self.alice.say, "x" * (MAX_TEXT + 1))
+        self.assertEqual(self.lan.events(self.alice, Said), [])
+        self.alice.say("x" * MAX_TEXT)
         own = self.lan.events(self.alice, Said)
         self.assertEqual(sum(len(said.text) for said in own), MAX_TEXT)
         for empty in ("", "  ", "\n", "\x1b"):

@@ -26,6 +26,7 @@ EXTENSION_BYTES = 32
 """The longest end of a name, dot included, that is kept as an extension when a name is cut."""
 
 LINE_CHARACTERS = 1000
+MAX_TEXT = 20_000  # characters said at once: some twenty datagrams, ten screens
 NICK_CHARACTERS = 20
 MARKS = 3
 """Combining marks in a row."""

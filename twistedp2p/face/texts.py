@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from twistedp2p.core.errors import N_, ShareError, Words
-from twistedp2p.core.names import clean_line
+from twistedp2p.core.names import MAX_TEXT, clean_line
 
 LOCALE_FOLDER = Path(__file__).resolve().parent.parent / "locale"
-MAX_SHOWN = 8192  # characters of one line: above any path, question or ticket
+MAX_SHOWN = MAX_TEXT + 480  # characters of one line: a message, and who says it
 MIN_COLUMNS = 16  # cells: on a narrower terminal nothing can be read anyway
 INDENT = "    "  # of what a long line goes on with
 SENTENCES = ("reason", "why")  # values of failures that are sentences themselves

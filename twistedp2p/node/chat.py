@@ -17,12 +17,12 @@ from twisted.internet.interfaces import IDelayedCall
 
 from twistedp2p.core.clock import FOLLOWED_MOST, HybridClock
 from twistedp2p.core.datagrams.datagram import MAX_NUMBER, Signed
-from twistedp2p.core.datagrams.longtext import MAX_TEXT, cut
-from twistedp2p.core.errors import N_
+from twistedp2p.core.datagrams.longtext import cut
+from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.events import Event, Notice, NotSent, Said
 from twistedp2p.core.feeds.feed import Feed
 from twistedp2p.core.limits import CappedTable
-from twistedp2p.core.names import clean_line, fingerprint
+from twistedp2p.core.names import MAX_TEXT, clean_line, fingerprint
 from twistedp2p.core.presence.roster import MAX_PEERS
 from twistedp2p.disk.store import Store
 from twistedp2p.node.memory import Notes
@@ -101,9 +101,12 @@ class Chat:
 
     def say(self, text: str) -> None:
         """Say `text` (at most `MAX_TEXT` characters) to the group; raises `ShareError`."""
-        line = clean_line(text, MAX_TEXT).strip()
+        line = clean_line(text, MAX_TEXT + 1).strip()
         if not line:
             return
+        if len(line) > MAX_TEXT:
+            why = N_("A message has {most} characters at most. Offer a longer text as a file.")
+            raise ShareError(why, Exit.USAGE, most=MAX_TEXT)
         entries, sent = self._publishing.publish_said(cut(line))
         if not sent and not self._unsent:
             self._set_unsent(entries[0].number)

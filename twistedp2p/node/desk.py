@@ -89,7 +89,7 @@ class Node(Assembly):
         return float(self._reactor.seconds() - peer.first_heard)
 
     def say(self, text: str) -> None:
-        """Say `text` (at most `longtext.MAX_TEXT` characters); raises `ShareError`."""
+        """Say `text` (at most `names.MAX_TEXT` characters); raises `ShareError`."""
         self._chat.say(text)
 
     def send_direct(self, who: str, text: str) -> Deferred[None]:

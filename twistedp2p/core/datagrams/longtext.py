@@ -19,8 +19,7 @@ import attrs
 from twistedp2p.core.datagrams.body import BadBody
 from twistedp2p.core.datagrams.datagram import TEXT_MOST, split_text
 
-MAX_TEXT = 20_000  # characters said at once: some twenty datagrams, ten screens
-MAX_PARTS = 250  # of one text: `MAX_TEXT` of the widest characters, cut badly, and room to spare
+MAX_PARTS = 250  # of one text: `names.MAX_TEXT` wide characters, cut badly, and room to spare
 GAP = " [...] "  # stands where parts have not come
 _HEAD = re.compile("([1-9][0-9]{0,2})/([1-9][0-9]{0,2}) ")
 _HEAD_MOST = len("250/250 ")  # bytes
@@ -57,7 +56,7 @@ class Part:
 
 
 def cut(text: str) -> list[tuple[str, str]]:
-    """The entries (kind, body) that say `text`, of 1 to `MAX_TEXT` characters."""
+    """The entries (kind, body) that say `text`, of 1 to `names.MAX_TEXT` characters."""
     if len(text.encode("utf-8")) <= TEXT_MOST:
         return [("say", text)]
     pieces = split_text(text, TEXT_MOST - _HEAD_MOST)
