@@ -21,7 +21,7 @@ from tests.lan.nodes import free_port
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.disk.instance import claim
 from twistedp2p.disk.socket_path import find_socket
-from twistedp2p.doors import Doors
+from twistedp2p.doors import Doors, try_web
 from twistedp2p.node import Config, Node
 
 PATIENCE = 20  # seconds, never met
@@ -111,7 +111,15 @@ class DoorsTests(TestCase):
             taken.bind(("127.0.0.1", self.port))
             taken.listen()
             error = self.assertRaises(ShareError, self.doors.open, {})
+            tried = self.assertRaises(ShareError, try_web, self.port)
         self.assertEqual(error.code, Exit.PORT_TAKEN)
+        self.assertEqual(str(tried), str(error))
+        try_web(self.port)
+
+    def test_many_can_wait_at_both(self) -> None:
+        """Attack 42: who connects thousands of times a second must not keep the owner out."""
+        self.doors.open({})
+        self.assertEqual([port.backlog for _, port in self.doors._doors], [1024, 1024])
 
     def test_without_a_place_for_a_socket_the_node_goes_on(self) -> None:
         with mock.patch("twistedp2p.doors.places", return_value=[]):

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from twisted.plugin import IPlugin, getPlugins
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.lan.nodes import free_port
 from twistedp2p import options, service, tap
 from twistedp2p.core.datagrams.codes import make_code
 from twistedp2p.core.errors import Exit, ShareError
@@ -111,6 +113,18 @@ class PlaceTests(OptionsTestCase):
         stop = self.assertRaises(SystemExit, tap._own_pid_file, instance)
         self.assertEqual(stop.code, Exit.NO_FOLDER)
         self.assertIn("cannot be used: Is a directory.", self.errors.getvalue())
+
+    def test_a_taken_port_of_the_loopback_is_refused_before_anything_is_started(self) -> None:
+        options, made = self.options("--web", str(port := free_port())), mock.Mock()
+        options["state-dir"] = str(self.folder)
+        self.patch(tap, "P2PShare", made)
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+            stop = self.assertRaises(SystemExit, tap.makeService, options)
+        self.assertEqual(stop.code, Exit.PORT_TAKEN)
+        self.assertIn(f"Port {port} of 127.0.0.1 cannot be had: Address", self.errors.getvalue())
+        made.assert_not_called()
 
 
 class ValuesTests(OptionsTestCase):

@@ -6,6 +6,8 @@ that is wanted."""
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -27,8 +29,33 @@ from twistedp2p.node import Node
 
 LOOPBACK = "127.0.0.1"
 ANSWERED_WITHIN = 0.1  # seconds that the answer to a stop has to go out
+BACKLOG = 1024  # connections that wait: a stranger who makes many is not to keep the owner out
 
 _log = Logger()
+
+
+def try_web(port: int) -> None:
+    """Raise `ShareError` where that port of the loopback cannot be had now.
+
+    For who can still tell it to somebody, before anything is started.
+    """
+    with socket.socket() as tried:
+        try:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((LOOPBACK, port))
+            tried.listen()
+        except OSError as error:
+            raise _not_to_be_had(port, error) from error
+
+
+def _not_to_be_had(port: int, error: OSError) -> ShareError:
+    return ShareError(
+        N_("Port {port} of {host} cannot be had: {why}."),
+        Exit.PORT_TAKEN,
+        port=port,
+        host=LOOPBACK,
+        why=os.strerror(error.errno or 0),
+    )
 
 
 class Doors:
@@ -75,7 +102,8 @@ class Doors:
             folder = self._instance.folder
             self._place = take_place(places(environment, folder), folder)
             door = self._control.door()
-            port = self._reactor.listenUNIX(str(self._place.path), door, mode=0o600)
+            path = str(self._place.path)
+            port = self._reactor.listenUNIX(path, door, backlog=BACKLOG, mode=0o600)
             self._doors.append((door, port))
         except (ShareError, CannotListenError) as error:
             _log.error("no control socket: {error}", error=error)
@@ -83,15 +111,9 @@ class Doors:
     def _open_web(self, web: Web) -> None:
         door = self._control.door(web)
         try:
-            port = self._reactor.listenTCP(web.port, door, interface=LOOPBACK)
+            port = self._reactor.listenTCP(web.port, door, BACKLOG, LOOPBACK)
         except CannotListenError as error:
-            raise ShareError(
-                N_("Port {port} of {host} cannot be had: {why}."),
-                Exit.PORT_TAKEN,
-                port=web.port,
-                host=LOOPBACK,
-                why=error.socketError.strerror,
-            ) from error
+            raise _not_to_be_had(web.port, error.socketError) from error
         self._doors.append((door, port))
 
     def close(self) -> Deferred[Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.disk.instance import Instance, claim
 from twistedp2p.disk.socket_path import DEFAULT, default_state_folder, instance_name
+from twistedp2p.doors import try_web
 from twistedp2p.face.terminal import choose_mode
 from twistedp2p.face.texts import translations
 from twistedp2p.net.steady import keep_steady
@@ -78,6 +79,8 @@ def makeService(options: Options) -> P2PShare:
     state = Path(folder).expanduser().absolute() if folder else default_state_folder(os.environ)
     try:
         instance = claim(state, options["instance"])
+        if options["web"] is not None:
+            try_web(options["web"])
     except ShareError as error:
         fail(error)
     twistd: Any = options.parent

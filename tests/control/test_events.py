@@ -122,6 +122,10 @@ class StreamTests(EventsTestCase):
         programs[0].go()
         self.assertIn(b" 200 ", self.listen().came)
 
+    def test_there_is_nothing_below_it(self) -> None:
+        for where in ("events/x", "events/"):
+            self.assertEqual(self.ask("GET", where).status, 404)
+
     def test_in_the_end_nothing_is_followed(self) -> None:
         program = self.listen()
         self.control.close()

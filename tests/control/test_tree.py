@@ -6,6 +6,7 @@ import os
 from typing import Any
 from unittest import mock
 
+import attrs
 from twisted.internet.defer import Deferred, fail
 
 from tests.control.fakes import ControlTestCase
@@ -34,6 +35,14 @@ class PeopleTests(ControlTestCase):
         self.assertEqual(bob["addresses"], ["10.0.0.2"])
         self.assertLess(abs(bob["since"] - self.lan.wall() + 5), 1)
         self.assertIsNone(page["next"])
+
+    def test_an_address_with_several_ports_is_told_once(self) -> None:
+        (peer,) = self.alice.peers()
+        ports = [("10.0.0.2", 9393), ("10.0.0.2", 9394), ("10.0.0.3", 9393)]
+        again = attrs.evolve(peer, addresses=ports)
+        with mock.patch.object(Node, "peers", return_value=[again]):
+            (bob,) = self.get("peers")["items"]
+        self.assertEqual(bob["addresses"], ["10.0.0.2", "10.0.0.3"])
 
     def test_another_name_is_borne_at_once_and_told_as_cleaned(self) -> None:
         nick = {"nick": "new name\u202e"}

@@ -16,7 +16,7 @@ from tests.net.wire import OFFER, SECRET, FakeOrder, FakeServed, FakeShelf, Whol
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.net import dial as dial_module
 from twistedp2p.net.dial import Dialer, endpoint_to
-from twistedp2p.net.fetch import Fetcher
+from twistedp2p.net.fetch import BUSY, Fetcher
 from twistedp2p.net.serve import FileService, Limits
 from twistedp2p.net.tls import NodeTLS
 
@@ -116,6 +116,15 @@ class FetcherTests(TestCase):
         self.patch(dial_module, "HANDSHAKE_DEADLINE", 0.2)
         mute = self.listen(Factory.forProtocol(Protocol))
         self.assertEqual(b"hello", await self.fetch(mute, self.service()))
+
+    async def test_an_owner_that_is_busy_is_not_hidden_by_the_next_address(self) -> None:
+        class FullHouse(Protocol):
+            def connectionMade(self) -> None:
+                self.transport.loseConnection()
+
+        busy = self.listen(Factory.forProtocol(FullHouse))
+        error = await self.failing(busy, self.closed_port())
+        self.assertEqual(getattr(error, "number", None), BUSY)
 
     async def test_what_the_owner_refuses_is_not_asked_of_another(self) -> None:
         first, second = self.service(), self.service()

@@ -87,8 +87,6 @@ class Events(Answering):
     :param started: seconds since 1970.
     """
 
-    isLeaf = True
-
     def __init__(self, in_words: InWords, node: Node, clock: Any, started: float) -> None:
         super().__init__(in_words, {"GET": self._never})
         self._node = node
@@ -120,7 +118,7 @@ class Events(Answering):
 
     def render(self, request: Any) -> int:
         """Called by Twisted."""
-        if request.method != b"GET" or request.postpath:
+        if request.method != b"GET":
             return super().render(request)
         try:
             asked_by(request).only()

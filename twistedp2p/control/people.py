@@ -93,7 +93,7 @@ class People:
         unicast_only, loss = self._node.way_to(peer.key)
         return {
             **owner_document(peer.key, peer.nick),
-            "addresses": [host for host, _ in peer.addresses],
+            "addresses": list(dict.fromkeys(host for host, _ in peer.addresses)),
             "files": peer.files,
             "since": self._running.wall() - self._node.age_of(peer),
             "verified": self._node.is_known(peer.key, peer.nick),

@@ -31,6 +31,7 @@ ANSWER_DEADLINE = 20.0  # seconds from there to OK
 BATCH = 4 * FRAME  # bytes written in one go
 STALL = 30.0  # seconds without progress of an answer
 
+BUSY = 503  # with this number there is no place for us now
 _CODES = {403: Exit.DENIED, 429: Exit.DENIED, 404: Exit.NOT_FOUND, 409: Exit.NOT_FOUND}
 
 
@@ -342,7 +343,7 @@ class FileClient(NodeClient):
             self._fail(broken())
         elif reason.check(net_error.ConnectionDone, net_error.ConnectionLost):
             # Before the handshake, a clean close is a full house.
-            self._fail(Refused(Err(503)))
+            self._fail(Refused(Err(BUSY)))
         else:
             self._fail(no_node())
 
@@ -394,21 +395,22 @@ class Fetcher:
         """A connection to the first of `addresses` (host, TCP port) where the owner answers.
 
         What goes wrong before an owner that may be the one has shown its key is a reason to try the
-        next address. Both ends have proved the password then. Raises `ShareError`.
+        next address. Both ends have proved the password then. Raises `ShareError`: that one is busy
+        where any is, for it is worth waiting for, else what was wrong with the last.
         """
         failure: ShareError = ShareError(N_("No address of the owner is known."), Exit.NOT_FOUND)
         for host, port in addresses:
             try:
                 client = await self._connect(order, host, port)
             except ShareError as error:
-                failure = error
+                failure = _to_tell(failure, error)
                 continue
             try:
                 await client.proven
             except ShareError as error:
                 if client.reached:
                     raise
-                failure = error
+                failure = _to_tell(failure, error)
             else:
                 return client
         raise failure
@@ -418,3 +420,8 @@ class Fetcher:
             lambda: FileClient(order, self._own_key, self._clock, self._in_thread), host, port
         )
         return client
+
+
+def _to_tell(before: ShareError, error: ShareError) -> ShareError:
+    busy = isinstance(before, Refused) and before.number == BUSY
+    return before if busy else error

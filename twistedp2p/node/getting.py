@@ -31,7 +31,7 @@ from twistedp2p.core.names import offer_id
 from twistedp2p.disk.download import Download
 from twistedp2p.disk.finished import FinishedFile, FinishedFolder
 from twistedp2p.net.dial import Nonsense
-from twistedp2p.net.fetch import Refused, broken, damaged
+from twistedp2p.net.fetch import BUSY, Refused, broken, damaged
 from twistedp2p.net.pump import InThread
 from twistedp2p.node.gather import Gather, Source
 from twistedp2p.node.holdings import Held, Holdings
@@ -45,7 +45,6 @@ PATIENCE = 60.0  # seconds in which nothing comes, after which a get without its
 PATIENCE_WITH_OTHERS = 15.0  # the same where the owner has refused: others send what they have
 FOR_GOOD = (Exit.DENIED, Exit.DAMAGED)  # an owner that ends so is not asked again
 GONE, CHANGED = 404, 409  # nor is one that refuses with these numbers
-BUSY = 503  # with this number it has no place for us now
 
 Address = tuple[str, int]
 PublicPrs = Callable[[bytes, bytes], bytes | None]  # as of `closed.Envelope.public_prs`
