@@ -88,6 +88,19 @@ class ReadingTests(ShelfTests):
         self.read(progress=lambda done, size: told.append((done, size)))
         self.assertEqual(told, [(4096, 10_240), (8192, 10_240), (10_240, 10_240)])
 
+    def test_a_large_file_does_not_fill_the_cache(self):
+        self.patch(shelf, "HASH_CHUNK", 1000)
+        self.patch(shelf, "DROPPED", 4000)
+        dropped = []
+        self.patch(
+            os, "posix_fadvise", lambda _, *range_and_advice: dropped.append(range_and_advice)
+        )
+        self.read()
+        self.assertEqual(dropped, [])
+        self.patch(shelf, "LARGE", 10_240)
+        self.read()
+        self.assertEqual(dropped, [(start, 4000, os.POSIX_FADV_DONTNEED) for start in (0, 4000)])
+
     def test_reading_stops_when_asked(self):
         self.assertIn("stopped", str(self.refused(self.read, None, lambda *_: None, lambda: True)))
 

@@ -18,6 +18,8 @@ from twistedp2p.core.content.tree import Tree, TreeHash
 from twistedp2p.core.errors import N_, Exit, ShareError
 
 HASH_CHUNK = 1 << 20  # bytes
+LARGE = 4 << 30  # bytes: to read such a file leaves nothing in the system's cache
+DROPPED = 8 << 20  # bytes of it let go of at once
 # What says that a path leads to another file now, or that we may not read it any more. Whatever
 # else fails (too many open files, a server that is away) passes, and says nothing of the file.
 UNREADABLE = (errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO)
@@ -84,12 +86,18 @@ def read_tree(
         identity = Identity.of(descriptor)
         made = TreeHash(identity.size)
         buffer = memoryview(bytearray(HASH_CHUNK))
+        dropped = 0  # bytes
         # Not to the end: a file that grows as fast as it is read would be read for ever.
         while left := identity.size - made.progress:
             count = os.readv(descriptor, [buffer[:left]])
             if not count:
                 break
             made.update(buffer[:count])
+            if identity.size >= LARGE and made.progress - dropped >= DROPPED:
+                # It would not be there any more when it is served, nor would anything else; and
+                # room that was used lately costs the system less than more and more of it.
+                os.posix_fadvise(descriptor, dropped, DROPPED, os.POSIX_FADV_DONTNEED)
+                dropped += DROPPED
             progress(made.progress, identity.size)
             if stopped():
                 raise ShareError(N_("Reading {path} was stopped."), path=path)
