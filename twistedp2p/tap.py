@@ -120,7 +120,7 @@ def _say_where(options: Options, instance: Instance, service: P2PShare) -> None:
         stop += ["--instance", name]
     if options["state-dir"]:
         stop += ["--state-dir", str(instance.folder.parent)]
-    if sys.__stdout__ is not None:
+    if sys.__stderr__ is not None:
         log = service.log_name()
-        sys.__stdout__.write(sentence.format(log=log, command=shlex.join(stop)) + "\n")
-        sys.__stdout__.flush()
+        sys.__stderr__.write(sentence.format(log=log, command=shlex.join(stop)) + "\n")
+        sys.__stderr__.flush()

@@ -170,6 +170,40 @@ class OfferTests(CommandTestCase):
         self.assertEqual([method for method, *_ in node.asked], ["GET"])
 
 
+class EmptyTests(CommandTestCase):
+    """A variable of a script that was never set is not the current folder, nor everybody."""
+
+    def test_an_empty_value_is_refused_and_nothing_is_asked_of_the_node(self) -> None:
+        node = self.node()
+        for line in (
+            ["offer", ""],
+            ["offer", "a", "", "--public"],
+            ["offer", "a", "--password-file="],
+            ["get", ""],
+            ["get", "a", " "],
+            ["get", "a", "-o", ""],
+            ["get", "a", "--owner="],
+            ["list", "--owner", ""],
+            ["list", "--instance="],
+            ["list", "--state-dir="],
+            ["search", ""],
+            ["search", " "],
+            ["withdraw", ""],
+            ["cancel", ""],
+            ["say", "--to", "", "for one alone"],
+        ):
+            self.assertEqual(self.command(*line), Exit.USAGE, line)
+            self.assertIn("an empty value", self.err)
+        self.assertEqual(node.asked, [])
+
+    def test_standard_input_that_names_nothing(self) -> None:
+        node = self.node()
+        for typed in ("", "\n", " \n\n"):
+            self.assertEqual(self.command("get", "-", typed=typed), Exit.USAGE)
+            self.assertEqual(self.err, "p2pshare: Standard input names nothing.\n")
+        self.assertEqual(node.asked, [])
+
+
 class GetTests(CommandTestCase):
     def setUp(self) -> None:
         super().setUp()

@@ -40,6 +40,13 @@ class SayTests(CommandTestCase):
         )
         self.assertEqual(self.out, "")
 
+    def test_quiet_is_known_to_every_command_that_speaks_to_a_node(self) -> None:
+        self.node().answers["POST", "messages"] = {}
+        self.assertEqual(self.command("say", "--quiet", "hello"), 0)
+        for name in ("stop", "withdraw", "cancel"):
+            self.command(name, "--help")
+            self.assertIn("--quiet", self.out)
+
     def test_each_line_of_standard_input_is_one(self) -> None:
         node = self.node()
         node.answers["POST", "messages"] = node.answers["GET", "status"] = {}

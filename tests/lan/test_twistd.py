@@ -62,9 +62,9 @@ class TwistdTestCase(NodesMixin, TestCase):
     def background(self, home: str, *options: str) -> int:
         """Start a node without -n; its process id."""
         done = self.run_node("p2pshare", *self.here(*options), home=home)
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
-        said = re.search(r"Its log: (\S+)\. To stop it: p2pshare (stop.*)\n$", done.stdout)
-        self.assertIsNotNone(said, done.stdout)
+        self.assertEqual((done.returncode, done.stdout), (0, ""))
+        said = re.search(r"Its log: (\S+)\. To stop it: p2pshare (stop.*)\n$", done.stderr)
+        self.assertIsNotNone(said, done.stderr)
         log, self.stop = Path(said[1]), said[2].split()
         pid = int((log.parent / "node.pid").read_text())
         self.addCleanup(kill, pid)

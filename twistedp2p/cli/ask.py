@@ -35,22 +35,44 @@ def add_common(parser: argparse.ArgumentParser, *, json: str = "print one JSON d
     parser.allow_abbrev = False  # a script that says less than it means breaks with a new option
     add = parser.add_argument
     add("--json", action="store_true", help=json)
-    add("--quiet", action="store_true", help="nothing on standard error but what went wrong")
     add_instance(parser)
 
 
 def add_instance(parser: argparse.ArgumentParser) -> None:
-    """Which node is meant."""
+    """Which node is meant, and how much is told."""
     add = parser.add_argument
-    add("--instance", metavar="NAME", help="the node of that name, where you have several")
-    add("--state-dir", type=Path, metavar="FOLDER", help="its state folder, if not the usual one")
+    add("--quiet", action="store_true", help="nothing on standard error but what went wrong")
+    add(
+        "--instance",
+        type=filled,
+        metavar="NAME",
+        help="the node of that name, where you have several",
+    )
+    add(
+        "--state-dir",
+        type=filled_path,
+        metavar="FOLDER",
+        help="its state folder, if not the usual one",
+    )
+
+
+def filled(text: str) -> str:
+    """A value that says something: an empty one is a variable that a script never set."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an empty value")
+    return text
+
+
+def filled_path(text: str) -> Path:
+    """A path; an empty one would be that of the current folder."""
+    return Path(filled(text))
 
 
 def add_password(parser: argparse.ArgumentParser) -> None:
     """Where a password comes from."""
     parser.add_argument(
         "--password-file",
-        type=Path,
+        type=filled_path,
         metavar="FILE",
         help=f"its first line is the password; -: standard input (also: ${PASSWORD})",
     )
@@ -161,11 +183,14 @@ def asked_password(output: Output, name: str) -> str:
 
 
 def lines_of(values: Sequence[str]) -> list[str]:
-    """What was given as arguments; for ``-`` the lines of standard input."""
+    """What was given as arguments; for ``-`` the lines of standard input, of which there must be
+    one. Raises `ShareError`."""
     lines = []
     for value in values:
         if value == "-":
-            lines += [line.rstrip("\r\n") for line in sys.stdin]
+            lines += [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
         else:
             lines.append(value)
-    return [line for line in lines if line]
+    if not lines:
+        raise ShareError(N_("Standard input names nothing."), Exit.USAGE)
+    return lines

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from twistedp2p.cli.ask import add_instance, client_of
+from twistedp2p.cli.ask import add_instance, client_of, filled
 from twistedp2p.core.errors import Exit
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options."""
     parser.add_argument(
-        "numbers", nargs="+", metavar="NUMBER", help="as `p2pshare transfers` shows them"
+        "numbers",
+        nargs="+",
+        type=filled,
+        metavar="NUMBER",
+        help="as `p2pshare transfers` shows them",
     )
     add_instance(parser)
 

@@ -17,6 +17,7 @@ from twistedp2p.cli.ask import (
     add_password,
     asked_password,
     client_of,
+    filled,
     given_password,
     lines_of,
     output_of,
@@ -42,9 +43,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.usage = "p2pshare get [options] WHAT..."
     parser.epilog = EPILOG
     add = parser.add_argument
-    add("what", nargs="+", metavar="WHAT", help="a name, an id or a ticket, or -")
-    add("-o", "--output", metavar="FOLDER", help="where to put it, or - (else: where you are)")
-    add("--owner", metavar="NICK", help="of this person: a nick, or a fingerprint")
+    add("what", nargs="+", type=filled, metavar="WHAT", help="a name, an id or a ticket, or -")
+    add(
+        "-o",
+        "--output",
+        type=filled,
+        metavar="FOLDER",
+        help="where to put it, or - (else: where you are)",
+    )
+    add("--owner", type=filled, metavar="NICK", help="of this person: a nick, or a fingerprint")
     add_password(parser)
     add_common(parser, json="print JSON, a line for each file")
 
@@ -56,10 +63,11 @@ def run(options: argparse.Namespace) -> int:
     to_stdout = options.output == "-"
     if options.output and not to_stdout and not os.path.isdir(options.output):
         raise ShareError(N_("There is no folder {folder}."), Exit.USAGE, folder=options.output)
+    wanted = lines_of(options.what)
     folder = Path(tempfile.mkdtemp(prefix="p2pshare-") if to_stdout else options.output or ".")
     ended = Exit.OK
     try:
-        for what in lines_of(options.what):
+        for what in wanted:
             get = Get(output, client, folder.absolute(), password)
             try:
                 got = get.whole(what, options.owner or "")

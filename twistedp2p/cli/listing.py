@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from twistedp2p.cli.ask import add_common, client_of, output_of
+from twistedp2p.cli.ask import add_common, client_of, filled, output_of
 from twistedp2p.cli.show import Column, Output
 from twistedp2p.core.errors import N_, Exit
 from twistedp2p.face.texts import size_text
@@ -20,7 +20,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The options that `list` and `search` share."""
     parser.epilog = EPILOG
     add = parser.add_argument
-    add("--owner", metavar="NICK", help="of this person alone: a nick, or a key's fingerprint")
+    add(
+        "--owner",
+        type=filled,
+        metavar="NICK",
+        help="of this person alone: a nick, or a key's fingerprint",
+    )
     add("--limit", type=positive, metavar="N", help="the first of them")
     add_common(parser)
 

@@ -6,7 +6,14 @@ import argparse
 import os
 from typing import Any
 
-from twistedp2p.cli.ask import add_common, add_password, client_of, given_password, output_of
+from twistedp2p.cli.ask import (
+    add_common,
+    add_password,
+    client_of,
+    filled,
+    given_password,
+    output_of,
+)
 from twistedp2p.cli.show import Output
 from twistedp2p.core.errors import N_, Exit, ShareError
 
@@ -25,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The options."""
     parser.epilog = EPILOG
     add = parser.add_argument
-    add("paths", nargs="+", metavar="PATH", help="a file or folder")
+    add("paths", nargs="+", type=filled, metavar="PATH", help="a file or folder")
     add("--public", action="store_true", help="without a password, for everybody in the group")
     add_password(parser)
     add_common(parser, json="print JSON, a line for each offer")

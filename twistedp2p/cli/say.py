@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-from twistedp2p.cli.ask import add_instance, client_of
+from twistedp2p.cli.ask import add_instance, client_of, filled
 from twistedp2p.core.errors import Exit
 
 EPILOG = """\
@@ -21,7 +21,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("text", nargs="+", metavar="TEXT", help="the words, or -")
     parser.add_argument(
-        "--to", metavar="NICK", help="to this person alone: a nick, or a key's fingerprint"
+        "--to",
+        type=filled,
+        metavar="NICK",
+        help="to this person alone: a nick, or a key's fingerprint",
     )
     add_instance(parser)
 

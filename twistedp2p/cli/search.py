@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 
 from twistedp2p.cli import listing
+from twistedp2p.cli.ask import filled
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options."""
-    parser.add_argument("words", nargs="+", metavar="WORD", help="part of a name; @nick: an owner")
+    parser.add_argument(
+        "words", nargs="+", type=filled, metavar="WORD", help="part of a name; @nick: an owner"
+    )
     listing.configure(parser)
 
 

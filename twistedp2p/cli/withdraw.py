@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from twistedp2p.cli.ask import add_instance, client_of
+from twistedp2p.cli.ask import add_instance, client_of, filled
 from twistedp2p.core.errors import N_, Exit, ShareError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options."""
-    parser.add_argument("names", nargs="+", metavar="NAME|ID", help="what you offer")
+    parser.add_argument("names", nargs="+", type=filled, metavar="NAME|ID", help="what you offer")
     add_instance(parser)
 
 
