@@ -17,22 +17,38 @@ from twistedp2p.core.events import Notice, OfferGone, Said
 from twistedp2p.core.feeds.feed import Have, Heads
 from twistedp2p.core.feeds.requests import Vector
 from twistedp2p.core.presence.beacon import Beacon
+from twistedp2p.core.presence.ping import Ping, Pong
+from twistedp2p.core.presence.roster import Address
 from twistedp2p.node import shares as shares_module
 from twistedp2p.node.desk import Node
 from twistedp2p.node.feeds import BOOT_SHIFT
-from twistedp2p.node.own_key import EPOCH_WAIT, EPOCHS_MOST, TWIN_PATIENCE, TWIN_SILENCE, OwnKey
+from twistedp2p.node.own_key import (
+    ADDRESS_BURST,
+    ALL_BURST,
+    EPOCH_WAIT,
+    EPOCHS_MOST,
+    TWIN_PATIENCE,
+    TWIN_SILENCE,
+    OwnKey,
+)
 from twistedp2p.node.renewal import OPEN_AGAIN
 
 SINCE = 1_700_000_000_000  # milliseconds since 1970: our start
 SIGNER = Signer(Ed25519PrivateKey.generate(), group_name(GROUP, PORT))
 RUN = 1_700_000_000  # the second in which we started
 DAY = 86_400.0
+THERE = ("10.0.0.9", 40_000)
 
 
 def message(
     number: int, *, run: int = RUN, epoch: int = 5, stamp: int = SINCE + 9, body: str = "{}"
 ) -> Signed:
     return SIGNER.sign("beacon", epoch, (run << BOOT_SHIFT) + number, stamp, "", body)
+
+
+def pong(train: str, number: int, run: int = RUN, program: str = "1") -> Signed:
+    body = Pong(train, 1, "10.0.0.1:1", 9393, program).write()
+    return SIGNER.sign("pong", 5, (run << BOOT_SHIFT) + number, SINCE + 9, "", body)
 
 
 def entry(number: int, *, epoch: int = 5, stamp: int = SINCE + 9, text: str = "hello") -> Signed:
@@ -62,8 +78,14 @@ class OwnKeyTests(SynchronousTestCase):
         self.ours = Ours()
         self.agenda = Agenda()
         self.own_key = OwnKey(
-            self.ours, self, agenda=self.agenda, since=SINCE, seconds=lambda: self.now
+            self.ours,
+            self,
+            agenda=self.agenda,
+            since=SINCE,
+            seconds=lambda: self.now,
+            draw=lambda: f"{len(self.trains):016x}",
         )
+        self.trains: list[str] = []
         self.ours.last = message(100)
 
     def log_lost(self, epoch: int) -> None:
@@ -76,11 +98,22 @@ class OwnKeyTests(SynchronousTestCase):
     def be_heard(self) -> None:
         self.told.append("be heard")
 
+    def ping(self, ping: Ping, address: Address) -> None:
+        self.trains.append(ping.train)
+
+    def answer(self, ping: Signed, address: Address) -> None:
+        self.told.append("answer")
+
+    def prove(self, number: int, run: int = RUN) -> list[Any]:
+        """What is told when a twin is heard, and answers the ping that it gets."""
+        self.own_key.heard(message(101, run=RUN + 1), THERE)
+        return self.hear(pong(self.trains[-1], number, run))
+
     def hear(self, *signed: Signed) -> list[Any]:
         """What is told when these come."""
         self.told.clear()
         for each in signed:
-            self.own_key.heard(each)
+            self.own_key.heard(each, THERE)
         return list(self.told)
 
     def wait(self) -> list[Any]:
@@ -128,18 +161,55 @@ class OwnKeyTests(SynchronousTestCase):
         self.assertEqual(self.hear(entry(1, epoch=MAX_NUMBER)), ["stays"])
 
     def test_of_two_the_one_that_started_later_goes(self) -> None:
-        self.assertEqual(self.hear(message(5, run=RUN - 1)), ["stays"])
-        self.assertEqual(self.hear(message(5, run=RUN + 1)), ["be heard"])
+        self.assertEqual(self.prove(5, run=RUN - 1), ["stays"])
+        self.now += 10
+        self.assertEqual(self.prove(5, run=RUN + 1), ["be heard"])
 
     def test_of_a_running_machine_that_was_cloned_the_one_that_has_said_less_goes(self) -> None:
-        self.assertEqual(self.hear(message(101)), ["stays"])
-        self.assertEqual(self.hear(message(99)), [])
+        self.assertEqual(self.prove(101), ["stays"])
+        self.now += 10
+        self.assertEqual(self.prove(99), ["be heard"])
 
     def test_exactly_one_goes_of_two_that_have_said_as_much(self) -> None:
-        other = message(100, body='{"other":1}')
-        told = self.hear(other)
-        last, self.ours.last = self.ours.last, other
-        self.assertEqual(sorted(told + self.hear(last)), ["be heard", "stays"])
+        told: list[Any] = []
+        for ours, theirs in (("1", "2"), ("2", "1")):
+            self.now += 10
+            self.own_key.heard(message(101, run=RUN + 1), THERE)
+            self.ours.last = pong("0" * 16, 100, program=ours)
+            twin = pong(self.trains[-1], 100, program=theirs)
+            told += self.hear(twin), self.ours.last.raw < twin.raw
+        self.assertEqual([told[0] == ["stays"], told[2] == ["stays"]], [told[1], told[3]])
+
+    def test_nothing_but_an_answer_proves_a_twin(self) -> None:
+        """Attack 36: our clock was ahead, or our memory is gone: replays seem to be of a twin."""
+        replays = [message(n, run=RUN - 500, stamp=SINCE + 3_600_000) for n in range(50)]
+        self.assertEqual(self.hear(*replays, *replays), [])
+        self.assertEqual(self.hear(pong("f" * 16, 5, run=RUN - 500)), [])
+        twin = pong(self.trains[0], 5, run=RUN - 500)
+        self.assertEqual(self.hear(twin), ["stays"])
+        self.assertEqual(self.hear(twin), [])  # it answers once
+
+    def test_our_own_pings_are_not_answered_whoever_sends_them_back(self) -> None:
+        """Attack 36: a mirror is no twin."""
+        self.hear(message(101))
+        mirrored = SIGNER.sign(
+            "ping", 5, (RUN << BOOT_SHIFT) + 999, SINCE + 9, "", Ping(self.trains[0], 1).write()
+        )
+        self.assertEqual(self.hear(mirrored), [])
+        twins = SIGNER.sign(
+            "ping", 5, (RUN << BOOT_SHIFT) + 999, SINCE + 9, "", Ping("f" * 16, 1).write()
+        )
+        self.assertEqual(self.hear(twins), ["answer"])
+        self.assertEqual(len(self.trains), 2)
+
+    def test_replays_have_us_ping_nobody_often(self) -> None:
+        """Attack 39: they come in the name of one host, and of many."""
+        for _ in range(100):
+            self.own_key.heard(message(101), THERE)
+        self.assertEqual(len(self.trains), ADDRESS_BURST)
+        for port in range(1000):
+            self.own_key.heard(message(101), ("10.0.0.8", port))
+        self.assertEqual(len(self.trains), ALL_BURST)
 
     def test_numbers_go_on_above_those_of_the_one_that_goes(self) -> None:
         other = message(5, run=RUN + 1)
@@ -150,17 +220,15 @@ class OwnKeyTests(SynchronousTestCase):
         self.hear(message(5, run=RUN + 1, epoch=7))
         self.assertEqual(self.wait(), [8])
 
-    def test_who_does_not_go_for_long_does_not_hear_us(self) -> None:
-        other = message(5, run=RUN + 1)
+    def test_a_later_one_that_answers_for_long_cannot_go(self) -> None:
         for self.now in (0.0, TWIN_SILENCE, TWIN_PATIENCE):
-            self.assertEqual(self.hear(other), ["be heard"])
+            self.assertEqual(self.prove(5, run=RUN + 1), ["be heard"])
         self.now += 1
-        self.assertEqual(self.hear(other), ["stays"])
+        self.assertEqual(self.prove(5, run=RUN + 1), ["stays"])
 
     def test_one_that_went_and_one_that_comes_later_are_two(self) -> None:
-        other = message(5, run=RUN + 1)
         for self.now in (0.0, TWIN_SILENCE + 1, TWIN_PATIENCE + 1):
-            self.assertEqual(self.hear(other), ["be heard"])
+            self.assertEqual(self.prove(5, run=RUN + 1), ["be heard"])
 
 
 class NodesTestCase(SynchronousTestCase):
@@ -441,6 +509,38 @@ class CopyTests(NodesTestCase):
         self.lan.run_for(60)
         self.assertEqual((self.alice.key, self.alice._feeds.epoch), (self.key, epoch))
         self.assertEqual(self.notices(self.alice), [])
+
+    def test_nor_does_one_of_a_run_whose_clock_was_ahead(self) -> None:
+        """Attack 36: killed, or quit in good order; or its memory was lost."""
+        for ahead in (3600.0, 48 * 3600.0):
+            for how in ("killed", "quit", "lost"):
+                self.replay_run_ahead(ahead, how)
+
+    def replay_run_ahead(self, ahead: float, how: str) -> None:
+        lan = Lan(self)
+        recorded: list[bytes] = []
+        carry = lan.carry
+
+        def record(data: bytes, *where: Any, **named: Any) -> None:
+            recorded.append(data)
+            carry(data, *where, **named)
+
+        alice = lan.node("alice", ahead=ahead)
+        self.patch(lan, "carry", record)
+        lan.run_for(30)
+        lan.copy("alice", "snapshot")
+        lan.stop(alice)
+        if how == "killed":
+            shutil.rmtree(lan.folder / "alice")
+            lan.copy("snapshot", "alice")
+        elif how == "lost":
+            lan.database_of("alice").unlink()
+        key = alice.key
+        alice = lan.node("alice")
+        for data in list(recorded):
+            carry(data, ("10.0.9.9", 1), None)
+        lan.run_for(20)
+        self.assertEqual(alice.key, key, (ahead, how))
 
     def test_an_identity_that_cannot_be_written_stays_and_it_is_said_once(self) -> None:
         self.alice = self.lan.node("alice")

@@ -16,10 +16,11 @@ import attrs
 
 from twistedp2p.core.calls.lines import Sync, Tell
 from twistedp2p.core.datagrams.closed import Envelope, OpenEnvelope
-from twistedp2p.core.datagrams.datagram import Signer, group_name
+from twistedp2p.core.datagrams.datagram import Signed, Signer, group_name
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.limits import counted_as
 from twistedp2p.core.names import fingerprint
+from twistedp2p.core.presence.ping import Ping
 from twistedp2p.core.presence.roster import Address, Roster
 from twistedp2p.disk.instance import Instance
 from twistedp2p.disk.store import Store
@@ -243,7 +244,12 @@ class Assembly:
             sync_wanted=lambda partner: self._syncs.want(partner),
         )
         self._own_key = OwnKey(
-            self._feeds, self, agenda=self._agenda, since=since, seconds=reactor.seconds
+            self._feeds,
+            self,
+            agenda=self._agenda,
+            since=since,
+            seconds=reactor.seconds,
+            draw=lambda: secrets.token_hex(8),
         )
         self._chat = Chat(
             self._store,
@@ -518,6 +524,14 @@ class Assembly:
     def be_heard(self) -> None:
         """Somebody who came after us may have our key, and takes another one on hearing us."""
         self._presence.changed()
+
+    def ping(self, ping: Ping, address: Address) -> None:
+        """Somebody there may have our key: who has it can answer."""
+        self._feeds.reply("ping", ping.write(), address)
+
+    def answer(self, ping: Signed, address: Address) -> None:
+        """Somebody there has our key, or replays who had it, and pings us."""
+        self._pings.heard(ping, address, True)
 
     def twin_stays(self) -> None:
         """Somebody has our key, and was here before us."""

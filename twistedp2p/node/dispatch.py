@@ -117,8 +117,7 @@ class Dispatch:
         """A datagram of another node, its signature checked."""
         rooms = self._rooms
         if message.key == self._key:
-            rooms.own_key.heard(message)
-            self._group_time.follow(message.stamp, self._now_ms())
+            self._own_heard(message, address)
             return
         if self.is_stranger(message.key) and not self._admits(address[0]):
             self.dropped[N_("too many strangers")] += 1
@@ -135,6 +134,13 @@ class Dispatch:
                     self._message_heard(message, address, direct)
         except BadBody:
             self.dropped[DAMAGED] += 1
+
+    def _own_heard(self, message: Signed, address: Address) -> None:
+        try:
+            self._rooms.own_key.heard(message, address)
+        except BadBody:
+            self.dropped[DAMAGED] += 1
+        self._group_time.follow(message.stamp, self._now_ms())
 
     def _admits(self, host: str) -> bool:
         return self._strangers.take(self._count_as(host), self._clock.seconds())
@@ -171,7 +177,7 @@ class Dispatch:
     def synced(self, entry: Signed) -> None:
         """An entry that a partner kept."""
         if entry.key == self._key:
-            self._rooms.own_key.heard(entry)
+            self._rooms.own_key.heard_entry(entry)
         else:
             self._rooms.feeds.heard_entry(entry, synced=True)
 

@@ -4,8 +4,10 @@ Either we did, and have forgotten it: the memory was lost, or an older copy of i
 our log goes on under a later epoch, for its numbers must never be used twice. Or somebody has a
 copy of our key: a disk, or a virtual machine, was cloned and both run. Then one of the two takes
 a new identity: the one that started later, which its message numbers tell (they begin with the
-second of the start). Replays prove nothing: only what was signed since our start does, by its
-stamp, and numbers and signatures cannot be forged.
+second of the start). Stamps and numbers prove no such twin, for what an earlier run of ours has
+signed can be replayed, and its clock may have been wrong, or our memory of it gone. What proves it
+is an answer: whoever seems to be one is sent a ping, and only who has our key can sign the pong
+with the bits that we have just drawn. We answer a twin's pings, and never our own.
 """
 
 from __future__ import annotations
@@ -15,12 +17,19 @@ from typing import Protocol
 
 from twistedp2p.core.agenda import Agenda
 from twistedp2p.core.datagrams.datagram import MAX_NUMBER, Signed
+from twistedp2p.core.limits import Buckets, CappedTable, TokenBucket
+from twistedp2p.core.presence.ping import Ping, Pong
+from twistedp2p.core.presence.roster import Address
 from twistedp2p.node.feeds import BOOT_SHIFT
 
 EPOCH_WAIT = 3.0  # seconds until a later epoch begins: a twin that hears us may go first
 EPOCHS_MOST = 3  # that we begin in one run; one lost log needs one
-TWIN_PATIENCE = 120.0  # seconds that a later twin, heard all the while, has to go: is it deaf?
-TWIN_SILENCE = 60.0  # seconds without a word of it, after which it is another that comes
+TWIN_PATIENCE = 120.0  # seconds that a later twin, which answers all the while, has to go
+TWIN_SILENCE = 60.0  # seconds without an answer of it, after which it is another that comes
+# Sources are easily forged: who has recorded us must not have us flood somebody, nor drown a twin.
+ADDRESS_RATE, ADDRESS_BURST = 1 / 3, 2.0  # pings to one address
+ALL_RATE, ALL_BURST = 10.0, 50.0  # pings
+ASKED_MOST = 500  # pings that wait for their pong: of the last 45 seconds
 
 
 class Ours(Protocol):
@@ -48,9 +57,16 @@ class Told(Protocol):
     def be_heard(self) -> None:
         """There may be a twin that came after us: let a beacon of ours follow."""
 
+    def ping(self, ping: Ping, address: Address) -> None:
+        """Send that ping to one address."""
+
+    def answer(self, ping: Signed, address: Address) -> None:
+        """Somebody who has our key pings us, now or once: answer as anybody's."""
+
 
 class OwnKey:
-    """Watches over our key. `since` is the group's time of our start, in ms since 1970."""
+    """Watches over our key. `since` is the group's time of our start, in ms since 1970;
+    `draw` gives the train of a ping, 16 random hex digits."""
 
     def __init__(
         self,
@@ -60,6 +76,7 @@ class OwnKey:
         agenda: Agenda,
         since: int,
         seconds: Callable[[], float],
+        draw: Callable[[], str],
     ) -> None:
         self._ours = ours
         self._told = told
@@ -70,17 +87,39 @@ class OwnKey:
         self._epochs = 0
         self._seen = 0  # the latest epoch, not ours, under which the next one must not be
         self._twin_first = self._twin_last = float("-inf")  # seconds
+        self._draw = draw
+        self._asked: CappedTable[str, bool] = CappedTable(ASKED_MOST)  # by train
+        self._pings: Buckets[Address] = Buckets(ADDRESS_RATE, ADDRESS_BURST)
+        self._all_pings = TokenBucket.full(ALL_RATE, ALL_BURST, seconds())
 
-    def heard(self, message: Signed) -> None:
-        """A message or entry that our key has signed came from somewhere."""
+    def heard(self, message: Signed, address: Address) -> None:
+        """A message or entry that our key has signed came from there; raises `BadBody`."""
         if message.log is not None:
-            self._entry(message)
-        elif message.stamp > self._since and not self._is_echo(message):
-            self._twin(message)
-        elif message.epoch > self._ours.epoch:
+            self.heard_entry(message)
+        elif message.kind == "pong":
+            if self._asked.pop(Pong.read(message.body).train):
+                self._twin(message)
+        elif message.kind == "ping":
+            if Ping.read(message.body).train not in self._asked:
+                self._told.answer(message, address)
+                self._suspect(message, address)
+        else:
+            self._suspect(message, address)
+
+    def _suspect(self, message: Signed, address: Address) -> None:
+        """Find out whether there is a twin, where what came may be of one."""
+        if message.stamp > self._since and not self._is_echo(message):
+            self._ours.skip_to(message.number)  # else who heard it drops ours as replays
+            now = self._seconds()
+            if self._pings.take(address, now) and self._all_pings.take(now):
+                ping = Ping(self._draw(), 1)
+                self._asked.put(ping.train, True)
+                self._told.ping(ping, address)
+        if message.epoch > self._ours.epoch:
             self._later_epoch(message.epoch)
 
-    def _entry(self, entry: Signed) -> None:
+    def heard_entry(self, entry: Signed) -> None:
+        """An entry that our key has signed came, by whichever way."""
         ours = self._ours
         later = entry.epoch > ours.epoch
         if later or (entry.epoch == ours.epoch and not ours.has_published(entry)):
@@ -106,6 +145,7 @@ class OwnKey:
         return self._first <= message.number < last.number or message.raw == last.raw
 
     def _twin(self, message: Signed) -> None:
+        """Somebody else has signed what we have asked for."""
         if self._goes_first(message):
             self._told.twin_stays()
             return
@@ -116,9 +156,7 @@ class OwnKey:
         if now - self._twin_first > TWIN_PATIENCE:
             self._told.twin_stays()
             return
-        self._ours.skip_to(message.number)  # else who heard the twin drops ours as replays
-        if message.epoch > self._ours.epoch:
-            self._later_epoch(message.epoch)
+        self._ours.skip_to(message.number)
         self._told.be_heard()
 
     def _goes_first(self, message: Signed) -> bool:
