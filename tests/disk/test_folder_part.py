@@ -144,6 +144,16 @@ class WholeFolderTests(FolderTests):
         self.assertRaises(BadManifest, Download, self.folder, "a", made)
         self.assertEqual((self.listing(), self.open_files()), ([], before))
 
+    def test_a_manifest_of_another_size_is_none(self):
+        """Attack 27: files that would stay short, or pieces that belong to no file."""
+        for size in (1, 3, 2**50):
+            made = TreeHash(2)
+            made.update(b"ab")
+            tree = made.finish(Manifest((Entry("a", size, 0),)).write())
+            for wanted in (None, ["a"]):
+                self.assertRaises(BadManifest, Download, self.folder, "a", tree, wanted)
+        self.assertEqual(self.listing(), [])
+
 
 class PartOfAFolderTests(FolderTests):
     def test_only_what_is_wanted_is_made(self):

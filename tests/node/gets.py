@@ -69,7 +69,7 @@ class FakeClient:
         if self.over or ask.kind in self.silent:
             return Deferred()
         if ask.kind == TREE:
-            return succeed(self.tree.hashes)
+            return succeed(self.tree.manifest + self.tree.hashes)
         return succeed(to_bitmap(self.has) if ask.kind == HAVE else write_peers(self.peers))
 
     def asked_for(self, kind: int) -> int:

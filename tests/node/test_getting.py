@@ -16,11 +16,14 @@ from tests.node.fakes import FakeReactor
 from tests.node.gets import OTHER, OWNER, FakeClient, Fetching, random_content, tree_of
 from tests.node.test_shares import quick_stretch
 from twistedp2p.core.calls.conversation import Refusal
-from twistedp2p.core.calls.lines import Err
+from twistedp2p.core.calls.lines import Err, Ok
 from twistedp2p.core.calls.pieces import PEERS, TREE
 from twistedp2p.core.catalogue import Offer
+from twistedp2p.core.content.manifest import Entry, Manifest
+from twistedp2p.core.content.tree import TreeHash
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import FetchFailed, Notice, Progress
+from twistedp2p.disk.download import Download
 from twistedp2p.net.dial import nonsense
 from twistedp2p.net.fetch import Refused, broken
 from twistedp2p.net.pump import in_threads_of
@@ -277,6 +280,39 @@ class AgainTests(GettingTestCase):
         self.fetching.end(client)
         self.assertEqual(Exit.DAMAGED, self.failed(transfer).code)
         self.assertTrue(client.over)
+
+    def test_a_folder_whose_files_do_not_add_up_is_not_begun(self) -> None:
+        """Attack 17: its owner offered what nobody could ever have whole."""
+        for size in (10, len(CONTENT) + 1):
+            made = TreeHash(len(CONTENT))
+            made.update(CONTENT)
+            client = FakeClient(CONTENT)
+            client.tree = tree = made.finish(Manifest((Entry("a.txt", size, 0),)).write())
+            client.ok = Ok(b"", len(CONTENT), len(tree.manifest), tree.digest, "d")
+            transfer = self.transfers.get("d", "secret", lambda: self.where, None)
+            self.fetching.end(client)
+            self.assertEqual(Exit.DAMAGED, self.failed(transfer).code)
+            self.assertEqual([], client.pieces)
+            self.assertTrue(client.over)
+            self.assertEqual([], list(self.folder.iterdir()))
+
+    def test_a_defect_of_this_program_ends_it(self) -> None:
+        """It would be met again with each connection, for ever."""
+
+        def fail(*_: Any) -> bool:
+            raise ValueError("beyond the end")
+
+        self.patch(Download, "write", fail)
+        transfer = self.get()
+        client = self.connect()
+        try:
+            client.give()
+        except ValueError as error:  # as `net.pump` tells it
+            client.lose(error)
+        self.assertIn("A defect of this program (ValueError)", str(self.failed(transfer)))
+        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
+        self.clock.run_for(20)
+        self.assertEqual(1, len(self.fetching.asked))
 
     def test_another_content_than_before_is_not_mixed_in(self) -> None:
         """Attack 17: resume against another file."""

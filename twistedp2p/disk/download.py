@@ -18,7 +18,7 @@ from pathlib import Path
 import attrs
 from blake3 import blake3
 
-from twistedp2p.core.content.manifest import Manifest
+from twistedp2p.core.content.manifest import BadManifest, Manifest
 from twistedp2p.core.content.tree import BadPiece, Tree
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.names import clean_name
@@ -88,6 +88,8 @@ class Download:
         if not tree.manifest:
             return FilePart(self._folder, tree.digest, tree.size)
         self.manifest = manifest = Manifest.read(tree.manifest)
+        if manifest.size != tree.size:  # files would stay short, or pieces belong to none
+            raise BadManifest("not of that size")
         if wanted is not None:
             self.needed = bytearray(tree.count)
             for offset, length in manifest.part(wanted):

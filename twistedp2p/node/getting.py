@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -361,9 +361,12 @@ class Getting:
 
     def _lost(self, source: Source, error: BaseException | None) -> None:
         assert self.gather is not None
-        why = error if isinstance(error, ShareError) else broken()
         if self._stopped:
             return
+        if error is not None and not isinstance(error, ShareError | CancelledError):
+            self._fail(Failure(error))  # a defect of ours: another connection would not help
+            return
+        why = error if isinstance(error, ShareError) else broken()
         if why.code == Exit.NO_FOLDER:
             self._fail(Failure(why))
         elif source.owner and self._is_hopeless(why):
