@@ -760,6 +760,7 @@ class BodyTests(FilesTestCase):
         self.refused(bench, "broke in the middle", order)
         self.assertTrue(order.file.discarded)
         self.assertTrue(bench.shelf.readers[0].closed)
+        self.assertEqual(bench.shelf.breaks, ["the file has changed"])
 
     def test_an_owner_that_stops(self) -> None:
         bench, order = Bench(bytes(self.size)), FakeOrder(OFFER, SECRET)

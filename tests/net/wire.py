@@ -307,6 +307,7 @@ class FakeShelf:
         self.open_refusal: int | None = None
         self.sent = 0
         self.ends = 0
+        self.breaks: list[str] = []
         self.texts: list[tuple[Ask, bytes, str]] = []
         self.loads: list[Deferred[None]] | None = None  # what has to be read first, once
 
@@ -353,6 +354,9 @@ class FakeShelf:
         reader = MemoryReader(served.data[offset : offset + length], self.fail_at)
         self.readers.append(reader)
         return reader
+
+    def broke(self, served: Any, error: BaseException | None) -> None:
+        self.breaks.append(str(error))
 
     def progress(self, served: Any, connection: object, sent: int) -> None:
         self.sent = sent

@@ -123,20 +123,22 @@ class AgainTests(GettingTestCase):
         self.assertEqual([1], second.pieces)
         second.give_all()
         self.arrived(transfer)
-        self.assertEqual(1, len(self.notices()))
-        self.assertIn("broke in the middle. It goes on", self.notices()[0])
+        self.assertEqual([], self.notices())
 
-    def test_it_is_said_once_however_often_it_is_cut(self) -> None:
+    def test_that_the_owner_is_away_is_said_once_however_often(self) -> None:
         transfer = self.get()
         client = self.connect()
         for _ in range(5):
             self.clock.advance(AGAIN_FIRST)
             self.cut(client)
             self.clock.advance(AGAIN_FIRST)
+            self.fetching.end(ShareError("Nothing listens there.", Exit.NOT_FOUND))
+            self.clock.advance(2 * AGAIN_FIRST)
             client = self.connect()
         client.give_all()
         self.arrived(transfer)
         self.assertEqual(1, len(self.notices()))
+        self.assertIn("broke in the middle. It goes on", self.notices()[0])
 
     def test_the_owner_is_asked_where_it_is_by_then(self) -> None:
         """It was started anew, and listens at another port."""
@@ -197,9 +199,10 @@ class AgainTests(GettingTestCase):
             self.clock.advance(AGAIN_FIRST)
             tried = len(self.fetching.asked)
             self.fetching.end(error)
+            self.assertEqual(error.code, self.failed(transfer).code)
+            self.assertEqual([], self.notices())
             self.clock.run_for(20)
             self.assertEqual(tried, len(self.fetching.asked))
-            self.assertEqual(error.code, self.failed(transfer).code)
 
     def test_an_owner_that_is_busy_is_waited_for(self) -> None:
         transfer = self.get()

@@ -26,6 +26,7 @@ from twistedp2p.core.limits import CHOSEN_BURST
 from twistedp2p.core.names import offer_id
 from twistedp2p.core.words import looks_generated
 from twistedp2p.disk.shares import Share
+from twistedp2p.disk.shelf import Changed
 from twistedp2p.disk.store import Store
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.node import folders, reading, watching
@@ -120,7 +121,7 @@ class SharesTestCase(SynchronousTestCase):
 
     def file(self, name: str = "a.jpg", content: bytes = b"content") -> Path:
         path = self.folder / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(exist_ok=True, parents=True)
         path.write_bytes(content)
         return path
 
@@ -401,6 +402,39 @@ class FolderTests(SharesTestCase):
         self.clock.run_for(0.1)
         self.assertEqual(self.names(), [])
         self.assertTrue(self.told(OfferGone)[0].why)
+
+    def test_what_changes_in_it_is_noticed_as_it_is_read_and_told_to_who_asks_again(self) -> None:
+        """Attack 16: grown, a link in its place, a link in the place of a folder, or gone."""
+
+        def grown(path: Path) -> None:
+            path.write_bytes(b"longer than it was")
+
+        def linked(path: Path) -> None:
+            path.unlink()
+            path.symlink_to("/etc/passwd")
+
+        def folder_linked(path: Path) -> None:
+            path.parent.rename(self.folder / f"moved{len(self.told(OfferGone))}")
+            path.parent.symlink_to("/etc")
+
+        for change in (grown, linked, folder_linked, Path.unlink):
+            top = self.folder / change.__name__
+            inside = self.file(f"{change.__name__}/sub/b.jpg", b"second")
+            offered = self.offer(top)
+            self.served = self.serving.find(offered.offer.id)
+            change(inside)
+            error = self.assertRaises(Changed, self.read, 0, 6)
+            self.serving.broke(self.served, error)
+            self.assertNotIn(top.name, self.names())
+            self.assertEqual(self.told(OfferGone)[-1].why, str(error))
+            refusal = self.assertRaises(Refusal, self.serving.find, offered.offer.id)
+            self.assertEqual(refusal.line.code, 409)
+        (self.folder / "grown/sub/b.jpg").write_bytes(b"another")
+        self.serving.find(self.offer(self.folder / "grown").offer.id)
+
+    def test_what_breaks_for_another_reason_ends_nothing(self) -> None:
+        self.serving.broke(self.served, OSError(5, "Input/output error"))
+        self.assertEqual(self.names(), ["photos"])
 
     def test_what_was_added_to_it_is_not_offered_and_ends_nothing(self) -> None:
         self.file("photos/c.jpg", b"third")

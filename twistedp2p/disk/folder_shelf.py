@@ -201,7 +201,7 @@ class FolderReader:
 
     `top` is the open folder, which this closes. Files are opened one by one, and each must be what
     was offered after each read; `readinto` raises `Changed` where one is not, for the length was
-    announced: the transfer must be cut, never padded or overrun.
+    announced: the transfer must be cut, never padded or overrun. OSError: not now.
     """
 
     def __init__(
@@ -227,7 +227,11 @@ class FolderReader:
                     raise Changed(N_("a file in it has changed"))
                 if not self._left:
                     self._leave()
+        except FileNotFoundError:
+            raise Changed(N_("a file in it is not there any more")) from None
         except OSError as error:
+            if error.errno not in UNREADABLE:
+                raise
             raise Changed(N_("a file in it cannot be read any more")) from error
         return done
 

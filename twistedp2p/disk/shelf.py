@@ -156,8 +156,9 @@ class BoundedReader:
     """Reads exactly `length` bytes of an offered file.
 
     `readinto` raises `Changed` where the file ends early or turns out to have changed: the length
-    was announced, so the transfer must be cut, never padded or overrun. It looks after each read,
-    for a client that is sent what it was not offered does not believe the owner any more.
+    was announced, so the transfer must be cut, never padded or overrun; OSError: not now. It looks
+    after each read, for a client that is sent what it was not offered does not believe the owner
+    any more.
     """
 
     def __init__(self, descriptor: int, identity: Identity, offset: int, length: int) -> None:
@@ -176,6 +177,8 @@ class BoundedReader:
         try:
             count = os.preadv(self._descriptor, [room[:wanted]], self._at)
         except OSError as error:
+            if error.errno not in UNREADABLE:
+                raise
             raise Changed(N_("the file cannot be read any more")) from error
         self._at += count
         self._left -= count

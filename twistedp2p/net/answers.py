@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.calls.frames import Frames
@@ -86,6 +87,9 @@ class Shelf(Protocol):
 
     def text(self, served: Any, ask: Ask, key: bytes, host: str) -> bytes:
         """What to answer to TREE, HAVE and PEERS; raises `Refusal`."""
+
+    def broke(self, served: Any, error: BaseException | None) -> None:
+        """What `open` gave could not be sent to its end: why. It may have changed meanwhile."""
 
     def progress(self, served: Any, connection: object, sent: int) -> None:
         """How many bytes of an offer's content a connection has been sent."""
@@ -202,7 +206,7 @@ class Answers:
         frames = self._asker.frames
         frames.begin(length)
         done = BodySender(self._frame_sent).send(self._reader, frames, self._room, self._asker.tcp)
-        done.addCallbacks(self._body_sent, lambda _failure: self._asker.cut())
+        done.addCallbacks(self._body_sent, self._body_broke)
 
     def _frame_sent(self, size: int) -> None:
         self._asker.deadline.moved()
@@ -213,6 +217,10 @@ class Answers:
         self._close_reader()
         self._sending = False
         self._next()
+
+    def _body_broke(self, failure: Failure) -> None:
+        self._shelf.broke(self._served, failure.value)
+        self._asker.cut()
 
     def _close_reader(self) -> None:
         reader, self._reader = self._reader, None

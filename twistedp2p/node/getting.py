@@ -372,7 +372,6 @@ class Getting:
         elif source.owner and self._is_hopeless(why):
             self._forsake(why)
         if self._again is None and not self._has_owner and not self._broken.called:
-            self._say(why)
             self._connect_again(why, AGAIN_FIRST)
 
     def _connect_again(self, why: ShareError, wait: float) -> None:
@@ -421,9 +420,11 @@ class Getting:
                 try:
                     client = await self._fetching.connect(self.order, self._addresses())
                 except ShareError as error:
-                    why = error
-                    self._say(why)
                     self._forsaken = self._is_hopeless(error)
+                    if self._forsaken and not self.gather.sources:
+                        raise
+                    self._say(why)  # what broke, and not that nobody is there by now
+                    why = error
                 else:
                     self._again = None
                     if self._stopped:

@@ -202,6 +202,9 @@ class Holdings:
             return to_bitmap(served.have)
         return write_peers(served.audience.seen(key, host, ask.a, self._seconds()))
 
+    def broke(self, served: Held, error: BaseException | None) -> None:
+        """Its reader has dropped it where it changed."""
+
     def progress(self, served: Held, connection: object, sent: int) -> None:
         """Nobody watches what is given on."""
 

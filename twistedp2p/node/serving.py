@@ -78,6 +78,11 @@ class Serving:
             _log.error("{path}: {error}", path=served.path, error=str(error))
             raise Refusal(500) from None
 
+    def broke(self, served: Share, error: BaseException | None) -> None:
+        """Withdraw what turned out to have changed: who asks again is told so."""
+        if isinstance(error, Changed):
+            self._shares.withdraw_changed(served, str(error))
+
     def next(self, served: Share, have: bytes) -> int | None:
         """The piece for a client who has these (a bitmap)."""
         try:

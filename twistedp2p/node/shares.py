@@ -19,6 +19,7 @@ from twistedp2p.core.catalogue import MAX_OFFERS_PER_NODE, Offer, write_withdraw
 from twistedp2p.core.content.tree import PIECE_LEAST
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.events import Event, Notice, OfferAdded, OfferGone
+from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.names import clean_name, offer_id
 from twistedp2p.core.words import looks_generated, three_words
 from twistedp2p.disk.offered import Content
@@ -33,6 +34,7 @@ from twistedp2p.node.progress import Courses
 from twistedp2p.node.reading import Reading
 from twistedp2p.node.watching import Watching
 
+CHANGED_MOST = 1000  # offers of which it is known that they were withdrawn as they had changed
 NAMES_TOLD = 5  # of offers that need their passwords again
 TOLD_AT_ONCE, TOLD_PAUSE = 50, 0.02  # offers published anew in one go; seconds in between
 _LEFT_OUT = N_(
@@ -94,6 +96,7 @@ class Shares:
         ours = [] if self._of_old_key else kept
         self._shares = {share.name: self._for_members(share) for share in ours}
         self._names = {offer_id(own_key, name): name for name in self._shares}
+        self._changed: CappedTable[bytes, bool] = CappedTable(CHANGED_MOST)  # ids; withdrawn
         self.folders = Folders(store, in_thread)
         self.guesses = Guesses(store, emit, clock=clock, wall=wall)
         self._being_read: dict[str, str] = {}  # name -> path
@@ -295,7 +298,8 @@ class Shares:
         if content is not None and content.folder is not None:
             self.folders.put(share, content.folder)
         self._shares[share.name] = share
-        self._names[offer_id(self._own_key, share.name)] = share.name
+        self._names[offer.id] = share.name
+        self._changed.pop(offer.id)
         self.guesses.drop(share.name)
         self._emit(OfferAdded(offer, self._nick(), own=True))
         return offer
@@ -330,13 +334,15 @@ class Shares:
     def withdraw_changed(self, share: Share, why: str) -> None:
         """It is not what was offered any more, as the sentence `why` says."""
         if self._shares.get(share.name) is share:
+            _log.info("{path} is offered no more: {why}", path=share.path, why=why)
+            self._changed.put(offer_id(self._own_key, share.name), True)
             self._notes.note(self.withdraw, share.name, why)  # else at the next look
 
     def find(self, offer: bytes) -> Share:
         """The offer of that id; raises `Refusal`."""
         name = self._names.get(offer)
         if name is None or self._stopped:
-            raise Refusal(404)
+            raise Refusal(409 if offer in self._changed else 404)
         return self._shares[name]
 
 

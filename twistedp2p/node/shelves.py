@@ -27,8 +27,11 @@ class Shelves:
         """Our own offer of that id, or the download; raises `Refusal`."""
         try:
             return self._serving.find(offer)
-        except Refusal:
-            return self._holdings.find(offer)
+        except Refusal as refusal:
+            try:
+                return self._holdings.find(offer)
+            except Refusal:  # what was ours and has changed is more than what is not here
+                raise refusal from None
 
     def guess(self, served: Any, address: str, key: bytes) -> None:
         """As `net.answers.Shelf.guess`."""
@@ -64,6 +67,10 @@ class Shelves:
         """As `net.answers.Shelf.text`."""
         text: bytes = self._of(served).text(served, ask, key, host)
         return text
+
+    def broke(self, served: Any, error: BaseException | None) -> None:
+        """As `net.answers.Shelf.broke`."""
+        self._of(served).broke(served, error)
 
     def progress(self, served: Any, connection: object, sent: int) -> None:
         """As `net.answers.Shelf.progress`."""
