@@ -24,7 +24,7 @@ class ContentTests(StoreTests):
             self.store.put_tree(share.name, tree, b"identity")
             store = self.reopen()
             self.assertEqual(store.tree(share), tree)
-            self.assertEqual(store.folder(share), (tree.manifest, b"identity"))
+            self.assertEqual(store.folder(share), (tree, b"identity"))
 
     def test_what_an_earlier_version_offered_is_to_be_read_anew(self):
         small, large = tree_of(b"small"), tree_of(bytes(PIECE_LEAST + 1))

@@ -470,6 +470,25 @@ class FolderTests(SharesTestCase):
         self.shares.withdraw("photos")
         self.assertEqual(self.shares.folders.entries, 0)
 
+    def test_its_tree_is_in_memory_once_whoever_is_sent_it(self) -> None:
+        """Attack 31: many who ask for a large one, and never read."""
+        self.restart()
+        self.served = self.serving.find(self.offered.offer.id)
+        self.load()
+        reads = mock.patch.object(self.store, "tree", wraps=self.store.tree)
+        with reads as read:
+            self.serving.check(self.served)
+            self.assertIs(self.tree(), self.tree())
+            self.assertEqual(read.call_count, 0)
+
+    def test_of_many_large_trees_a_few_are_kept_in_memory(self) -> None:
+        self.patch(folders, "MAX_TEXT", 2 * len(self.tree()))
+        for number in range(4):
+            self.file(f"many{number}/a.jpg", b"x")
+            self.offer(self.folder / f"many{number}")
+        self.assertLessEqual(self.shares.folders.text, folders.MAX_TEXT)
+        self.assertEqual(self.read(0, 1), b"f")
+
     def test_it_is_read_in_a_thread_and_for_many_who_ask_once(self) -> None:
         self.restart()
         self.served = self.serving.find(self.offered.offer.id)

@@ -36,11 +36,17 @@ class Folder:
 
     manifest: Manifest
     identity: FolderIdentity
+    text: bytes = attrs.field(repr=False)  # of its tree: one object for all who are sent it
 
     @classmethod
-    def read(cls, manifest: bytes, identity: bytes) -> Folder:
-        """As they are kept; raises ValueError. Takes 10 ms for 1,000 files: for a thread."""
-        folder = cls(Manifest.read(manifest), FolderIdentity.read(identity))
+    def of(cls, tree: Tree, identity: FolderIdentity) -> Folder:
+        """Of what was read; raises ValueError. Takes 10 ms for 1,000 files: for a thread."""
+        return cls(Manifest.read(tree.manifest), identity, tree.text)
+
+    @classmethod
+    def read(cls, tree: Tree, identity: bytes) -> Folder:
+        """As they are kept; raises ValueError. For a thread, as `of`."""
+        folder = cls.of(tree, FolderIdentity.read(identity))
         if len(folder.identity.times) != len(folder.manifest.entries):
             raise BadManifest("not the identity of that folder")
         return folder
@@ -76,8 +82,8 @@ def read_content(
     known, tree, skipped = read_folder(
         path, progress, stopped, is_left_out if shared else lambda _name: False
     )
-    folder = Folder(Manifest.read(tree.manifest), known)
-    return Content(Identity(tree.size, 0, known.device, known.inode), tree, folder, skipped)
+    identity = Identity(tree.size, 0, known.device, known.inode)
+    return Content(identity, tree, Folder.of(tree, known), skipped)
 
 
 def identity_of(share: Share) -> Identity:
@@ -96,7 +102,7 @@ def open_offered(
     return FolderReader(top, folder.manifest, folder.identity, offset, length)
 
 
-def changed(share: Share, kept: tuple[bytes, bytes] | None) -> str:
+def changed(share: Share, kept: tuple[Tree, bytes] | None) -> str:
     """The reason why it is not what was offered any more; empty where that is not known. Blocks.
 
     `kept`: of a folder, what `Folder.read` takes.

@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from twistedp2p.core.catalogue import Listing, Offer, Query
+from twistedp2p.core.content.tree import Tree
 from twistedp2p.core.errors import N_, ShareError
 from twistedp2p.disk.contents import OwnContents, content_of
 from twistedp2p.disk.database import Database
@@ -115,8 +116,8 @@ class Store(Offers, Keys, Hosts, OwnContents):
             )
         return next((offer for offer in map(offer_of, rows) if offer.id == wanted), None)
 
-    def folder(self, share: Share) -> tuple[bytes, bytes]:
-        """The manifest of an offered folder, and what `FolderIdentity.write` wrote: for a thread.
+    def folder(self, share: Share) -> tuple[Tree, bytes]:
+        """The tree of an offered folder, and what `FolderIdentity.write` wrote: for a thread.
 
         Raises ValueError where another folder is kept under that name, or none.
         """
@@ -124,8 +125,7 @@ class Store(Offers, Keys, Hosts, OwnContents):
             content = content_of(db, share)
         if content is None:
             raise ValueError("another folder is on offer under that name")
-        tree, identity = content
-        return tree.manifest, identity
+        return content
 
     @contextmanager
     def _reading(self) -> Iterator[Database]:

@@ -12,6 +12,7 @@ from twistedp2p.disk.store import Store
 from twistedp2p.net.pump import InThread
 
 MAX_ENTRIES = 200_000  # of all folders that are kept in memory: some 60 MB
+MAX_TEXT = 64 * 2**20  # bytes of their trees
 
 
 class Folders:
@@ -27,7 +28,7 @@ class Folders:
         """Keep that one, of that very offer."""
         self._kept.pop(share.name, None)
         self._kept[share.name] = share, folder
-        while len(self._kept) > 1 and self.entries > MAX_ENTRIES:
+        while len(self._kept) > 1 and (self.entries > MAX_ENTRIES or self.text > MAX_TEXT):
             self._kept.popitem(last=False)
 
     def loading(self, share: Share) -> Deferred[None] | None:
@@ -67,3 +68,8 @@ class Folders:
     def entries(self) -> int:
         """Files and folders in all that are kept."""
         return sum(len(folder.manifest.entries) for _, folder in self._kept.values())
+
+    @property
+    def text(self) -> int:
+        """Bytes of the trees of all that are kept."""
+        return sum(len(folder.text) for _, folder in self._kept.values())

@@ -16,7 +16,7 @@ from twistedp2p.core.content.tree import Tree, piece_count, piece_size
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.disk.folder_shelf import FolderReader
-from twistedp2p.disk.offered import open_offered
+from twistedp2p.disk.offered import Folder, open_offered
 from twistedp2p.disk.shares import Share
 from twistedp2p.disk.shelf import BoundedReader, Changed
 from twistedp2p.disk.store import Store
@@ -65,12 +65,13 @@ class Serving:
     def check(self, served: Share) -> None:
         """Raise `Refusal` where it is not what was offered, or its hashes are not known yet."""
         self.open(served, 0, 0).close()
-        self._tree(served)
+        if not served.manifest:  # a folder that is opened is in memory, tree and all
+            self._tree(served)
 
     def open(self, served: Share, offset: int, length: int) -> BoundedReader | FolderReader:
         """The bytes to send; raises `Refusal` where it is not what was offered."""
         try:
-            return open_offered(served, self._shares.folders.of(served), offset, length)
+            return open_offered(served, self._folder(served), offset, length)
         except Changed as change:
             self._shares.withdraw_changed(served, str(change))
             raise Refusal(409) from None
@@ -105,14 +106,22 @@ class Serving:
     def text(self, served: Share, ask: Ask, key: bytes, host: str) -> bytes:
         """What to answer to TREE, HAVE and PEERS."""
         if ask.kind == TREE:
-            tree = self._tree(served)
-            return tree.manifest + tree.hashes
+            folder = self._folder(served)
+            return self._tree(served).text if folder is None else folder.text
         if ask.kind == HAVE:
             return to_bitmap(b"\1" * piece_count(served.size))
         now = self._clock.seconds()
         return write_peers(self._audience(served).seen(key, host, ask.a, now))
 
+    def _folder(self, served: Share) -> Folder | None:
+        try:
+            return self._shares.folders.of(served)
+        except ValueError as error:
+            _log.error("{path}: {error}", path=served.path, error=str(error))
+            raise Refusal(500) from None
+
     def _tree(self, served: Share) -> Tree:
+        """A file's, which is 2 MiB at most."""
         try:
             tree = self._store.tree(served)
         except ShareError as error:

@@ -109,6 +109,11 @@ class Tree:
         return tree
 
     @property
+    def text(self) -> bytes:
+        """The manifest and the list, joined, as they are sent: up to 18 MiB, made at each call."""
+        return self.manifest + self.hashes
+
+    @property
     def count(self) -> int:
         """How many pieces there are."""
         return piece_count(self.size)
