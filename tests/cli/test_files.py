@@ -5,10 +5,15 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 from tests.cli.fakes import API, ID, CommandTestCase, Problem, offer
+from tests.lan.netns import child_environment
 from twistedp2p.core.errors import Exit
 
 TICKET = '("192.0.2.2",9393),("hatchet-amber-sake","lecture.mp4")'
@@ -212,6 +217,7 @@ class GetTests(CommandTestCase):
         self.there |= {"rate": 0.0, "state": "done", "path": "/home/bob/lecture.mp4"}
         self.fake.answers["POST", "transfers"] = {"number": 7, "name": "lecture.mp4"}
         self.fake.answers["GET", "transfers/7"] = lambda *_: self.there
+        self.fake.answers["GET", "catalogue"] = {"items": [], "next": None}
 
     def posted(self) -> list[dict[str, Any]]:
         """What was wanted, without where it was to go."""
@@ -343,6 +349,68 @@ class GetTests(CommandTestCase):
         self.assertEqual(self.command("get", "a", "-o", "-"), 0)
         self.assertEqual((self.bytes_out, self.out, self.err), (b"\x00\xffdata", "", ""))
         self.assertFalse(folders[0].exists())
+
+    def test_to_standard_output_goes_one_file_of_a_folder_and_no_folder(self) -> None:
+        def begin(_query: object, body: dict[str, Any]) -> Any:
+            top = Path(body["folder"]) / "photos"
+            (top / "paris").mkdir(parents=True)
+            (top / "paris" / "tower.jpg").write_bytes(b"tower")
+            self.there = {**self.there, "path": str(top)}
+            return {"number": 7, "name": "photos"}
+
+        self.fake.answers["POST", "transfers"] = begin
+        folder = offer("photos", folder={"files": 3})
+        self.fake.answers["GET", "catalogue"] = {"items": [folder], "next": None}
+        self.assertEqual(self.command("get", "photos/paris/tower.jpg", "-o", "-"), 0)
+        self.assertEqual((self.bytes_out, self.err), (b"tower", ""))
+        self.assertEqual(self.command("get", "photos/paris", "-o", "-"), Exit.USAGE)
+        self.assertEqual(self.bytes_out, b"")
+        self.fake.asked.clear()
+        self.assertEqual(self.command("get", "photos", "-o", "-"), Exit.USAGE)
+        self.assertEqual(self.err, "p2pshare: photos is a folder: -o - takes files.\n")
+        self.assertEqual(self.posted(), [])  # it was not even begun
+
+    def test_of_several_it_is_said_which_is_not_there(self) -> None:
+        def begin(_query: object, body: dict[str, Any]) -> Any:
+            if body.get("name") == "b":
+                return {"number": 7, "name": "b"}
+            raise Problem(404, "No file on offer is called that.", 5)
+
+        self.fake.answers["POST", "transfers"] = begin
+        self.assertEqual(self.command("get", "a", "b", "c", TICKET), Exit.NOT_FOUND)
+        why = "No file on offer is called that.\n"
+        self.assertEqual(self.err, f"p2pshare: a: {why}p2pshare: c: {why}p2pshare: {why}")
+
+    def test_a_ticket_is_found_in_the_line_that_has_it(self) -> None:
+        line, name = f"take this: {TICKET}", "a (1).txt"
+        self.command("get", line, name)
+        self.assertEqual(self.posted(), [{"ticket": line}, {"name": name}])
+
+    def test_sigterm_and_sighup_cancel_it_and_leave_nothing(self) -> None:
+        self.fake.answers["DELETE", "transfers/7"] = {}
+        temporary = self.folder / "tmp"
+        temporary.mkdir()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            looked = threading.Event()
+
+            def look(*_: object, looked: threading.Event = looked) -> dict[str, Any]:
+                looked.set()
+                return {**self.there, "state": "moving"}
+
+            self.fake.answers["GET", "transfers/7"] = look
+            process = subprocess.Popen(
+                [sys.executable, "-m", "twistedp2p.cli", "get", "lecture.mp4", "-o", "-"],
+                env={**child_environment(), "TMPDIR": str(temporary)},
+                stdout=subprocess.DEVNULL,
+            )
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+            self.assertTrue(looked.wait(50))
+            self.assertEqual(len(list(temporary.iterdir())), 1)
+            process.send_signal(number)
+            self.assertEqual(process.wait(50), -number)
+            self.assertEqual(self.fake.asked[-1][:2], ("DELETE", "transfers/7"))
+            self.assertEqual(list(temporary.iterdir()), [])
 
     def test_nothing_that_was_not_checked_is_printed(self) -> None:
         self.there = {**self.there, "state": "failed", "error": {"detail": "Damaged.", "exit": 6}}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.face.texts import size_text
 
 ID = re.compile(r"[A-Za-z0-9_-]{22}")
+OPENS = re.compile(r"[(（]")  # a ticket does
 LOOK_FIRST, LOOK_LAST = 0.02, 0.2  # seconds between two looks at how far it has come
 
 EPILOG = """\
@@ -65,33 +69,53 @@ def run(options: argparse.Namespace) -> int:
         raise ShareError(N_("There is no folder {folder}."), Exit.USAGE, folder=options.output)
     wanted = lines_of(options.what)
     folder = Path(tempfile.mkdtemp(prefix="p2pshare-") if to_stdout else options.output or ".")
+    get = Get(output, client, folder.absolute(), password)
     ended = Exit.OK
-    try:
-        for what in wanted:
-            get = Get(output, client, folder.absolute(), password)
-            try:
-                got = get.whole(what, options.owner or "")
-            except ShareError as error:
-                if error.code == Exit.NO_NODE:
-                    raise
-                output.error(error)
-                ended = error.code
-                continue
-            if to_stdout and os.path.isdir(got["path"]):
-                ended = Exit.USAGE
-                output.error(ShareError(N_("{name} is a folder: -o - takes files."), name=what))
-            elif to_stdout:
-                _pour(got["path"])
-            else:
-                _show(output, got)
-    finally:
-        if to_stdout:
-            shutil.rmtree(folder, ignore_errors=True)
+    with _signals_as_ctrl_c():
+        try:
+            for what in wanted:
+                try:
+                    if to_stdout:
+                        _pour(get.file(what, options.owner or ""))
+                    else:
+                        _show(output, get.whole(what, options.owner or ""))
+                except ShareError as error:
+                    if error.code == Exit.NO_NODE:
+                        raise
+                    output.error(error)
+                    ended = error.code
+        finally:
+            if to_stdout:
+                shutil.rmtree(folder, ignore_errors=True)
     return ended
 
 
+@contextlib.contextmanager
+def _signals_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM and SIGHUP end what is done here as Ctrl-C does, and then the process."""
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    ours = [each for each in signals if signal.getsignal(each) is signal.SIG_DFL]  # nohup: not
+    came: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        came.append(number)
+        for each in ours:  # what is cleaned up meanwhile is not to be cut
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for each in ours:
+        signal.signal(each, interrupt)
+    try:
+        yield
+    finally:
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
+        if came:
+            os.kill(os.getpid(), came[0])
+
+
 class Get:
-    """One file, from what names it to where it stands.
+    """What is wanted, one after the other, from what names it to where it stands.
 
     :param password: given beforehand, or empty: then a person is asked where one is needed.
     """
@@ -104,7 +128,12 @@ class Get:
 
     def whole(self, what: str, owner: str) -> dict[str, Any]:
         """The transfer, when the file has come; raises `ShareError`."""
-        number = self._begun(what, owner)["number"]
+        try:
+            number = self._begun(what, owner)["number"]
+        except Refused as refused:
+            if is_ticket(what):  # it has a password in it
+                raise
+            raise ShareError("{name}: {why}", refused.code, name=what, why=refused) from None
         try:
             return self._followed(number)
         except KeyboardInterrupt:
@@ -113,11 +142,35 @@ class Get:
         finally:
             self._output.wipe()
 
+    def file(self, what: str, owner: str) -> Path:
+        """Where one file stands, when it has come, of a folder, too; raises `ShareError`.
+
+        A folder is refused: before it comes, where that can be known.
+        """
+        _, part = named(what)
+        whole = ShareError(N_("{name} is a folder: -o - takes files."), Exit.USAGE, name=what)
+        if not part and not is_ticket(what) and self._is_folder(what, owner):
+            raise whole
+        path = Path(self.whole(what, owner)["path"])
+        if path.is_dir() and part:
+            path /= part
+        if path.is_dir():
+            raise whole
+        return path
+
+    def _is_folder(self, what: str, owner: str) -> bool:
+        """Whether nothing but folders is called that."""
+        name, _ = named(what)
+        found = self._client.get("catalogue", name=name, owner=owner)["items"]
+        if not found and ID.fullmatch(name):
+            found = self._client.get("catalogue", id=name)["items"]
+        return bool(found) and all(offer["folder"] for offer in found)
+
     def _begun(self, what: str, owner: str) -> Any:
         """A get under way. A ticket shows that it is one; what looks like an id may be a name."""
-        if what.lstrip().startswith(("(", "（")):
+        if is_ticket(what):
             return self._post({"ticket": what}, what)
-        name, _, part = what.partition("/") if what[0] != "/" else (what, "", "")
+        name, part = named(what)
         some = {"part": part} if part else {}
         if ID.fullmatch(name):
             try:
@@ -158,7 +211,34 @@ class Get:
             wait = min(2 * wait, LOOK_LAST)
 
 
-def _pour(path: str) -> None:
+def is_ticket(what: str) -> bool:
+    """Whether it is, or has in it, a ticket or what was meant to be one."""
+    if what.lstrip().startswith(("(", "（")):
+        return True
+    if not OPENS.search(what):
+        return False
+    from twistedp2p.core.ticket import TicketError, find_tickets  # slow to load
+
+    try:
+        return bool(find_tickets(what, 1))
+    except TicketError:
+        return False
+
+
+def named(what: str) -> tuple[str, str]:
+    """The name or id in ``WHAT/PART``, and the part, which may be empty; of a ticket the part."""
+    if is_ticket(what):
+        from twistedp2p.core.ticket import TicketError, parse_wanted  # slow to load
+
+        try:
+            return "", parse_wanted(what)[1].strip("/")
+        except TicketError:  # which the node says
+            return "", ""
+    name, _, part = what.partition("/") if what[0] != "/" else (what, "", "")
+    return name, part.strip("/")
+
+
+def _pour(path: Path) -> None:
     """A file to standard output, and away with it."""
     sys.stdout.flush()
     with open(path, "rb") as file:
