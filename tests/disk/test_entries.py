@@ -119,7 +119,8 @@ class FeedTests(StoreTests):
         kept = [self.store.feed(each.key) is not None for each in (own, gone, lately, here)]
         self.assertEqual(kept, [True, False, True, True])
         self.store.tidy(NOW)
-        self.assertEqual((self.rows("offers"), self.rows("entries")), (3, 6))
+        self.assertEqual((self.rows("offers"), self.rows("entries")), (3, 7))
+        self.assertEqual(len(self.store.history(9)), 4)
 
     def test_what_is_here_is_written_once_for_all_that_is_kept_together(self):
         """Attack 40: a feed torn into many runs costs no more for each of its entries."""
@@ -163,6 +164,38 @@ class FeedCapTests(StoreTests):
         self.assertEqual(newcomer.start(2), [])
         self.assertEqual(Origin(self.store, 5).start(2), [])
         self.assertEqual(self.feeds_here(here, late), [True, False])
+
+    def test_a_feed_that_made_room_and_comes_again_has_the_lines_that_were_here(self):
+        """Attack 36: whoever recorded them crowds the feed out and sends them again."""
+        self.patch(entries_module, "MAX_FEEDS", 1)
+        origin = Origin(self.store, 1)
+        said = [origin.say("one"), origin.say("four", number=4)]
+        origin.offer("a.jpg")
+        Origin(self.store, 2)
+        self.reopen()
+        origin.store = self.store
+        origin.start(1)
+        feed = self.store.feed(origin.key)
+        self.assertEqual(feed.have["chat"].runs(), [(1, 1), (4, 4)])
+        self.assertEqual(origin.feed.have["chat"].runs(), [(1, 1), (4, 4)])
+        self.assertEqual(feed.have["offers"].runs(), [])
+        self.assertEqual([raw for raw, _ in self.store.history(9)], [each.raw for each in said])
+        origin.start(2)
+        self.assertEqual(origin.feed.have["chat"].runs(), [])
+
+    def test_what_is_remembered_of_those_that_made_room_is_capped(self):
+        """Attack 40: throw-away keys, each with a line, and a feed torn into many runs."""
+        self.patch(entries_module, "MAX_FEEDS", 1)
+        self.patch(entries_module, "SHOWN_MOST", 3)
+        for number in range(1, 10):
+            Origin(self.store, number).say("line")
+        self.assertEqual(self.rows("shown"), 3)
+        torn = Origin(self.store, 20)
+        for number in range(1, 40, 2):
+            torn.say("line", number=number)
+        Origin(self.store, 21)
+        torn.start(1)
+        self.assertEqual(torn.feed.have["chat"].runs(), [(1, 39)])
 
     def test_keys_pinned_a_moment_ago_are_strangers_still(self):
         """Attack 37: throw-away keys that stay until they are pinned take no room for ever."""

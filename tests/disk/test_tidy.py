@@ -25,14 +25,14 @@ class TidyTests(StoreTests):
         indexed = self.store._db.run("SELECT rowid FROM names WHERE names MATCH 'jpg'")
         self.assertEqual(indexed, self.store._db.run("SELECT id FROM offers ORDER BY id"))
 
-    def test_of_a_feed_that_made_room_nothing_stays(self):
+    def test_of_a_feed_that_made_room_what_was_said_stays_as_long_as_of_others(self):
         self.patch(entries_module, "MAX_FEEDS", 1)
         origin = Origin(self.store)
         for _ in range(10):
             origin.say("line")
         Origin(self.store, 2)
         self.store.tidy(NOW)
-        self.assertEqual((self.rows("entries"), self.rows("feeds")), (0, 1))
+        self.assertEqual((self.rows("entries"), self.rows("feeds")), (10, 2))
 
     def test_tidying_empties_the_write_ahead_log(self):
         origin = Origin(self.store)

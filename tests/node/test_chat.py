@@ -13,6 +13,7 @@ from twistedp2p.core.datagrams.longtext import GAP
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import Notice, NotSent, Said
 from twistedp2p.core.names import MAX_TEXT, fingerprint
+from twistedp2p.disk import entries as entries_module
 from twistedp2p.node.chat import LATE, TRY_EVERY
 from twistedp2p.node.desk import Node
 from twistedp2p.node.texts import PATIENCE
@@ -304,3 +305,28 @@ class NickTests(ChatTestCase):
         self.lan.run_for(1)
         (said,) = alice.last_said(9)
         self.assertEqual(said.nick, fingerprint(said.key or b""))
+
+
+class CrowdedOutTests(ChatTestCase):
+    def test_a_line_is_shown_once_though_its_feed_was_crowded_out(self) -> None:
+        """Attack 36: strangers fill the table of feeds, then what was said is sent again."""
+        self.patch(entries_module, "MAX_FEEDS", 3)
+        alice, bob = self.lan.node("alice"), self.lan.node("bob")
+        self.lan.run_for(5)
+        bob.say("hello")
+        self.lan.run_for(5)
+        raw = alice._store.history(1)[0][0]
+        self.lan.stop(bob)
+        for _ in range(5):
+            Stranger(self.lan).beacon()
+            self.lan.run_for(1)
+        self.assertIsNone(alice._store.feed(bob.key))
+        self.lan.carry(raw, ("10.0.9.9", 1), None)
+        self.lan.run_for(5)
+        self.assertEqual(self.lan.lines(alice), ["hello"])
+        self.assertEqual(self.texts(alice), ["hello"])
+        bob = self.lan.node("bob")
+        self.lan.run_for(5)
+        bob.say("again")
+        self.lan.run_for(5)
+        self.assertEqual(self.lan.lines(alice), ["hello", "again"])

@@ -14,9 +14,11 @@ MAX_FEEDS = 4096
 CHAT_PER_ORIGIN = 500  # entries
 CHAT_IN_ALL = 10_000  # entries
 TRIM_EVERY = 100  # chat entries
+SHOWN_MOST = 10_000  # dropped feeds of which it is remembered which lines were here
+SHOWN_RUNS = 8  # of each; of one that is more torn, what it lacks counts as shown
 GONE_AFTER = 30 * 24 * 3600 * 1000  # milliseconds
 
-_DROP = "UPDATE feeds SET origin = NULL, present = 0, past = {} WHERE origin = ?"
+_DROP = "UPDATE feeds SET origin = NULL, present = 0, past = origin WHERE origin = ?"
 
 
 def _stranger(key: str) -> str:
@@ -57,10 +59,11 @@ class Entries(Tables):
         """Begin (anew) the feed of an origin; of an earlier epoch only what was said is kept.
 
         Returns the origins whose feeds were dropped to make room: strangers, those away longest
-        first. What else comes of them is not kept, until they are started again.
+        first. What else comes of them is not kept, until they are started again; `feed` then has
+        the lines that were here before.
         """
         with self._db.together():
-            self._db.run(_DROP.format("origin"), feed.origin)
+            self._db.run(_DROP, feed.origin)
             known = self._db.run("SELECT count(*) FROM feeds WHERE origin IS NOT NULL")[0][0]
             crowd = self._db.run(
                 f"SELECT origin FROM feeds WHERE {STRANGER} ORDER BY present, heard LIMIT ?2",  # noqa: S608
@@ -68,7 +71,8 @@ class Entries(Tables):
                 max(0, known - MAX_FEEDS + 1),
             )
             for (origin,) in crowd:
-                self._db.run(_DROP.format("NULL"), origin)
+                self._drop(origin)
+            self._have_again(feed)
             self._db.run(
                 "INSERT INTO feeds(origin, epoch, nick, present, heard, kept, live, chat, offers)"
                 " VALUES (?, ?, ?, 0, ?, 0, 0, '[]', '[]')",
@@ -80,6 +84,31 @@ class Entries(Tables):
             for log in LOG_NAMES:
                 self._save_ranges(feed, log)
         return [origin for (origin,) in crowd]
+
+    def _drop(self, origin: bytes) -> None:
+        """Drop a feed, but for what was said: when it comes again, that is no news."""
+        feed = self.feed(origin)
+        runs = feed.have["chat"].runs() if feed is not None else []
+        if feed is not None and runs:
+            if len(runs) > SHOWN_RUNS:
+                runs = [(1, runs[-1][1])]
+            self._db.run(
+                "INSERT OR REPLACE INTO shown(origin, epoch, chat) VALUES (?, ?, ?)",
+                *(origin, feed.epoch, json.dumps(runs)),
+            )
+            self._db.run(
+                "DELETE FROM shown WHERE id <= (SELECT max(id) FROM shown) - ?", SHOWN_MOST
+            )
+        self._db.run(_DROP, origin)
+
+    def _have_again(self, feed: Feed) -> None:
+        """Whoever has recorded a dropped feed must not have us show its lines twice."""
+        shown = self._db.run(
+            "SELECT chat FROM shown WHERE origin = ? AND epoch = ?", feed.origin, feed.epoch
+        )
+        for (runs,) in shown:
+            for low, high in json.loads(runs):
+                feed.heard_entries("chat", low, high)
 
     def save_ranges(self, feed: Feed) -> None:
         """Keep what is here of a feed after a gone message."""
@@ -111,7 +140,7 @@ class Entries(Tables):
                 self._own_key,
             )
             for (origin,) in gone:
-                self._db.run(_DROP.format("NULL"), origin)
+                self._drop(origin)
         return [origin for (origin,) in gone]
 
     def set_present(self, origin: bytes, present: bool, nick: str, now_ms: int) -> None:

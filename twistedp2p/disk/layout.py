@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from twistedp2p.disk.index import id_mark, indexed
 
-LAYOUT = 10  # of the tables; kept in the file as `user_version`
+LAYOUT = 11  # of the tables; kept in the file as `user_version`
 
 _NAMES = """
 CREATE VIRTUAL TABLE names USING fts5(
@@ -17,11 +17,16 @@ _HOSTS = "CREATE TABLE hosts(network TEXT, host TEXT, seen INTEGER, PRIMARY KEY(
 _CONTENTS = """
 CREATE TABLE contents(name TEXT PRIMARY KEY, manifest BLOB, hashes BLOB, identity BLOB)
 """
+_SHOWN = """
+CREATE TABLE shown(
+    id INTEGER PRIMARY KEY, origin BLOB, epoch INTEGER, chat TEXT, UNIQUE(origin, epoch))
+"""
 _BY_ID = "CREATE INDEX offers_by_id ON offers(mark) WHERE live"
 _GRAMS = "CREATE VIRTUAL TABLE grams USING fts5vocab(names, row)"
 
 # A feed without origin has been dropped: what it held is not seen, and goes by and by. One that
-# has a `past` gave way to a later epoch of that key: its lines stay what was said.
+# has a `past` gave way to a later epoch of that key, or to other keys: its lines stay what was
+# said, and of the latter `shown` has the ranges that were here.
 # A line's `stamp` is what history is ordered by, in the group's time; `said` is when that was by
 # our own clock. Both are in milliseconds since 1970.
 _TABLES = f"""
@@ -51,6 +56,7 @@ CREATE TABLE shares(
     identity TEXT, guesses TEXT);
 {_HOSTS};
 {_CONTENTS};
+{_SHOWN};
 """
 
 
@@ -104,6 +110,10 @@ def _index_ids(db: sqlite3.Connection) -> None:
     db.execute(_BY_ID)
 
 
+def _remember_what_was_shown(db: sqlite3.Connection) -> None:
+    db.execute(_SHOWN)
+
+
 STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
     4: _index_letters_and_owners,
     5: _keep_when_it_was_said,
@@ -111,4 +121,5 @@ STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
     7: _keep_what_was_heard_of_pinned_keys,
     8: _keep_contents,
     9: _index_ids,
+    10: _remember_what_was_shown,
 }
