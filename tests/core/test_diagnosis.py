@@ -179,6 +179,26 @@ class CauseTests(SynchronousTestCase):
         diagnosis = diagnose(attrs.evolve(FINE, others=()))
         self.assertEqual((diagnosis.exit, diagnosis.verdict), (Exit.ALONE, Verdict.UNKNOWN))
 
+    def test_a_host_of_a_closed_group_is_not_said_to_have_a_firewall(self) -> None:
+        [anna] = facts_of(Signs(OK, NO, NO, NO, OK, REACHABLE)).others
+        self.assertIs(self.cause(others=(anna,)), Cause.PEER_FIREWALL)
+        sealed = attrs.evolve(anna, closed=True)
+        for others in (
+            (sealed,),
+            (sealed, anna),  # who did not speak while we listened
+            (attrs.evolve(sealed, tcp=EPERM_),),  # without files
+        ):
+            diagnosis = diagnose(attrs.evolve(FINE, others=others, closed=1))
+            self.assertEqual((diagnosis.cause, diagnosis.exit), (Cause.CLOSED_GROUP, Exit.ALONE))
+            found = diagnosis.findings[list(CHECKS).index("hosts")]
+            self.assertIs(found.verdict, Verdict.UNKNOWN)
+            self.assertIn(f"closed group, whose code is not here: {len(others)}.", str(found.what))
+        speaks = attrs.evolve(sealed, heard=True)  # to our group, too
+        self.assertIs(self.cause(others=(speaks,), closed=1), Cause.PEER_FIREWALL)
+        shut = attrs.evolve(anna, tcp=TIMEOUT)
+        self.assertIs(self.cause(others=(sealed, shut, shut), closed=1), Cause.PEER_FIREWALL)
+        self.assertIs(self.cause(others=(BOB, sealed), closed=1), Cause.SEE_CHECKS)
+
     def test_nobody_but_on_this_machine(self) -> None:
         diagnosis = diagnose(attrs.evolve(FINE, others=(), listened=Listened(10, 0, 3, 2)))
         self.assertEqual((diagnosis.cause, diagnosis.exit), (Cause.THIS_MACHINE, Exit.ALONE))
@@ -303,7 +323,7 @@ class CheckTests(SynchronousTestCase):
         )
 
     def test_loop(self) -> None:
-        for firewall, line in INWARD.items():
+        for firewall in INWARD:
             self.assertFinding(
                 "loop",
                 Verdict.PROBLEM,
@@ -311,7 +331,7 @@ class CheckTests(SynchronousTestCase):
                 loops=(LOOPS[NO],),
                 firewall=firewall,
             )
-            self.assertNotIn("{", line.format(first=1, last=2))
+            self.assertNotIn("{", open_inward(firewall, 9392))
         for firewall in OUTWARD:
             self.assertFinding(
                 "loop",
@@ -326,6 +346,36 @@ class CheckTests(SynchronousTestCase):
         wlan = Loop("wlan0", 20, 0)
         found = self.assertFinding("loop", Verdict.WARNING, "(wlan0)", loops=(LOOPS[OK], wlan))
         self.assertNotIn("eth0", str(found.what))
+
+    def test_the_line_opens_the_family_that_is_shut(self) -> None:
+        four, six = "10.0.0.2:9393", "[fe80::2%eth0]:9393"
+        for way in (open_inward, open_outward):
+            self.assertNotIn("ip6tables", way("iptables", 9392, [four]))
+            only = way("iptables", 9392, [six])
+            self.assertNotIn("sudo iptables", only)
+            both = way("", 9392, [six, four, six])
+            self.assertEqual(both, f"{way('iptables', 9392)} && {only}")
+            for firewall in ("ufw", "nft", "netsh", "macos"):
+                self.assertEqual(way(firewall, 9392, [six, four]), way(firewall, 9392))
+        self.assertIn("--add-rule ipv6 filter", open_outward("firewalld", 9392, [six]))
+        self.assertEqual(open_outward("firewalld", 9392, [six, four]).count("--add-rule"), 2)
+        self.assertEqual(open_inward("firewalld", 9392, [six, four]).count("--add-port"), 2)
+
+    def test_checks_and_cause_name_the_family_that_is_shut(self) -> None:
+        for loop in (LOOPS[NO], LOOPS[EPERM_]):
+            six = attrs.evolve(loop, source="[fe80::1]:5000")
+            found = self.assertFinding("loop", Verdict.PROBLEM, "sudo ip6tables", loops=(six,))
+            self.assertNotIn("sudo iptables", str(found.advice))
+            found = self.assertFinding("loop", Verdict.PROBLEM, "sudo iptables", loops=(loop, six))
+            self.assertIn("sudo ip6tables", str(found.advice))
+        itself = (Oneself("fe80::1", False, True),)
+        self.assertFinding("oneself", Verdict.PROBLEM, "sudo ip6tables", oneself=itself)
+        shut = facts_of(Signs(*TABLE[Cause.PEER_FIREWALL]))
+        [other] = shut.others
+        six = attrs.evolve(other, hosts=("fe80::2%eth0",))
+        advice = str(diagnose(attrs.evolve(shut, others=(six,))).advice)
+        self.assertIn("sudo ip6tables", advice)
+        self.assertNotIn("sudo iptables", advice)
 
     def test_oneself(self) -> None:
         for bad in (Oneself("10.0.0.1", False, True), Oneself("10.0.0.1", True, 0)):

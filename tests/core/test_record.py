@@ -11,6 +11,7 @@ from twistedp2p.core.diagnosis.facts import Answers, Loop, Other
 from twistedp2p.core.diagnosis.record import (
     MAX_ADDRESSES,
     MAX_LOOKED_AT,
+    MAX_MACHINES,
     MAX_OF_HOST,
     Known,
     Record,
@@ -107,7 +108,8 @@ class AnswerTests(RecordTests):
     def test_our_own_pings_that_come_back(self) -> None:
         self.record.looped("multicast")
         self.record.looped("another")
-        self.assertEqual(self.record.loops(), (Loop("eth0", 20, 1),))
+        loop = Loop("eth0", 20, 1, source="10.0.0.1:5000")
+        self.assertEqual(self.record.loops(), (loop,))
 
     def test_a_refused_ping(self) -> None:
         self.hear()
@@ -254,9 +256,11 @@ class NodeTests(RecordTests):
             self.pong(key=key, address=address)
             self.pong(key=key)
             self.record.is_here(key)
+            self.record.sealed(address[0])
         self.assertEqual(len(self.record.nodes) + len(self.record.places), MAX_LOOKED_AT)
         self.assertEqual(len(self.record.heard_keys), MAX_PEERS)
         self.assertEqual(len(self.record.local), MAX_PEERS)
+        self.assertEqual(len(self.record.closed_hosts), MAX_MACHINES)
         self.assertLessEqual(len(self.record._answerers), MAX_LOOKED_AT * 100 + 1)
 
     def test_one_host_fills_no_table(self) -> None:

@@ -473,6 +473,16 @@ class HearingTests(DoctorTestCase):
         self.run_for(LISTEN + 1)
         self.assertIs(self.outcome().cause, Cause.CLOSED_GROUP)
 
+    def test_a_closed_group_without_its_code_at_a_place_that_is_named(self) -> None:
+        address = BOB[0], PORT + 1
+        self.record.expect("bob", address)
+        self.hearing.heard_group(MARK + bytes(100), BOB)
+        self.run_for(LISTEN + 1)
+        self.assertEqual(
+            [(each.name, each.closed) for each in self.record.others({})], [("bob", True)]
+        )
+        self.assertIs(self.outcome().cause, Cause.CLOSED_GROUP)
+
     def test_a_clock_that_differs(self) -> None:
         [(_, _, ping)] = self.probe.sent[:1]
         self.ahead = 3600.0

@@ -272,7 +272,7 @@ class Doctor:
     def heard_group(self, data: bytes, address: Address) -> None:
         """Something came by the group."""
         if self._is_own(address):
-            train = self._own_train(data)
+            train = self._own_train(data, address[0])
             if train:
                 self._record.looped(train)
             return
@@ -319,16 +319,17 @@ class Doctor:
         now = self._reactor.seconds()
         if not self._addresses.take(address[0], now):
             return None
-        message = self._opened(data)
+        message = self._opened(data, address[0])
         if message is None or not self._all.take(now):
             return None
         return message if verify(message, self._envelope.group) else None
 
-    def _opened(self, data: bytes) -> Signed | None:
-        """The signed message in these bytes, its signature not checked."""
+    def _opened(self, data: bytes, host: str) -> Signed | None:
+        """The signed message in these bytes of that host, its signature not checked."""
         opened = self._envelope.open(data)
         if opened is None:
-            self._record.closed += is_sealed(data)
+            if is_sealed(data):
+                self._record.sealed(host)
             return None
         try:
             message = parse(opened)
@@ -341,9 +342,9 @@ class Doctor:
             self._record.versions.add(other[1].decode("ascii"))
         return None
 
-    def _own_train(self, data: bytes) -> str:
+    def _own_train(self, data: bytes, host: str) -> str:
         """The train of a ping of ours that came back."""
-        message = self._opened(data)
+        message = self._opened(data, host)
         try:
             return Ping.read(message.body).train if message is not None else ""
         except BadBody:

@@ -204,7 +204,7 @@ def diagnose(facts: Facts) -> Diagnosis:
         "names": listed(by_cause.get(cause, ())),
         "count": len(by_cause.get(Cause.FINE, ())),
         "here": facts.listened.local if facts.listened is not None else 0,
-        "inward": open_inward(USUAL, facts.port),
+        "inward": open_inward(USUAL, facts.port, there.hosts_of(cause, facts)),
         "masks": there.own_masks(facts),
     }
     told, advised = (each and Words(each.sentence, values) for each in (what, advice))
@@ -237,8 +237,9 @@ def _here(facts: Facts, findings: Iterable[Finding]) -> Cause | None:
 def _between(facts: Facts, by_cause: Mapping[Cause, Sequence[str]]) -> Cause:
     """What is wrong between this host and most of those others that are not reached every way."""
     wrong = {cause: names for cause, names in by_cause.items() if cause not in _WELL}
-    if wrong:
-        return max(wrong, key=lambda cause: len(wrong[cause]))
+    worst = max(wrong, key=lambda cause: len(wrong[cause]), default=Cause.CLOSED_GROUP)
+    if worst is not Cause.CLOSED_GROUP:  # which is nobody's fault, and others' where ours is well
+        return worst
     for cause in _WELL:
         if cause in by_cause:
             return cause

@@ -46,6 +46,7 @@ class Loop:
     looped: int  # datagrams
     errno: int = 0  # of the system's refusal of the last one; 0: it went
     loopback: bool = False
+    source: str = ""  # the address that it was sent from
 
     @property
     def sign(self) -> Sign:
@@ -117,6 +118,13 @@ class Other:
     program: str = ""  # its version
     cloned: bool = False  # two hosts answered with its key
     afterwards: Answers | None = None  # by multicast, after the memory of switches has run out
+    closed: bool = False  # datagrams of a closed group came from it that could not be opened
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing of our group was heard of it, asked or not."""
+        ways = (self.multicast, self.broadcast, self.unicast)
+        return not (self.heard or any(answers.answered for answers in ways))
 
     def signs(self, loop: Sign | None) -> Signs:
         """Its row for the table of conditions; `loop` is that of our own host."""

@@ -90,6 +90,7 @@ def loop(facts: Facts) -> Finding:
     real = [each for each in facts.loops if not each.loopback] or list(facts.loops)
     bad = [each for each in real if each.sign is not Sign.OK]
     names = listed(each.device for each in bad)
+    sources = [each.source for each in bad]
     verdict = Verdict.PROBLEM if len(bad) == len(real) else Verdict.WARNING
     if not real:
         return Finding("loop", Verdict.UNKNOWN, words(N_("Nothing could be sent to the group.")))
@@ -102,7 +103,9 @@ def loop(facts: Facts) -> Finding:
             N_("A rule of this machine's own firewall forbids sending to the group ({names})."),
             names=names,
         )
-        return Finding("loop", verdict, told, run(open_outward(facts.firewall, facts.port)))
+        return Finding(
+            "loop", verdict, told, run(open_outward(facts.firewall, facts.port, sources))
+        )
     if any(each.errno for each in bad):
         told = words(N_("The system refuses to send to the group ({names})."), names=names)
         return Finding("loop", verdict, told, words(N_("See checks 1 and 2.")))
@@ -113,12 +116,13 @@ def loop(facts: Facts) -> Finding:
         ),
         names=names,
     )
-    return Finding("loop", verdict, told, run(open_inward(facts.firewall, facts.port)))
+    return Finding("loop", verdict, told, run(open_inward(facts.firewall, facts.port, sources)))
 
 
 def oneself(facts: Facts) -> Finding:
     """4: whether this host reaches itself over its address on the network."""
     bad = [each for each in facts.oneself if not (each.udp and each.tcp)]
+    addresses = [each.address for each in bad]
     if not facts.oneself:
         return Finding(
             "oneself", Verdict.UNKNOWN, words(N_("There is no address to reach oneself by."))
@@ -132,9 +136,10 @@ def oneself(facts: Facts) -> Finding:
         )
     told = words(
         N_("This machine does not reach itself over {names}: its own firewall is in the way."),
-        names=listed(each.address for each in bad),
+        names=listed(addresses),
     )
-    return Finding("oneself", Verdict.PROBLEM, told, run(open_inward(facts.firewall, facts.port)))
+    line = open_inward(facts.firewall, facts.port, addresses)
+    return Finding("oneself", Verdict.PROBLEM, told, run(line))
 
 
 def buffers(facts: Facts) -> Finding:

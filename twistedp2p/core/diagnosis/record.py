@@ -20,7 +20,7 @@ from twistedp2p.core.presence.roster import MAX_PEERS, Address
 MAX_LOOKED_AT = 100  # nodes and places, each on its own
 MAX_OF_HOST = 8  # nodes
 MAX_ADDRESSES = 8  # of one node
-MAX_MACHINES = 256  # that are heard by mDNS
+MAX_MACHINES = 256  # that are heard by mDNS; that are in a closed group
 MAX_VERSIONS = 5  # of the protocol
 FEWEST_FILES = 1024  # TCP port: no node's is below
 
@@ -110,6 +110,7 @@ class Record:
         self.machines: set[str] = set()
         self.versions: set[str] = set()
         self.closed = 0  # datagrams of a closed group
+        self.closed_hosts: set[str] = set()  # that they came from
         self.late = False  # who is new now cannot be looked at any more
         self._answerers: dict[tuple[str, int, bytes], str] = {}
 
@@ -146,6 +147,12 @@ class Record:
         """A ping of ours came back by the group."""
         if train in self._trains:
             self._trains[train].looped += 1
+
+    def sealed(self, host: str) -> None:
+        """A datagram of a closed group came from that host, and could not be opened."""
+        self.closed += 1
+        if len(self.closed_hosts) < MAX_MACHINES:
+            self.closed_hosts.add(host)
 
     def is_here(self, key: bytes) -> None:
         """The node of that key runs on this very host."""
@@ -197,7 +204,7 @@ class Record:
     def loops(self) -> tuple[Loop, ...]:
         """What was heard of ourselves, on each interface."""
         return tuple(
-            Loop(train.device, train.sent, train.looped, train.errno, train.loopback)
+            Loop(train.device, train.sent, train.looped, train.errno, train.loopback, train.source)
             for train in self._trains.values()
             if train.way == "multicast"
         )
@@ -233,6 +240,7 @@ class Record:
             program=known.program,
             cloned=known.cloned,
             afterwards=afterwards if afterwards.sent else None,
+            closed=not self.closed_hosts.isdisjoint(known.hosts),
         )
 
     def _best(self, known: Known, way: str) -> Answers:

@@ -80,6 +80,9 @@ def hosts(facts: Facts) -> Finding:
             None,
             rows,
         )
+    if named.keys() == {Cause.CLOSED_GROUP}:
+        told = words(N_("Of a closed group, whose code is not here: {count}."), **values)
+        return Finding("hosts", Verdict.UNKNOWN, told, None, rows)
     verdict = Verdict.WARNING if fine or far else Verdict.PROBLEM
     told = words(N_("Nodes reached every way: {fine} of {count}."), **values)
     return Finding("hosts", verdict, told, None, rows)
@@ -107,6 +110,10 @@ def cause_of(other: Other, facts: Facts) -> Cause:
     """What is wrong between this host and that one."""
     if other.outside and not (other.unicast.sign is Sign.OK and other.tcp in (Sign.OK, None)):
         return Cause.WRONG_MASK
+    # Who keeps silent, but takes connections, is most likely of the closed group that was heard: in
+    # a large one not everybody speaks while we listen.
+    if other.silent and (other.closed or (facts.closed and other.tcp is Sign.OK)):
+        return Cause.CLOSED_GROUP
     found = causes(other.signs(facts.loop))
     if Cause.FINE in found:
         return Cause.FINE
@@ -125,6 +132,13 @@ def by_cause(facts: Facts) -> dict[Cause, list[str]]:
     for other in facts.others:
         found.setdefault(cause_of(other, facts), []).append(other.name)
     return found
+
+
+def hosts_of(cause: Cause, facts: Facts) -> list[str]:
+    """All addresses of the hosts that suffer from it."""
+    return [
+        host for other in facts.others if cause_of(other, facts) is cause for host in other.hosts
+    ]
 
 
 def pings(facts: Facts) -> Finding:
