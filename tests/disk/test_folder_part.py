@@ -145,7 +145,7 @@ class WholeFolderTests(FolderTests):
         self.assertEqual((self.listing(), self.open_files()), ([], before))
 
     def test_a_manifest_of_another_size_is_none(self):
-        """Attack 27: files that would stay short, or pieces that belong to no file."""
+        """Attack 18: files that would stay short, or pieces that belong to no file."""
         for size in (1, 3, 2**50):
             made = TreeHash(2)
             made.update(b"ab")

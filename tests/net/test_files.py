@@ -212,6 +212,37 @@ class WholeFileTests(FilesTestCase):
             self.failureResultOf(fetch.done, ShareError)
             self.assertEqual([], bench.clock.getDelayedCalls())
 
+    def test_what_fails_in_a_way_of_its_own_while_it_is_read_leaves_nobody_waiting(self) -> None:
+        bench = Bench()
+        bench.shelf.loads = []
+        fetch, wire = bench.connect()
+        wire.run()
+        bench.shelf.loads[0].errback(KeyError("defect"))
+        wire.run()
+        self.assertIn("could not read", str(self.failure(fetch)))
+        self.assertEqual(1, len(self.flushLoggedErrors(KeyError)))
+        self.assertEqual([], bench.clock.getDelayedCalls())
+
+    def test_the_deadline_of_the_proof_ends_with_the_proof(self) -> None:
+        bench = Bench()
+        bench.shelf.loads = []
+        fetch, wire = bench.connect()
+        wire.run()
+        bench.clock.advance(PROOF_DEADLINE + 1)
+        bench.shelf.loads[0].callback(None)
+        wire.run()
+        self.assertEqual(b"hello", self.successResultOf(fetch.done))
+
+    def test_what_is_never_read_is_not_waited_for_without_end(self) -> None:
+        bench = Bench()
+        bench.shelf.loads = []
+        script, wire = self.script(bench)
+        self.said(script, wire, self.proof_line(script, wire))
+        bench.clock.advance(STALL - 1)
+        self.assertFalse(wire.server_end.aborted)
+        bench.clock.advance(2)
+        self.assertTrue(wire.server_end.aborted)
+
     def test_who_has_gone_while_it_was_read_holds_no_place(self) -> None:
         bench = Bench()
         bench.shelf.loads = []
@@ -920,8 +951,31 @@ class DoorTests(FilesTestCase):
         bench = Bench(limits=Limits(connections_rate=1e6, connections_burst=1e6))
         self.assertEqual(8, len(self.wires(bench, ["10.0.0.9"] * 20)))
         others = [f"10.0.{number}.1" for number in range(100)]
-        self.assertEqual(56, len(self.wires(bench, others)))
+        self.assertEqual(56 + 7, len(self.wires(bench, others)))  # the one has lost all but one
+        self.assertEqual(64, bench.service.unproven.total())
         bench.clock.advance(PROOF_DEADLINE + 1)
+
+    def test_a_few_addresses_do_not_close_the_door_for_all(self) -> None:
+        """Attack 41: eight that say nothing take all places, again and again."""
+        bench = Bench(limits=Limits(connections_rate=1e6, connections_burst=1e6))
+        wires = self.wires(bench, [f"10.0.0.{number % 8}" for number in range(64)])
+        self.assertEqual(64, len(wires))
+        self.assertEqual(b"hello", self.fetched_from(bench, "10.0.1.1"))
+        self.assertTrue(wires[0].server_end.aborted)
+        self.assertFalse(any(wire.server_end.aborted for wire in wires[1:]))
+        self.wires(bench, [f"10.0.0.{number % 8}" for number in range(64)])
+        others = self.wires(bench, [f"10.0.2.{number}" for number in range(56)])
+        self.assertEqual(56, len(others))
+        self.assertEqual([], self.wires(bench, ["10.0.3.1"]))  # all have one: nobody has too many
+        self.assertFalse(any(wire.server_end.aborted for wire in others))
+        self.assertEqual(64, bench.service.unproven.total())
+        bench.clock.advance(PROOF_DEADLINE + 1)
+        self.assertEqual(0, bench.service.unproven.total())
+
+    def fetched_from(self, bench: Bench, address: str) -> bytes:
+        client, wire = bench.connect(address=address)
+        wire.run()
+        return self.successResultOf(client.done)
 
     def test_who_serves_more_lets_more_in_at_once(self) -> None:
         bench = Bench(limits=Limits.of(1000, 160))
@@ -1006,6 +1060,20 @@ class DoorTests(FilesTestCase):
         self.assertEqual(2, bench.shelf.ends)
         self.assertEqual(b"hello", self.fetched(bench))
 
+    def test_who_may_have_no_more_places_throws_nobody_out(self) -> None:
+        """Attack 41: others lose their places to who would not get them."""
+        bench = Bench(b"hello", Limits(transfers=2, transfers_per_address=1))
+        pairs = []
+        for address in ("10.0.0.1", "10.0.0.2"):
+            order = FakeOrder(OFFER, SECRET)
+            order.idle = True
+            pairs.append(bench.connect(order, address=address))
+            pairs[-1][1].run()
+        bench.clock.advance(YIELDS)
+        self.refused(bench, "busy")  # of 10.0.0.1
+        self.assertFalse(any(fetch.done.called for fetch, _wire in pairs))
+        self.assertEqual(0, bench.shelf.ends)
+
     def test_a_reader_that_stops_is_cut(self) -> None:
         bench = Bench(bytes(50 * FRAME))
         client, wire = bench.connect()
@@ -1032,7 +1100,7 @@ class DoorTests(FilesTestCase):
             each.run()
             self.assertTrue(each.server_end.closed)
         self.failure(client)
-        self.assertEqual(set(), bench.service.connections)
+        self.assertEqual({}, bench.service.connections)
 
     def test_a_client_that_never_says_go(self) -> None:
         bench = Bench()

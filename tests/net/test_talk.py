@@ -101,7 +101,7 @@ class TalkTestCase(SynchronousTestCase):
     def over(self) -> None:
         """Nothing is left of any connection."""
         self.assertEqual([], self.bench.clock.getDelayedCalls())
-        self.assertEqual(set(), self.bench.service.connections)
+        self.assertEqual({}, self.bench.service.connections)
         self.assertEqual(0, self.bench.service.unproven.total())
         self.assertEqual(0, len(self.bench.places))
 

@@ -285,7 +285,7 @@ class AgainTests(GettingTestCase):
         self.assertTrue(client.over)
 
     def test_a_folder_whose_files_do_not_add_up_is_not_begun(self) -> None:
-        """Attack 17: its owner offered what nobody could ever have whole."""
+        """Attack 18: its owner offered what nobody could ever have whole."""
         for size in (10, len(CONTENT) + 1):
             made = TreeHash(len(CONTENT))
             made.update(CONTENT)

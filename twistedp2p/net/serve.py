@@ -21,6 +21,7 @@ from twisted.internet.interfaces import (
     IReactorTime,
 )
 from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -41,7 +42,7 @@ from twistedp2p.core.calls.lines import (
 )
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.limits import Buckets, counted_as
-from twistedp2p.net.answers import Answers, Asker, Served, Shelf
+from twistedp2p.net.answers import STALL, Answers, Asker, Served, Shelf
 from twistedp2p.net.body import Room
 from twistedp2p.net.deadline import Deadline
 from twistedp2p.net.talk import Talk
@@ -57,6 +58,8 @@ from twistedp2p.net.tls import (
 PROOF_DEADLINE = 10.0  # seconds from accept to a right proof
 GO_DEADLINE = 10.0  # seconds from OK to GO
 YIELDS = 10.0  # seconds without content, after which a place is another's where all are taken
+
+_log = Logger()
 
 
 class Answering(Protocol):
@@ -129,7 +132,7 @@ class FileServer(LineReceiver):
 
     def connectionMade(self) -> None:
         """TCP stands; TLS has yet to be agreed."""
-        self._service.connections.add(self)
+        self._service.connections[self] = None
         self._service.unproven[self._address] += 1
         self._counting = True
         self._deadline.set(PROOF_DEADLINE)
@@ -147,6 +150,7 @@ class FileServer(LineReceiver):
         """End this connection, whatever it does."""
         if not self._over:
             self._over = True
+            self._leave_the_unproven()
             if self._answers is not None:
                 self._answers.stop()
             self.transport.abortConnection()
@@ -194,7 +198,7 @@ class FileServer(LineReceiver):
         if self._service.talks is None:
             raise Refusal(404)
         here, talk = self._service.talks.answer(line, self._peer, self._address)
-        self._proven()
+        self._leave_the_unproven()
         self._deadline.stop()
         self.sendLine(here.line())
         self.setRawMode()
@@ -209,18 +213,21 @@ class FileServer(LineReceiver):
         shelf.guessed(served, self._address, self._peer.key, right)
         if not right:
             raise Refusal(403)
-        self._proven()
+        self._leave_the_unproven()
         loading = shelf.loading(served)
         if loading is None:
             self._take_place(end, served)
         else:
+            self._deadline.set(STALL)  # that of the proof is over
             loading.addCallback(lambda _: self._take_place(end, served))
-            loading.addErrback(self._refused_meanwhile)
+            loading.addErrback(self._not_loaded)
 
-    def _refused_meanwhile(self, failure: Failure) -> None:
-        failure.trap(Refusal)
-        refusal: Any = failure.value
-        self._refuse(refusal.line)
+    def _not_loaded(self, failure: Failure) -> None:
+        if isinstance(failure.value, Refusal):
+            self._refuse(failure.value.line)
+        else:
+            _log.failure("what was to be loaded", failure)
+            self._refuse(Err(500))
 
     def _take_place(self, end: OwnerEnd, served: Served) -> None:
         if self._over or self._refused:
@@ -232,7 +239,7 @@ class FileServer(LineReceiver):
         self.sendLine(end.ok(served.size, served.manifest, served.digest, served.name).line())
         self._deadline.set(GO_DEADLINE)
 
-    def _proven(self) -> None:
+    def _leave_the_unproven(self) -> None:
         if self._counting:
             self._counting = False
             self._service.unproven[self._address] -= 1
@@ -268,8 +275,8 @@ class FileServer(LineReceiver):
     def connectionLost(self, reason: Failure = ...) -> None:  # type: ignore[assignment]
         """The end, whoever made it."""
         self._over = True
-        self._service.connections.discard(self)
-        self._proven()
+        self._service.connections.pop(self, None)
+        self._leave_the_unproven()
         self._deadline.stop()
         if self._talk is not None:
             with suppress(ShareError):  # the other end called, and will call again
@@ -277,6 +284,10 @@ class FileServer(LineReceiver):
         if self._answers is not None:
             self._answers.close()
         self._leave_place()
+
+    def is_unproven_of(self, address: str) -> bool:
+        """Whether it comes from there, and has proved nothing so far."""
+        return self._counting and self._address == address
 
     def idle_for(self, now: float) -> float:
         """Seconds for which it has held a place, and was sent hardly anything; else 0."""
@@ -316,7 +327,7 @@ class FileService(ServerFactory):
         self.limits = limits
         self.talks = talks
         self._count_as = count_as
-        self.connections: set[FileServer] = set()
+        self.connections: dict[FileServer, None] = {}  # the oldest first
         self.unproven: Counter[str] = Counter()
         self.room = Room()
         self._tls = tls
@@ -340,21 +351,42 @@ class FileService(ServerFactory):
         """Count one more transfer; raises `Refusal` when there is no place.
 
         Keys cost nothing to make, so addresses are counted too. Where all places are taken, one
-        that holds his and asks for nothing leaves it.
+        that holds his and asks for nothing leaves it to who may have another.
         """
-        if self._to_keys.total() >= self.limits.transfers:
-            now = self.clock.seconds()
-            idlest = max(self.connections, key=lambda one: one.idle_for(now), default=None)
-            if idlest is not None and idlest.idle_for(now) >= YIELDS:
-                idlest.give_way()
         if (
-            self._to_keys.total() >= self.limits.transfers
-            or self._to_keys[key] >= self.limits.transfers_per_peer
+            self._to_keys[key] >= self.limits.transfers_per_peer
             or self._to_addresses[address] >= self.limits.transfers_per_address
+            or not (self._to_keys.total() < self.limits.transfers or self._idlest_gives_way())
         ):
             raise Refusal(503, self.limits.busy_wait)
         self._to_keys[key] += 1
         self._to_addresses[address] += 1
+
+    def _idlest_gives_way(self) -> bool:
+        now = self.clock.seconds()
+        idlest = max(self.connections, key=lambda one: one.idle_for(now), default=None)
+        if idlest is None or idlest.idle_for(now) < YIELDS:
+            return False
+        idlest.give_way()
+        return True
+
+    def admits(self, address: str) -> bool:
+        """Whether one more connection of that address may try to prove something.
+
+        Where all places are taken, the address that has the most of them loses its oldest, as long
+        as it then has no fewer than the one that comes.
+        """
+        self.unproven += Counter()  # forget the zeros
+        own = self.unproven[address]
+        if own >= self.limits.unproven_per_address:
+            return False
+        if self.unproven.total() < self.limits.unproven:
+            return True
+        ((most_of, most),) = self.unproven.most_common(1)
+        if most < own + 2:
+            return False
+        next(one for one in self.connections if one.is_unproven_of(most_of)).cut()
+        return True
 
     def free_place(self, key: bytes, address: str) -> None:
         """A transfer is over."""
@@ -388,11 +420,6 @@ class _Door(NodeTLSFactory):
     ) -> TLSMemoryBIOProtocol | None:
         """A TLS connection, or None: Twisted then closes the socket at once."""
         service, address = self._service, self._service.counted(addr)
-        service.unproven += Counter()
-        if (
-            not self._buckets.take(address, service.clock.seconds())
-            or service.unproven[address] >= service.limits.unproven_per_address
-            or service.unproven.total() >= service.limits.unproven
-        ):
+        if not self._buckets.take(address, service.clock.seconds()) or not service.admits(address):
             return None
         return super().buildProtocol(addr)

@@ -6,7 +6,7 @@ Lines end with CR LF and have at most 512 bytes::
     S: SHARE <Yb>
     C: GET <Ta>                                 Ta, Tb: 64 bytes base64url
     S: OK <Tb> <size> <manifest> <digest> <name>
-    C: GO                                       then sealed frames both ways (`pieces`)
+    C: GO                                       then asks (`pieces`); answers in sealed frames
     S: ERR <code> [<seconds>]                   instead of SHARE or OK; then the end
 
 or, for what is no file, and goes on as `records`::
@@ -89,7 +89,7 @@ class Get:
 
 @attrs.frozen
 class Go:
-    """The client has read OK: what follows is no TLS any more, at either end."""
+    """The client has read OK: what the owner sends from now on is frames, no TLS."""
 
     def line(self) -> bytes:
         """The bytes on the wire, without the line end."""
