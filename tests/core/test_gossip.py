@@ -17,6 +17,7 @@ from twistedp2p.core.feeds.asking import (
     DOUBTFUL_RATE,
     LACKS_MOST,
     SYNC_BURST,
+    SYNC_MOST,
     SYNC_PATIENCE,
     SYNC_RATE,
     TRIES,
@@ -277,24 +278,39 @@ class AskingTests(GossipTestCase):
         feed = Feed(b"o" * 32, 1)
         gossip.follow(feed)
         gossip.heard_heads(feed, Heads((1, 0), (1, 200)), self.group.now, live=False)
-        for number in range(1, 20):
+        for number in range(1, int(SYNC_MOST) + 10):
             gossip.heard_entries(feed, "offers", number, number, self.group.now, synced=True)
             self.run_for(1)
         self.assertEqual(self.sent("ask", 9), [])
-        for number in range(20, 40):
+        for number in range(int(SYNC_MOST) + 10, int(SYNC_MOST) + 30):
             gossip.heard_entries(feed, "offers", number, number, self.group.now)
             self.run_for(1)
         self.assertNotEqual(self.sent("ask", 9), [])
 
+    def test_a_sync_that_brings_another_feed_is_not_waited_for_without_end(self) -> None:
+        """Attack 41: a partner that tells a line of a stranger now and then, and never ends."""
+        gossip = self.nodes[9].gossip
+        self.group.sync = lambda *_: None  # type: ignore[method-assign]
+        feed, other = Feed(b"o" * 32, 1), Feed(b"x" * 32, 1)
+        gossip.follow(feed)
+        gossip.follow(other)
+        gossip.heard_heads(feed, Heads((1, 0), (1, 200)), self.group.now, live=False)
+        for number in range(1, 40):
+            gossip.heard_entries(other, "chat", number, number, self.group.now, synced=True)
+            self.run_for(1)
+            if number < SYNC_MOST:
+                self.assertEqual(self.sent("ask", 9), [])
+        self.assertNotEqual(self.sent("ask", 9), [])
+
     def test_syncs_that_bring_something_are_free(self) -> None:
-        asking = self.nodes[9].gossip._asking
+        asking, feed = self.nodes[9].gossip._asking, Feed(b"o" * 32, 1)
         wanted = []
         asking._sending.want_sync = lambda partner: not wanted.append(partner)
         for _ in range(100):
             asking.want_sync(None, self.group.now)
         self.assertEqual(len(wanted), SYNC_BURST)
         for _ in range(100):
-            asking.synced(self.group.now)
+            asking.synced(feed, self.group.now)
             asking.want_sync(None, self.group.now)
         self.assertEqual(len(wanted), SYNC_BURST + 100)
 

@@ -61,7 +61,7 @@ class FakeReplica:
         self.peers: list[LivePeer] = []
         self.batches: list[int] = []
         self.drops: list[str] = []
-        self.goodbyes = self.drawn = self.ends = 0
+        self.goodbyes = self.drawn = self.ends = self.news = 0
         self.fails = False
         self.take(entries)
 
@@ -91,6 +91,9 @@ class FakeReplica:
         self.batches.append(len(entries))
         for entry in entries:
             self.feeds.setdefault(entry.key, {})[entry.number] = entry.raw
+
+    def brought(self, count: int) -> None:
+        self.news += count
 
     def learnt(self, peers: Sequence[LivePeer]) -> None:
         self.peers += peers
@@ -188,6 +191,32 @@ class WholeSyncTests(SyncTestCase):
         self.assertEqual(self.here.feeds, self.there.feeds)
         self.assertEqual(count, sum(self.here.batches))
         self.assertEqual(HEAR_SLICE, max(self.here.batches))
+
+    def test_what_is_of_use_is_what_one_of_the_two_did_not_have(self) -> None:
+        """Attack 41: the same entry without end, of a partner that wants to keep its place."""
+        talks = []
+        self.patch(
+            self, "talk", lambda replica, talk=self.talk: talks.append(talk(replica)) or talks[-1]
+        )
+        script, wire = self.stranger()
+        anna = author()
+        known, new = lines(anna, 200)[:1], lines(anna, 200)[1:]
+        self.there.take(known)
+        self.says(script, wire, record(VECTOR_END))
+        began, tells = talks[0].gained_at, record(ENTRY, known[0].raw)
+        self.bench.clock.advance(1)
+        self.says(script, wire, tells * (PROGRESS // len(tells) + 1))
+        self.assertEqual((began, 0), (talks[0].gained_at, self.there.news))
+        copies = [record(ENTRY, entry.raw) * HEAR_SLICE for entry in new[:20]]
+        for some in copies:  # each of them in one turn
+            self.says(script, wire, some)
+        self.assertGreater(sum(map(len, copies)), PROGRESS)
+        self.assertEqual((began, 20), (talks[0].gained_at, self.there.news))
+        self.says(script, wire, *(record(ENTRY, entry.raw) for entry in new))
+        self.assertEqual((began + 1, 199), (talks[0].gained_at, self.there.news))
+        self.assertIsNone(script.lost)
+        script.transport.loseConnection()
+        run(self.bench.clock, wire)
 
     def test_what_another_partner_has_brought_meanwhile_is_not_looked_at(self) -> None:
         entries = lines(author(), 3)

@@ -25,9 +25,11 @@ from twistedp2p.net.sync import PROGRESS
 from twistedp2p.net.talk import refused
 from twistedp2p.node.sync import (
     BUSY_WAIT,
+    ENOUGH,
     IDLE,
     OUT_BURST,
     OUT_MOST,
+    PATIENCE,
     PLACES,
     PLACES_EACH,
     RETRY_MOST,
@@ -185,7 +187,7 @@ class WantTests(SyncsTestCase):
         self.roster.add(BOB, "10.0.0.2")
         for _ in range(3):
             self.syncs.want()
-            self.clock.advance(10)
+            self.clock.advance(PATIENCE / 4)
         self.assertEqual(["10.0.0.1"], self.called())
         self.end_well()
         self.assertEqual(["10.0.0.2"], self.called())
@@ -338,6 +340,60 @@ class WantTests(SyncsTestCase):
         self.assertEqual([], self.called())
         self.end_well()
         self.assertEqual(["10.0.0.1"], self.called())
+
+    def test_nobody_waits_for_a_partner_that_tells_little(self) -> None:
+        """Attack 41: a partner that tells a line now and then, and never ends."""
+        for key, host in ((ANNA, "10.0.0.1"), (BOB, "10.0.0.2")):
+            self.roster.add(key, host)
+        self.syncs.want(ANNA)
+        self.assertEqual(["10.0.0.1"], self.called())
+        anna = self.last
+        self.clock.advance(PATIENCE)
+        self.assertEqual([], self.called())  # nothing is wanted
+        self.assertFalse(self.syncs.want())
+        for _ in range(3):
+            anna.talk._visit.brought(ENOUGH)
+            self.clock.advance(PATIENCE)
+            self.assertEqual([], self.called())
+        anna.talk._visit.brought(ENOUGH - 1)
+        self.clock.advance(PATIENCE)
+        self.assertEqual(["10.0.0.2"], self.called())
+        self.assertNoResult(anna.done)
+        anna.talk._visit.brought(ENOUGH)  # of the one that is waited for now it says nothing
+        self.syncs.want()
+        self.clock.advance(PATIENCE)
+        self.assertEqual([], self.called())  # there is nobody else
+        anna.done.callback(None)
+        self.assertEqual(["10.0.0.1"], self.called())
+        self.syncs.stop()
+
+    def test_partners_that_tell_little_leave_room_for_another(self) -> None:
+        """Attack 41: so many of them that there is room for no other."""
+        for number in range(OUT_MOST + 1):
+            self.roster.add(bytes([number]) * 32, f"10.0.0.{number}")
+        begun = []
+        for _ in range(OUT_MOST):
+            self.syncs.want()
+            self.assertEqual(1, len(self.called()))
+            begun.append(self.last)
+            self.syncs.want()
+            self.clock.advance(PATIENCE)
+        self.clock.advance(1)
+        self.assertEqual(["10.0.0.4"], self.called())
+        self.assertEqual([False] * 3 + [True], [bool(call.done.called) for call in begun])
+        self.syncs.stop()
+
+    def test_another_host_than_those_that_are_called_already(self) -> None:
+        """Attack 41: one host with many keys, all of which tell little."""
+        for number in range(9):
+            self.roster.add(bytes([number]) * 32, "10.0.0.1")
+        self.roster.add(BOB, "10.0.0.2")
+        self.syncs.want()
+        self.assertEqual(["10.0.0.1"], self.called())
+        self.syncs.want()
+        self.clock.advance(PATIENCE)
+        self.assertEqual(["10.0.0.2"], self.called())
+        self.syncs.stop()
 
     def test_so_many_partners_may_be_slow_to_take_in(self) -> None:
         """Attack 41: partners that tell little and never end."""

@@ -42,7 +42,7 @@ from twistedp2p.net.deadline import Deadline
 
 STALL = 30.0  # seconds without progress
 WHOLE = 300.0  # seconds for all of it; what is not done by then is for another time
-PROGRESS = 16_384  # bytes, either way: a byte now and then is no progress
+PROGRESS = 16_384  # bytes: a byte now and then is no progress
 HEAR_SLICE = 16  # records taken in at once: signatures, and one transaction, of a few ms in all
 SAY_SLICE = 64  # records said at once
 READ_AHEAD = 65_536  # bytes that wait to be taken in; reading waits when there are more
@@ -58,6 +58,9 @@ class Visit(Protocol):
 
     def settled(self, have: Have) -> None:
         """All that the partner keeps of a feed up to these numbers was given to `take`."""
+
+    def brought(self, count: int) -> None:
+        """So many of the entries that were given to `take` are here now, and were not before."""
 
     def learnt(self, peers: Sequence[LivePeer]) -> None:
         """Who else is here, as the partner says."""
@@ -98,14 +101,11 @@ class SyncTalk:
         self._saying: Iterator[bytes] | None = None
         self._taking: list[Signed] = []
         self._paused = self._reading_paused = False  # our saying; their saying
-        self._moved = 0  # bytes
+        self._moved = 0  # bytes, either way, whatever they say
+        self._gained = 0  # bytes that one of the two did not have
+        self.gained_at = clock.seconds()  # when it was of use last
         self._said_all = self._over = False
         self._transport: Any = None
-
-    @property
-    def moved_at(self) -> float:
-        """When it made progress last, seconds."""
-        return self._deadline.last
 
     def cut(self) -> None:
         """End it, whatever it does."""
@@ -118,6 +118,7 @@ class SyncTalk:
         """Say our vector and who is here; listen."""
         self._transport = transport
         self._deadline.set(STALL)
+        self.gained_at = self._clock.seconds()
         self._end_at = self._clock.callLater(WHOLE, self._cut)
         try:
             self._mine = self._replica.vector()[:MAX_FEEDS]
@@ -134,6 +135,8 @@ class SyncTalk:
             return
         self._records.feed(data)
         self._progress(len(data))
+        if self._exchange.state == "vector":
+            self._gain(len(data))
         if len(self._records) > READ_AHEAD and not self._reading_paused:
             self._reading_paused = True
             self._transport.pauseProducing()
@@ -203,6 +206,16 @@ class SyncTalk:
             self._moved = 0
             self._deadline.moved()
 
+    def _gain(self, size: int) -> None:
+        """Bytes that one of the two did not have: what is said again and again is of no use."""
+        self._gained += size
+        if self._gained >= PROGRESS:
+            self._step()
+
+    def _step(self) -> None:
+        self._gained = 0
+        self.gained_at = self._clock.seconds()
+
     def _failed(self, error: ShareError) -> None:
         _log.error("a SYNC was broken off: {error}", error=str(error))
         self._cut()
@@ -237,10 +250,12 @@ class SyncTalk:
             self._visit.learnt(heard.peers)
         elif isinstance(heard, Theirs):
             self._deadline.moved()
+            self._step()
             difference = say_difference(self._replica, self._mine, heard.vector)
             self._saying = chain(self._saying or (), difference)
         elif isinstance(heard, Ended):
             self._deadline.moved()
+            self._step()
             self._visit.heard_all()
 
     def _heard_entry(self, raw: bytes) -> None:
@@ -265,6 +280,10 @@ class SyncTalk:
         entries, self._taking = self._taking, []
         if entries:
             self._visit.take(entries)
+            # Not all that is told is taken, and the same may come some times in one turn.
+            new = {(e.key, e.log, e.number): len(e.raw) for e in entries if self._replica.has(e)}
+            self._gain(sum(new.values()))
+            self._visit.brought(len(new))
 
     # -- saying
 
@@ -276,6 +295,7 @@ class SyncTalk:
         data = b"".join(records)
         self._transport.write(data)
         self._progress(len(data))
+        self._gain(len(data))
         if len(records) == SAY_SLICE:
             return True
         self._saying = None

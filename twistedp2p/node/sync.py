@@ -3,7 +3,8 @@
 A conversation is asked for by `want`; one at a time goes out, to a peer that is chosen at random
 (and not the one before), and to another one when that fails or is busy. Some may come in meanwhile,
 and once a partner has told all the next is called, though we may have more to say: nobody waits for
-who is slow to take in.
+who is slow to take in. Nor for one who tells little that is new, and does not end: then another is
+called beside it.
 
 What a partner says is as untrusted as a datagram: it comes in where datagrams do, and one host can
 tell of only so many nodes that nobody has heard of.
@@ -39,7 +40,9 @@ OUT_RATE, OUT_BURST = 0.5, 24.0  # conversations that we begin; a cold start tak
 BUSY_WAIT = 0.25  # seconds, on average, after which another is asked than one that was busy
 RETRY_FIRST, RETRY_FACTOR, RETRY_MOST = 0.5, 2.0, 30.0  # seconds, ratio, seconds
 TRIES = 6  # failures in a row, until it is wanted again
-IDLE = 3.0  # seconds without progress, after which a conversation gives way to another caller
+IDLE = 3.0  # seconds of no use to either, after which a conversation gives way to another caller
+# Who tells us less in that time is not waited for: seconds, entries that were not here.
+PATIENCE, ENOUGH = 3.0, 50
 SHUN = 60.0  # seconds that a partner which failed is left alone, when there are others
 # A newcomer to a thousand nodes learns of all of them at once; a table has room for four thousand.
 UNKNOWN_RATE, UNKNOWN_BURST = 1.0, 1500.0  # feeds of unknown keys, told by one address
@@ -75,6 +78,7 @@ class _Visit:
         address: str,
         leave: Callable[[], None],
         heard_all: Callable[[], None],
+        brought: Callable[[int], None],
     ) -> None:
         self._syncs = syncs
         self._key = key
@@ -84,6 +88,7 @@ class _Visit:
         self._doubted: dict[bytes, Have] = {}
         self.dropped = syncs.drop
         self.heard_all = heard_all
+        self.brought = brought
 
     def take(self, entries: Sequence[Signed]) -> None:
         """Entries in the order in which they came: kept together, or not at all."""
@@ -183,13 +188,16 @@ class Syncs:
         self._not_before = clock.seconds()
         self._look_call: IDelayedCall | None = None
         self._running: dict[bytes, Deferred[Any]] = {}  # those that we began, by partner
-        self._hearing: bytes | None = None  # the one of them that has not told all
+        self._hearing: bytes | None = None  # the one of them that we wait for: it has not told all
+        self._news = 0  # entries that it has brought since we looked last
+        self._judge_call: IDelayedCall | None = None
 
     def stop(self) -> None:
         """Begin no more, and break off what goes on."""
         self._stopped = True
         if self._look_call is not None and self._look_call.active():
             self._look_call.cancel()
+        self._hear(None)
         for running in list(self._running.values()):
             running.cancel()
 
@@ -258,8 +266,8 @@ class Syncs:
         """Whose place a caller from there may have: of its own address when it has enough."""
         own = [talk for talk, (host, _) in self._guests.items() if host == address]
         crowd = own if len(own) >= PLACES_EACH else self._guests
-        idlest = min(crowd, key=lambda talk: talk.moved_at, default=None)
-        if idlest is None or self._clock.seconds() - idlest.moved_at < IDLE:
+        idlest = min(crowd, key=lambda talk: talk.gained_at, default=None)
+        if idlest is None or self._clock.seconds() - idlest.gained_at < IDLE:
             return None
         return idlest
 
@@ -274,8 +282,9 @@ class Syncs:
         *,
         leave: Callable[[], None] = lambda: None,
         heard_all: Callable[[], None] = lambda: None,
+        brought: Callable[[int], None] = lambda _: None,
     ) -> SyncTalk:
-        visit = _Visit(self, key, address, leave, heard_all)
+        visit = _Visit(self, key, address, leave, heard_all, brought)
         return SyncTalk(self.replica, visit, self._peers_for(address), self._group, self._clock)
 
     def _peers_for(self, partner: str) -> list[LivePeer]:
@@ -324,13 +333,17 @@ class Syncs:
             return
         self._wanted = False
         self._pace.take(self._clock.seconds())
-        self._last = self._hearing = partner.key
+        self._last = partner.key
+        self._hear(partner.key)
         addresses = self._addresses_of(partner.key)
         # A visit is of that node: what it settles of its own feed is believed.
         calling = self._calls.call(
             Sync,
             lambda host: self._talk(
-                partner.key, host, heard_all=lambda: self._heard_all(partner.key)
+                partner.key,
+                host,
+                heard_all=lambda: self._heard_all(partner.key),
+                brought=lambda count: self._brought(partner.key, count),
             ),
             addresses,
             lambda key: key == partner.key,
@@ -349,16 +362,42 @@ class Syncs:
         peers = [peer for peer in peers if peer.key != self._last] or peers
         if not peers:
             return None
+        called = {p.addresses[0][0] for p in self._roster.peers() if p.key in self._running}
+        peers = [peer for peer in peers if peer.addresses[0][0] not in called] or peers
         host = self._any(sorted({peer.addresses[0][0] for peer in peers}))
         return self._any([peer for peer in peers if peer.addresses[0][0] == host])
 
     def _any(self, things: list[T]) -> T:
         return things[int(self._random() * len(things))]
 
+    def _hear(self, partner: bytes | None) -> None:
+        """Wait for what that partner tells; None: for nobody."""
+        self._hearing, self._news = partner, 0
+        if self._judge_call is not None:
+            self._judge_call.cancel()
+            self._judge_call = None
+        if partner is not None:
+            self._judge_call = self._clock.callLater(PATIENCE, self._judge, partner)
+
+    def _brought(self, partner: bytes, count: int) -> None:
+        if partner == self._hearing:
+            self._news += count
+
+    def _judge(self, partner: bytes) -> None:
+        """Who tells little holds up nobody: it goes on beside another, while there are not many."""
+        self._judge_call = None
+        if self._news >= ENOUGH or not self._wanted:
+            self._hear(partner)
+        elif len(self._running) < OUT_MOST:
+            self._hear(None)
+            self._look()
+        else:
+            self._running[partner].cancel()
+
     def _heard_all(self, partner: bytes) -> None:
         """That partner has told all: another may, while we go on with what we say."""
         if partner == self._hearing and len(self._running) < OUT_MOST:
-            self._hearing = None
+            self._hear(None)
             self._look()
 
     def _ended(self, outcome: object, partner: bytes) -> None:
@@ -371,7 +410,7 @@ class Syncs:
         else:
             self._failed(outcome, partner)
         if partner == self._hearing:
-            self._hearing = None
+            self._hear(None)
         self._look()
 
     def _refused(self) -> None:

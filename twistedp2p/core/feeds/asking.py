@@ -33,6 +33,8 @@ DOUBTFUL_RATE, DOUBTFUL_BURST = 4.0, 8.0  # asks for feeds of which nothing is h
 SYNC_OVER = 64  # missing numbers
 SYNC_RATE, SYNC_BURST = 0.1, 10.0  # SYNCs of which nothing comes
 SYNC_PATIENCE = 5.0  # seconds in which nothing has come of one yet
+# Seconds that a feed waits while SYNCs bring others: a catalogue of 100,000 offers takes 15 s.
+SYNC_MOST = 20.0
 SYNC_LOOK = 0.25  # seconds between two looks at whether one more is needed
 MAX_BARREN = 8192  # feeds of which nothing came
 LACKS_MOST = 1000  # numbers of one feed that count as missing, whatever its publisher claims
@@ -74,7 +76,7 @@ class Asking:
         self._reserve = TokenBucket.full(ASKS_RATE, RESERVE_BURST, pace.at)
         self._doubtful = TokenBucket.full(DOUBTFUL_RATE, DOUBTFUL_BURST, pace.at)
         self._syncs = TokenBucket.full(SYNC_RATE, SYNC_BURST, pace.at)
-        self._sync_until = pace.at
+        self._sync_until = self._sync_most = pace.at
         self._looking = False
         self._barren: CappedTable[tuple[bytes, bool], tuple[float, float]] = CappedTable(MAX_BARREN)
         self.lacks = 0  # numbers, of all feeds that are asked for
@@ -162,8 +164,8 @@ class Asking:
         gaps = feed.wanted()
         if not gaps:
             self.drop(feed)
-        elif not feed.live and self.much and now < self._sync_until:
-            self._ask_again(feed, now, self._sync_until - now)
+        elif not feed.live and self.much and now < (until := self._synced_by(feed)):
+            self._ask_again(feed, now, until - now)
         elif feed.tries > TRIES:
             self._give_up(feed, now)
         elif wait := self._wait(feed, now):
@@ -217,16 +219,20 @@ class Asking:
         if self._syncs.take(now) and not self._sending.want_sync(partner):
             self._syncs.give_back()
 
-    def synced(self, now: float) -> None:
-        """A SYNC brings something: more of them are welcome."""
-        self._sync_until = now + SYNC_PATIENCE
+    def synced(self, feed: Feed, now: float) -> None:
+        """A SYNC brings something of that feed: more of them are welcome."""
+        feed.sync_until = self._sync_until = now + SYNC_PATIENCE
         self._syncs.give_back()
+
+    def _synced_by(self, feed: Feed) -> float:
+        """Until when a SYNC is waited for. Feeds of a stranger hold up no other one for long."""
+        return max(feed.sync_until, min(self._sync_until, self._sync_most))
 
     def _look(self, now: float) -> None:
         """Want a SYNC while much is missing, and look again."""
         if self.much and not self._looking:
             self._looking = True
-            self._sync_until = now + SYNC_PATIENCE
+            self._sync_until, self._sync_most = now + SYNC_PATIENCE, now + SYNC_MOST
             self._agenda.at(now + self.backoff(), self._look_due)
 
     def _look_due(self, now: float) -> None:

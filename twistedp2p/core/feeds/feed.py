@@ -85,6 +85,7 @@ class Feed:
     tries: int = 0  # asks without any answer
     asking: Appointment | None = None
     live: bool = False  # what is missing was published just now
+    sync_until: float = 0.0  # seconds: a SYNC brings it, and is waited for
     counted: tuple[int, int] = (0, 0)  # what of it is in the `Summary`
 
     @classmethod

@@ -202,7 +202,7 @@ class Gossip:
         self._feeds.get(feed.origin)  # in use
         self._note_change(feed, now)
         if synced:
-            self._asking.synced(now)
+            self._asking.synced(feed, now)
         self._asking.progress(feed, now, live=not synced)
         return True
 
