@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import io
 import json
 import os
@@ -125,6 +126,12 @@ class OptionTests(SynchronousTestCase):
         self.assertEqual((found.group, found.port, asked), ("239.9.9.9", 7003, ["lab", "lab"]))
         self.assertEqual((given.group, given.port), ("239.9.9.9", 7002))
         with tempfile.TemporaryDirectory() as state:
+            none = self.assertRaises(
+                ShareError, self.settled, "--instance", "lab", "--state-dir", state
+            )
+            self.assertEqual(none.code, Exit.NO_NODE)
+            self.assertEqual(str(none), "There is no node of the name lab.")
+            (Path(state) / "lab").mkdir(mode=0o700)  # it has been here, and does not run
             silent = self.settled("--instance", "lab", "--state-dir", state)
             self.assertEqual((silent.group, silent.port), ("239.0.0.1", 9392))
             bad = self.assertRaises(ShareError, self.settled, "--instance", "../x")
@@ -153,6 +160,51 @@ class OptionTests(SynchronousTestCase):
                 contextlib.redirect_stderr(io.StringIO()),
             ):
                 self.assertEqual(cli.main(["doctor"]), code)
+
+
+class ClosedStreamTests(SynchronousTestCase):
+    """One sentence, no traceback."""
+
+    def ended(self, line: str) -> tuple[int, str, str]:
+        """What a shell makes of a command line: exit code, output, errors."""
+        with tempfile.TemporaryDirectory() as home:
+            done = subprocess.run(
+                ["sh", "-c", line.replace("p2pshare", f"{sys.executable} -m twistedp2p.cli")],
+                env={**child_environment(), "LC_ALL": "C.UTF-8", "XDG_STATE_HOME": home},
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        return done.returncode, done.stdout, done.stderr
+
+    def test_standard_output(self) -> None:
+        said = "p2pshare: The system says: Bad file descriptor.\n"
+        self.assertEqual(self.ended("p2pshare code --no-qr >&-"), (1, "", said))
+
+    def test_standard_input(self) -> None:
+        said = "p2pshare: The system says: Bad file descriptor.\n"
+        self.assertEqual(self.ended("p2pshare get - <&-"), (1, "", said))
+
+    def test_standard_error(self) -> None:
+        self.assertEqual(self.ended("p2pshare list 2>&-"), (Exit.NO_NODE, "", ""))
+
+    def test_what_the_system_refuses(self) -> None:
+        for number, said in (
+            (errno.EIO, "The system says: /a: Input/output error."),
+            (errno.EDQUOT, "Nothing can be written: /a: Disk quota exceeded."),
+            (errno.EFBIG, "Nothing can be written: /a: File too large."),
+        ):
+            errors = io.StringIO()
+            with (
+                mock.patch.object(
+                    doctor, "run", side_effect=OSError(number, os.strerror(number), "/a")
+                ),
+                mock.patch.object(cli, "_write_no_more"),
+                contextlib.redirect_stderr(errors),
+            ):
+                self.assertEqual(cli.main(["doctor"]), 1)
+            self.assertEqual(errors.getvalue(), f"p2pshare: {said}\n")
 
 
 class LoadingTests(SynchronousTestCase):

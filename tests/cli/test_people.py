@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
-from typing import Any
+from typing import Any, get_args
 
 from tests.cli.fakes import KEY, CommandTestCase
 from twistedp2p.cli.chat import moment
+from twistedp2p.cli.events import KINDS
 from twistedp2p.core.errors import Exit
+from twistedp2p.core.events import Event
 
 FINGERPRINT = "egxj-f3k3-tsxm-ay3m"
 
@@ -139,6 +142,16 @@ class EventsTests(CommandTestCase):
         self.command("events", "--json", "--only", "said,joined")
         data = {"nick": "bob\t", "looks_like": None}
         self.assertEqual(json.loads(self.out), {"event": "joined", "id": "1", "data": data})
+
+    def test_events_that_there_are_not_are_refused(self) -> None:
+        for wrong in ("bogus", "said,bogus", ""):
+            self.assertEqual(self.command("events", "--only", wrong), Exit.USAGE)
+        self.command("events", "--only", "bogus,said")
+        self.assertIn("no event is called bogus; there are said, direct_message,", self.err)
+
+    def test_the_names_are_those_of_the_events_that_there_are(self) -> None:
+        named = {re.sub("(?<!^)(?=[A-Z])", "_", k.__name__).lower() for k in get_args(Event)}
+        self.assertEqual({*KINDS}, {*named, "lost"})
 
 
 class StatusTests(CommandTestCase):

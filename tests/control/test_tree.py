@@ -291,6 +291,8 @@ class TransfersTests(ControlTestCase):
             self.assertEqual((answer.status, problem["exit"]), (status, code), body)
             self.assertTrue(problem["type"].endswith(f":{kind}"), problem)
         self.assertEqual(self.got, [])
+        hidden = {"name": "a.txt", "owner": "bob", "password": "x", "folder": "/no/such"}
+        self.assertIn("/no/such", self.ask("POST", "transfers", hidden).document["detail"])
 
     def test_with_wait_it_is_answered_when_it_is_over(self) -> None:
         self.offered(self.bob, "a.txt", public=True)

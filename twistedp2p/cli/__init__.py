@@ -87,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     :param arguments: by default those of the process.
     """
+    _open_what_is_closed()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] not in COMMANDS:
         overview().parse_args(given)  # which has no command of that name: it exits
@@ -107,12 +108,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _write_no_more()
         return int(Exit.BROKEN_PIPE)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
         _write_no_more()
-        say_error(ShareError(N_("Nothing can be written: {why}."), why=error.strerror))
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        sentence = N_("Nothing can be written: {why}.") if full else N_("The system says: {why}.")
+        what = f"{error.filename}: " if error.filename else ""
+        say_error(ShareError(sentence, why=f"{what}{error.strerror or error}"))
         return int(Exit.FAILED)
     return ended
+
+
+def _open_what_is_closed() -> None:
+    """Where a standard stream is closed (``>&-``) Python has none, and the next file or socket
+    would get its number. Reading it, or writing to it, fails as with one that is closed; who cannot
+    be told of errors is not."""
+    for name, ways in (
+        ("stdin", (os.O_WRONLY, "r")),
+        ("stdout", (os.O_RDONLY, "w")),
+        ("stderr", (os.O_WRONLY, "w")),
+    ):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, ways[0])
+            setattr(sys, name, open(number, ways[1], encoding="utf-8"))  # noqa: SIM115 - it stays
 
 
 def _write_no_more() -> None:

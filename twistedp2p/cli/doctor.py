@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twistedp2p.cli.ask import client_of
-from twistedp2p.core.errors import Exit, ShareError
+from twistedp2p.cli.ask import client_of, filled, filled_path, slot_of
+from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.presence.ladder import parse_peer
 from twistedp2p.disk.config_file import read_settings
 
@@ -24,7 +24,7 @@ CODES = """\
 exit codes: 0 nodes are reached every way; 10 something is worth a look; 11
 nobody else was found, and nothing is wrong here; 12 something is wrong on this
 machine; 13 something is wrong in the network, or at the other end; 2 bad
-options; 65 not a multicast group; 68 no such interface
+options; 3 no node of that name; 65 not a multicast group; 68 no such interface
 """
 
 
@@ -63,8 +63,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a machine that ought to have a node; repeatable",
     )
     add("-c", "--group-code-file", type=Path, metavar="FILE", help="the code of a closed group")
-    add("--instance", metavar="NAME", help="look where the node of that name is")
-    add("-s", "--state-dir", type=Path, metavar="FOLDER", help="that of the nodes")
+    add("--instance", type=filled, metavar="NAME", help="look where the node of that name is")
+    add("-s", "--state-dir", type=filled_path, metavar="FOLDER", help="that of the nodes")
     add(
         "--ttl",
         type=ttl,
@@ -125,7 +125,8 @@ def settle(options: argparse.Namespace) -> None:
 
 
 def _network_of_named(options: argparse.Namespace) -> dict[str, Any]:
-    """Group and port of the node that was named, where it runs; raises `ShareError`."""
+    """Group and port of the node that was named, where it runs; raises `ShareError`, where there
+    never was one, too."""
     if not options.instance:
         return {}
     try:
@@ -133,6 +134,9 @@ def _network_of_named(options: argparse.Namespace) -> dict[str, Any]:
     except ShareError as error:
         if error.code != Exit.NO_NODE:
             raise
+        if not slot_of(options).is_dir():
+            sentence = N_("There is no node of the name {name}.")
+            raise ShareError(sentence, Exit.NO_NODE, name=options.instance) from None
         return {}
     return {name: status[name] for name in ("group", "port")}
 

@@ -11,7 +11,7 @@ from twistedp2p.control.files import Files, means
 from twistedp2p.control.problem import InWords, Problem, not_found, wrong
 from twistedp2p.control.values import owner_document, page
 from twistedp2p.core.catalogue import Offer
-from twistedp2p.core.errors import Exit, ShareError
+from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.events import Event, Fetched, FetchFailed, Notice, Progress
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.ticket import TicketError, parse_wanted
@@ -175,6 +175,9 @@ def _folder(text: str) -> Path | None:
     if not text:
         return None
     folder = Path(text)
-    if not folder.is_absolute() or not folder.is_dir():
+    if not folder.is_absolute():
         raise wrong("folder is the absolute path of a folder.")
+    if not folder.is_dir():  # of a service that is shut in, or in a folder of somebody else
+        sentence = N_("The node cannot see the folder {folder}: name one that it can, with -o.")
+        raise ShareError(sentence, Exit.USAGE, folder=folder)
     return folder
