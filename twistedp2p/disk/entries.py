@@ -243,6 +243,15 @@ class Entries(Tables):
             high,
         )
 
+    def count_entries(self, origin: bytes, log: str, low: int, high: int) -> int:
+        """How many entries of a feed from `low` to `high` are kept."""
+        rows = self._db.run(
+            "SELECT count(*) FROM entries WHERE log = ?"
+            " AND feed = (SELECT id FROM feeds WHERE origin = ?) AND number BETWEEN ? AND ?",
+            *(log, origin, low, high),
+        )
+        return int(rows[0][0])
+
     def entries_above(self, origin: bytes, log: str, number: int, most: int) -> list[Any]:
         """The first `most` kept entries of a feed above `number`: (number, signed bytes)."""
         return self._db.run(

@@ -163,7 +163,7 @@ class Chat:
         if text.count == 1 or new is None:  # what could not be kept cannot wait for the rest of it
             self._show(Text(entry, entry.body, said))
         else:
-            self._texts.came(text, said)
+            self._texts.came(text, entry.number, said)
 
     def _when(self, entry: Signed) -> int:
         """When a line was said, by our own clock, in milliseconds since 1970."""

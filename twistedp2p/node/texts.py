@@ -55,6 +55,8 @@ class Waiting:
     id: TextId
     said: int  # milliseconds since 1970, by our own clock
     until: float  # seconds, of the clock
+    low: int  # the lowest number of a part that came
+    high: int
 
 
 class Texts:
@@ -84,21 +86,33 @@ class Texts:
             self._looking.cancel()
             self._looking = None
 
-    def came(self, text: TextId, said: int) -> None:
-        """A part of that text is in the store now."""
-        pieces = self._pieces(text)
-        if len(pieces) == text.count:
-            self._waiting.pop(text)
-            if self._shown_torn.pop(text) is None:
-                self._show(_joined(pieces, text.count, said))
-        elif text not in self._waiting and text not in self._shown_torn:
-            self._waiting.put(text, Waiting(text, said, self._clock.seconds() + PATIENCE))
-            self._look_later()
-
-    def _pieces(self, text: TextId) -> dict[int, Signed]:
-        """The parts of a text that are kept, by their index."""
+    def came(self, text: TextId, number: int, said: int) -> None:
+        """The part of that text which has that number is in the store now."""
+        if text in self._shown_torn:
+            return
         last = text.first + text.count - 1
-        rows = self._notes.note(self._store.entries, text.key, "chat", text.first, last) or ()
+        # To read all parts for each that comes would take time as the square of their count.
+        count = self._notes.note(self._store.count_entries, text.key, "chat", text.first, last)
+        if count == text.count:
+            pieces = self._pieces(text, text.first, last)
+            if len(pieces) == text.count:
+                self._waiting.pop(text)
+                self._show(_joined(pieces, text.count, said))
+                return
+        self._wait(text, number, said)
+
+    def _wait(self, text: TextId, number: int, said: int) -> None:
+        waiting = self._waiting.peek(text)
+        if waiting is None:
+            until = self._clock.seconds() + PATIENCE
+            waiting = Waiting(text, said, until, number, number)
+        low, high = min(number, waiting.low), max(number, waiting.high)
+        self._waiting.put(text, attrs.evolve(waiting, low=low, high=high))
+        self._look_later()
+
+    def _pieces(self, text: TextId, low: int, high: int) -> dict[int, Signed]:
+        """The parts of a text that are kept from number `low` to `high`, by their index."""
+        rows = self._notes.note(self._store.entries, text.key, "chat", low, high) or ()
         entries = [entry for _, raw in rows if isinstance(entry := parse(raw), Signed)]
         return {
             entry.number - text.first + 1: entry for entry in entries if TextId.of(entry) == text
@@ -123,7 +137,7 @@ class Texts:
     def _show_torn(self, waiting: Waiting) -> None:
         """Show what is here of a text. When the rest comes, it goes to history alone."""
         self._shown_torn.put(waiting.id, True)
-        if pieces := self._pieces(waiting.id):
+        if pieces := self._pieces(waiting.id, waiting.low, waiting.high):
             self._show(_joined(pieces, waiting.id.count, waiting.said))
 
 
