@@ -13,6 +13,7 @@ from tests.disk.fakes import new_folder
 from twistedp2p.core.content.manifest import Manifest
 from twistedp2p.core.errors import ShareError
 from twistedp2p.disk import folder_shelf, scan
+from twistedp2p.disk.below import Below
 from twistedp2p.disk.folder_shelf import (
     FolderIdentity,
     FolderReader,
@@ -211,6 +212,25 @@ class ReaderTests(FolderTests):
     def test_it_gives_exactly_the_range_that_was_asked_for(self, offset, length, most):
         length = min(length, len(STREAM) - offset)
         self.assertEqual(self.drain(offset, length, most), STREAM[offset : offset + length])
+
+    def test_of_many_small_files_some_are_read_at_once(self):
+        """Attack 31: 100,000 of one byte, in the middle of everybody's turn."""
+        for number in range(150):
+            self.put(f"many/{number:03}", b"x")
+        self.identity, _, self.manifest = self.read()
+        opened, counts = [], []
+        self.patch(folder_shelf, "FILES_AT_ONCE", 40)
+        self.patch(Below, "open", lambda *a, real=Below.open: opened.append(a) or real(*a))
+        top = open_same(str(self.folder), self.identity)
+        reader = FolderReader(top, self.manifest, self.identity, 0, self.manifest.size)
+        self.addCleanup(reader.close)
+        room, data = memoryview(bytearray(100_000)), b""
+        while count := reader.readinto(room):
+            counts.append(len(opened))
+            opened.clear()
+            data += bytes(room[:count])
+        self.assertEqual(counts, [40, 40, 40, 34])
+        self.assertEqual(data, STREAM[:-4] + b"x" * 150 + b"last")
 
     def test_files_that_changed_grew_shrank_or_went_cut_it(self):
         """Attack 16."""

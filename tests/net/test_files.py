@@ -21,7 +21,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides, directlyProvides
 
 from tests.net.test_pump import SlowThread
-from tests.net.wire import OFFER, SECRET, Bench, End, FakeOrder, WholeFetch, Wire, public, wrap
+from tests.net.wire import (
+    OFFER,
+    SECRET,
+    Bench,
+    End,
+    FakeOrder,
+    MemoryReader,
+    WholeFetch,
+    Wire,
+    public,
+    wrap,
+)
 from twistedp2p.core.calls.conversation import ClientEnd, Refusal, Session
 from twistedp2p.core.calls.cpace import Exchange
 from twistedp2p.core.calls.frames import FRAME, SMALL, SMALL_FRAME, TAG, Frames
@@ -109,6 +120,29 @@ class WholeFileTests(FilesTestCase):
             self.assertTrue(all(reader.closed for reader in bench.shelf.readers))
             self.assertEqual(1, bench.shelf.ends)
             self.assertEqual([], bench.clock.getDelayedCalls())
+
+    def test_a_read_that_stops_in_a_frame_gives_the_turn_to_others(self) -> None:
+        """Attack 31: a folder of 100,000 files of a byte. Two are served so at once."""
+        reads: list[int] = []  # bytes each
+        read = MemoryReader.readinto
+
+        def some(reader: MemoryReader, room: memoryview) -> int:
+            reads.append(read(reader, room[: FRAME // 3]))
+            return reads[-1]
+
+        self.patch(MemoryReader, "readinto", some)
+        data = os.urandom(SMALL + 3)
+        bench = Bench(data)
+        both = [bench.connect(FakeOrder(OFFER, SECRET)) for _ in range(2)]
+        turns = []
+        while not all(client.done.called for client, _ in both):
+            for _, wire in both:
+                before = len(reads)
+                wire.step()
+                turns.append(len(reads) - before)
+        for client, _ in both:
+            self.assertEqual(data, self.successResultOf(client.done))
+        self.assertLessEqual(max(turns), 2)  # what a frame lacked, and some of the next
 
     def test_what_the_transport_has_read_itself_counts_as_well(self) -> None:
         data = os.urandom(2 * FRAME + 5)

@@ -30,7 +30,10 @@ class Reader(Protocol):
     """A file's range. `readinto` may raise anything: the body is then cut."""
 
     def readinto(self, room: memoryview) -> int:
-        """Fill `room` as far as the range goes: how many bytes of it; 0 at the end."""
+        """Fill `room`: how many bytes of it; 0 at the end only.
+
+        It may stop before `room` is full, so that others have their turn.
+        """
 
     def close(self) -> None:
         """Let go of it."""
@@ -61,28 +64,42 @@ class Room:
         self.sealed = memoryview(bytearray(SEALED))
 
 
-@attrs.frozen
+@attrs.define
 class _SealedFile:
     """The file that FileSender sends: its reads give whole frames, good until the next read."""
 
     _reader: Reader
     _frames: Frames
     _room: Room
+    # A frame of which only some could be read in one turn.
+    _begun: memoryview = attrs.field(init=False, factory=lambda: memoryview(b""))
+    _filled: int = attrs.field(init=False, default=0)  # bytes of the next frame
 
     @property
     def left(self) -> int:
         """Bytes of the body."""
         return self._frames.left
 
+    def fill(self) -> bool:
+        """Read once: whether the next frame is ready for `read`, which is to follow at once."""
+        size = self._frames.next_size
+        if self._filled == size:
+            return True
+        plain = self._begun or self._room.plain
+        count = self._reader.readinto(plain[self._filled : size])
+        if not count:
+            raise EOFError("the file ended early")
+        self._filled += count
+        if self._filled < size and not self._begun:  # the room is another's until the next turn
+            self._begun = memoryview(bytearray(size))
+            self._begun[: self._filled] = plain[: self._filled]
+        return self._filled == size
+
     def read(self, _most: int) -> memoryview | bytes:
-        """The next frame, nothing at the end."""
-        size, filled = self._frames.next_size, 0
-        while filled < size:
-            count = self._reader.readinto(self._room.plain[filled:size])
-            if not count:
-                raise EOFError("the file ended early")
-            filled += count
-        return self._frames.seal(self._room.plain[:size], self._room.sealed) if size else b""
+        """The frame that was filled, nothing at the end."""
+        size, plain = self._filled, self._begun or self._room.plain
+        self._filled, self._begun = 0, memoryview(b"")
+        return self._frames.seal(plain[:size], self._room.sealed) if size else b""
 
 
 @implementer(IConsumer)
@@ -133,7 +150,7 @@ class BodySender(FileSender):
     """A FileSender of frames that tells its progress and turns an error into a failure."""
 
     def __init__(self, progress: Callable[[int], None]) -> None:
-        """`progress` is called after each frame with its bytes."""
+        """`progress` is called after each frame with its bytes, after some of one with 0."""
         self._progress = progress
         self._asked = False
 
@@ -155,22 +172,27 @@ class BodySender(FileSender):
         for _ in range(BURST if self._asked else 0):
             if self.file is None or not self._straight.ready():
                 break
-            self._send_one(self.file)
+            if not self._send_one(self.file):
+                break
         self._asked = True
         if self.file is not None:
             self._straight.ask_again()
 
-    def _send_one(self, file: _SealedFile) -> None:
+    def _send_one(self, file: _SealedFile) -> bool:
+        """False where its bytes have yet to be read: it has had its turn."""
         left = file.left
         try:
-            super().resumeProducing()
+            filled = file.fill()
+            if filled:
+                super().resumeProducing()
         except Exception:
             deferred, self.deferred, self.file = self.deferred, None, None
             if deferred is not None:
                 deferred.errback(Failure())
-            return
+            return False
         if self.file is not None:
             self._progress(left - file.left)
+        return filled
 
 
 class Opened(Protocol):
