@@ -910,6 +910,26 @@ class BodyTests(FilesTestCase):
         self.assertEqual(data, bytes(order.file.data))
         self.assertEqual(0, fetch.client.waiting)
 
+    def test_what_is_asked_for_counts_as_handed_out_once_it_was_sent(self) -> None:
+        """Attack 41: the owner keeps pieces for others that nobody has taken."""
+        for stops in (True, False):
+            bench, order = Bench(bytes(10 * FRAME)), FakeOrder(OFFER, SECRET)
+            order.idle = True
+            fetch, wire = bench.connect(order)
+            wire.run()
+            wire.client_end.paused = stops
+            wire.server_end.takes = FRAME
+            fetch.client.fetch(FRAME, 9 * FRAME, fetch)
+            wire.run()
+            self.assertEqual([] if stops else [(FRAME, 9 * FRAME)], bench.shelf.handed)
+            bench.clock.advance(STALL + 1)
+            wire.client_end.paused = False
+            wire.run()
+            self.assertEqual(not stops, bool(bench.shelf.handed))
+            bench.service.cut()
+            wire.run()
+            self.failure(fetch)
+
     def test_a_piece_that_there_is_not_ends_it(self) -> None:
         """NEXT answered with a number beyond the last piece, or with one too large for any."""
         for number in (1, 2**60):

@@ -303,6 +303,7 @@ class FakeShelf:
         self.tokens = 10
         self.asked = 0
         self.readers: list[MemoryReader] = []
+        self.handed: list[tuple[int, int]] = []
         self.fail_at: int | None = None
         self.open_refusal: int | None = None
         self.sent = 0
@@ -348,7 +349,7 @@ class FakeShelf:
         return b"t" * Extent(served.size, served.manifest).answer_size(ask)
 
     def chosen(self, served: FakeServed, offset: int, length: int) -> None:
-        """Nothing is counted here."""
+        self.handed.append((offset, length))
 
     def open(self, served: FakeServed, offset: int, length: int) -> MemoryReader:
         reader = MemoryReader(served.data[offset : offset + length], self.fail_at)

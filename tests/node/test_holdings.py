@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.calls.pieces import HAVE, PEERS, TREE, Ask, from_bitmap, read_peers
 from twistedp2p.core.content.manifest import Entry, Manifest
 from twistedp2p.core.content.tree import PIECE_LEAST
+from twistedp2p.core.errors import ShareError
 from twistedp2p.disk.finished import FinishedFile, FinishedFolder
 from twistedp2p.node import holdings as holdings_module
 from twistedp2p.node.holdings import Held, Holdings
@@ -231,6 +233,21 @@ class HoldingsTests(SynchronousTestCase):
         self.assertEqual(before, self.open_files())
         self.holdings.stop()
         self.assertEqual(before, self.open_files())
+
+    def test_what_cannot_be_read_for_now_is_refused_and_kept(self) -> None:
+        """Attack 41: who opens as many files as we may have does not keep others waiting."""
+        held = self.hold()
+        self.finish(held)
+        for error in (OSError(errno.EMFILE, "Too many open files"), ShareError("Not now.")):
+
+            def fail(*_: Any, error: Exception = error) -> int:
+                raise error
+
+            patched = self.patch(FinishedFile, "readinto", fail)
+            self.assertEqual(500, self.refused(self.holdings.check, held))
+            self.assertEqual(500, self.refused(self.holdings.open, held, 0, 1))
+            patched.restore()
+        self.assertEqual(CONTENT[:1], self.read(held, 0, 1))
 
     def test_own_offers_come_first(self) -> None:
         """A get of what bears the id of an own offer does not take its place."""

@@ -77,7 +77,7 @@ class Shelf(Protocol):
         """Raise `Refusal` where it is not what was offered any more."""
 
     def chosen(self, served: Any, offset: int, length: int) -> None:
-        """A client chose these bytes itself."""
+        """A client chose these bytes itself, and was sent them."""
 
     def open(self, served: Any, offset: int, length: int) -> Reader:
         """The bytes to send; raises `Refusal`."""
@@ -124,6 +124,7 @@ class Answers:
         self._asks = AskReader(self._extent)
         self._waiting: deque[Ask] = deque()
         self._bodies: deque[tuple[Reader, int, bool]] = deque()  # of one ask: bytes; content?
+        self._ask: Ask | None = None  # what is being answered
         self._reader: Reader | None = None  # of the body that is being sent
         self._counts = False  # that body is content
         self._sending = self._stopped = False
@@ -168,7 +169,8 @@ class Answers:
                     loading.addCallbacks(self._loaded, lambda _failure: self._asker.cut())
                     return
                 try:
-                    self._open(self._waiting.popleft())
+                    self._ask = self._waiting.popleft()
+                    self._open(self._ask)
                 except Refusal:
                     self._asker.cut()
                     return
@@ -184,7 +186,6 @@ class Answers:
         shelf, served = self._shelf, self._served
         if ask.kind == BYTES:
             self._bodies.append((shelf.open(served, ask.a, ask.b), ask.b, True))
-            shelf.chosen(served, ask.a, ask.b)
         elif ask.kind == NEXT:
             number = shelf.next(served, ask.have)
             told = NUMBER.pack(NONE if number is None else number)
@@ -215,6 +216,8 @@ class Answers:
 
     def _body_sent(self, _last: bytes) -> None:
         self._close_reader()
+        if self._ask is not None and self._ask.kind == BYTES:  # to ask is not to have
+            self._shelf.chosen(self._served, self._ask.a, self._ask.b)
         self._sending = False
         self._next()
 

@@ -13,16 +13,20 @@ from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.calls.pieces import HAVE, TREE, Ask, Where, to_bitmap, write_peers
 from twistedp2p.core.content.audience import Audience
 from twistedp2p.core.content.tree import Tree
+from twistedp2p.core.errors import ShareError
 from twistedp2p.core.limits import CappedTable, GuessLimiter
 
 MAX_HELD = 100  # downloads
 MAX_LIMITERS = 1000  # offers whose guesses are counted, after the end of a download, too
 MAX_ENTRIES = 200_000  # in all finished folders that are given on: some 60 MB
+
+_log = Logger()
 
 
 class Pieces(Protocol):
@@ -176,9 +180,13 @@ class Holdings:
         return None
 
     def check(self, served: Held) -> None:
-        """Raise `Refusal` where it has been dropped, or changed since it was finished."""
-        if served.finished and not served.pieces.readinto(0, memoryview(bytearray(1))):
-            self.drop(served)
+        """Raise `Refusal` where it was dropped, has changed since, or cannot be read now."""
+        try:
+            if served.finished and not served.pieces.readinto(0, memoryview(bytearray(1))):
+                self.drop(served)
+        except (OSError, ShareError) as error:  # too many files are open, or the disk is away
+            _log.error("{name}: {error}", name=served.name, error=str(error))
+            raise Refusal(500) from None
         if not self._is_held(served):
             raise Refusal(404)
 

@@ -92,7 +92,7 @@ class Serving:
             raise Refusal(400) from None
 
     def chosen(self, served: Share, offset: int, length: int) -> None:
-        """A client chose these bytes itself."""
+        """A client chose these bytes itself, and was sent them."""
         self._audience(served).handed(offset, length, piece_size(served.size))
 
     def _audience(self, served: Share) -> Audience:
