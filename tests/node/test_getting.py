@@ -39,7 +39,7 @@ from twistedp2p.node.getting import (
 )
 from twistedp2p.node.holdings import Holdings
 from twistedp2p.node.progress import Courses
-from twistedp2p.node.transfers import Transfer, Transfers
+from twistedp2p.node.transfers import CHECKS_AT_ONCE, Transfer, Transfers
 
 CONTENT = random_content(40)
 DIGEST = tree_of(CONTENT).digest
@@ -418,14 +418,14 @@ class CheckingTests(GettingTestCase):
 
     def in_thread(self, call: Any, *arguments: Any) -> Any:
         """What reads the part waits until `opened`; whoever cancels does not stop the thread."""
-        if call.__name__ != "_open":
+        if call.__name__ != "_check":
             return self.run(call, *arguments)
         waiting: Deferred[Any] = Deferred()
         self.opening.append((waiting, call, arguments))
         return waiting
 
     def opened(self) -> None:
-        waiting, call, arguments = self.opening.pop()
+        waiting, call, arguments = self.opening.pop(0)
         try:
             result = call(*arguments)
         except ShareError as error:
@@ -445,6 +445,31 @@ class CheckingTests(GettingTestCase):
         client.give_all()
         self.arrived(transfer)
         self.assertEqual("get", [e for e in self.events if isinstance(e, Progress)][-1].kind)
+
+    def test_many_long_ones_leave_threads_to_all_others(self) -> None:
+        """Attack 31: each thread hashes, and nothing that comes is written."""
+        waiting = [self.checked() for _ in range(CHECKS_AT_ONCE + 2)]
+        self.assertEqual(CHECKS_AT_ONCE, len(self.opening))
+        new = self.get(folder=self.other_folder())
+        self.connect().give_all()
+        self.successResultOf(new.done)
+        for client in waiting:
+            self.opened()
+            client.give_all()
+        self.assertEqual([], self.opening)
+
+    def checked(self) -> FakeClient:
+        """A get that has something to hash, each in a place of its own."""
+        folder = self.other_folder()
+        for part in self.folder.glob(".*.part"):
+            shutil.copy(part, folder)
+        self.get(folder=folder)
+        return self.connect()
+
+    def other_folder(self) -> Path:
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        return folder
 
     def test_stopping_keeps_the_part_and_cancelling_removes_it(self) -> None:
         for end, left in ((Transfer.stop, 1), (Transfer.cancel, 0)):

@@ -79,6 +79,7 @@ class Download:
             self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 self._part = self._make_part(wanted)
+                self.begun_before = not self._part.is_empty()  # by an earlier run
             except BaseException:
                 os.close(self._folder)
                 raise

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -172,12 +172,14 @@ class Getting:
         tell: Callable[[ShareError], None],
         draw: Callable[[int], int],
         sharing: Sharing | None,
+        checks: DeferredSemaphore,
     ) -> None:
         """`addresses`: where the owner is by now; `moved(done, size)`: how far it has come, with
         what `turns` has said: "check" (what is there) or "get".
 
         `tell` is given a sentence for the user when the connection was lost, once.
         `sharing`: where it is given on meanwhile; None: nowhere, and the owner alone is asked.
+        `checks`: places of those who hash what was there before.
         """
         self.order = order
         self._addresses = addresses
@@ -192,6 +194,7 @@ class Getting:
         self._moved_at = 0.0
         self.size = 0  # bytes of what is wanted, once that is known
         self._sharing = sharing
+        self._checks = checks
         self._held: Held | None = None
         self._swarm: Swarm | None = None
         self.gather: Gather | None = None
@@ -321,13 +324,16 @@ class Getting:
         noted = Noted(self._clock, self._moved)
         self._turns("check")
         try:
-            kept: Download = await self.order.in_thread(self._open, tree, noted.note)
+            kept: Download = await self.order.in_thread(self._open, tree)
+            if kept.begun_before:
+                async with self._checks:
+                    await self.order.in_thread(self._check, kept, noted.note)
             return kept
         finally:
             noted.stop()
             self._turns("get")
 
-    def _open(self, tree: Tree, note: Callable[[int, int], None]) -> Download:
+    def _open(self, tree: Tree) -> Download:
         """Blocks."""
         order = self.order
         if order.wanted is not None and not tree.manifest:
@@ -344,8 +350,13 @@ class Getting:
         self._kept = kept
         if self._stopped:
             self._let_go()
-        kept.take_over(note, lambda: self._stopped)
+        if not kept.begun_before:
+            kept.take_over(stopped=lambda: self._stopped)
         return kept
+
+    def _check(self, kept: Download, note: Callable[[int, int], None]) -> None:
+        """Blocks for as long as there is much."""
+        kept.take_over(note, lambda: self._stopped)
 
     def _let_go(self) -> None:
         if self._kept is not None:

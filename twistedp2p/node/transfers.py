@@ -31,6 +31,7 @@ from twistedp2p.node.progress import Courses
 
 AT_ONCE = 16  # transfers in
 AT_ONCE_EACH = 8  # of them from one owner
+CHECKS_AT_ONCE = 2  # parts that are hashed: each takes a thread, and what comes is written in them
 # A little under what the other end's door lets in, so that many small files are not turned away.
 CONNECTIONS_RATE, CONNECTIONS_BURST = 4.0, 8.0
 MAX_OWNERS = 4096
@@ -118,6 +119,7 @@ class Transfers:
         self._draw = draw
         self._running: dict[int, Transfer] = {}
         self._all = DeferredSemaphore(AT_ONCE)
+        self._checks = DeferredSemaphore(CHECKS_AT_ONCE)
         self._each: CappedTable[str, tuple[DeferredSemaphore, TokenBucket]] = CappedTable(
             MAX_OWNERS
         )
@@ -162,6 +164,7 @@ class Transfers:
             turns=lambda kind: self._courses.turns(number, kind),
             moved=lambda done, size: self._courses.moved(number, done, size),
             sharing=self._sharing,
+            checks=self._checks,
             tell=lambda what: self._emit(Notice(what.sentence, what.values, number)),
             draw=self._draw,
         )
