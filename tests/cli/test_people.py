@@ -9,10 +9,12 @@ import time
 from typing import Any, get_args
 
 from tests.cli.fakes import KEY, CommandTestCase
+from twistedp2p.cli import show
 from twistedp2p.cli.chat import moment
 from twistedp2p.cli.events import KINDS
 from twistedp2p.core.errors import Exit
 from twistedp2p.core.events import Event
+from twistedp2p.face.texts import translations
 
 FINGERPRINT = "egxj-f3k3-tsxm-ay3m"
 
@@ -169,6 +171,9 @@ class StatusTests(CommandTestCase):
         self.assertEqual(rows["closed"], "no")
         self.command("status", terminal=True)
         self.assertRegex(self.out, r"(?m)^Runs for +1:15$")
+        self.patch(show, "translations", lambda: translations({"LANGUAGE": "fr"}))
+        self.command("status", terminal=True)
+        self.assertRegex(self.out, r"(?m)^Groupe fermé +non$")
         self.command("status", "--json")
         self.assertEqual(json.loads(self.out), self.status)
 

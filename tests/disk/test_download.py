@@ -21,6 +21,7 @@ from twistedp2p.core.names import FILE_NAME_BYTES, clean_name
 from twistedp2p.disk import download as download_module
 from twistedp2p.disk import file_part, taking
 from twistedp2p.disk.download import RESERVE, Download
+from twistedp2p.disk.parts import numbered
 
 PIECE = 16_384  # bytes, in these tests: blocks of the disk
 DATA = random.Random(1).randbytes(10 * PIECE - 100)
@@ -627,6 +628,13 @@ class NameTests(DownloadTests):
         self.assertEqual((self.folder / "a.jpg").read_text(), "mine")
         self.assertEqual(self.listing(), ["a (2).jpg", "a (3).jpg", "a.jpg"])
 
+    def test_a_double_ending_stays_together(self):
+        names = ("a-1.2.tar.gz", "b.TAR.xz", ".tar.gz", "c.tar", "d.min.js")
+        self.assertEqual(
+            [numbered(name, 2) for name in names],
+            ["a-1.2 (2).tar.gz", "b (2).TAR.xz", "tar (2).gz", "c (2).tar", "d.min (2).js"],
+        )
+
     def test_a_file_that_appears_during_the_download_is_not_overwritten(self):
         """Attack 27."""
         part = self.begin()
@@ -779,10 +787,10 @@ class SyncTests(DownloadTests):
 
 
 class RoomTests(DownloadTests):
-    def free(self, count):
-        """Have the disk say that so many bytes are free."""
+    def free(self, count, blocks=2**40):
+        """Have the disk say that so many bytes of `blocks` are free."""
         fields = list(os.statvfs(self.folder))
-        fields[0], fields[1], fields[4] = 4096, 1, count
+        fields[0], fields[1], fields[2], fields[4] = 4096, 1, blocks, count
         return self.patch(os, "fstatvfs", lambda _: os.statvfs_result(fields))
 
     def bomb(self, size):
@@ -802,6 +810,13 @@ class RoomTests(DownloadTests):
             self.assertIn("not enough room", said)
             self.assertIn(str(size), said)
         self.assertEqual(self.listing(), [])
+
+    def test_of_a_small_disk_less_is_kept_free(self):
+        self.free(19_000_000, 20_000_000)
+        self.bomb(18_000_000).discard()
+        self.assertIn(
+            "(18000001 bytes): 1000000 bytes stay free", self.refused(self.bomb, 18_000_001)
+        )
 
     def test_a_disk_that_has_less_than_the_reserve_takes_nothing(self):
         """Attack 31."""
@@ -842,7 +857,6 @@ class RoomTests(DownloadTests):
         except (OSError, subprocess.CalledProcessError) as error:
             raise SkipTest("nothing can be mounted here") from error
         self.addCleanup(subprocess.run, ["umount", "-l", str(self.folder)], check=True)
-        self.refused(self.begin)
         self.patch(download_module, "RESERVE", 0)
         download = self.begin()
         (self.folder / "other").write_bytes(bytes(200_000))

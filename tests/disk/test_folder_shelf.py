@@ -3,6 +3,7 @@
 import os
 import socket
 from array import array
+from pathlib import Path
 
 from blake3 import blake3
 from hypothesis import given, settings
@@ -73,6 +74,13 @@ class ScanTests(FolderTests):
         self.folder = self.world / "nothing in it"
         self.folder.mkdir()
         self.assertEqual(self.paths(), [])
+
+    def test_a_folder_of_which_nothing_is_left_is_refused(self):
+        links = self.world / "links"
+        (links / "sub").mkdir(parents=True)
+        (links / "link").symlink_to("/etc/passwd")
+        for self.folder in (links, Path("/proc/self/fdinfo")):
+            self.assertIn("can be offered", self.refused())
 
     def test_links_and_special_files_are_skipped_and_counted(self):
         """Attack 28: nothing outside the folder is offered."""

@@ -30,7 +30,7 @@ class NumberTests(SynchronousTestCase):
         self.assertLessEqual(len(other.encode()), FILE_NAME_BYTES)
 
     def test_the_extension_stays_at_the_end(self):
-        for name, second in {"a.jpg": "a (2).jpg", "a.tar.gz": "a.tar (2).gz", "a": "a (2)",
+        for name, second in {"a.jpg": "a (2).jpg", "a.tar.gz": "a (2).tar.gz", "a": "a (2)",
                              "a b.c d": "a b (2).c d"}.items():  # fmt: skip
             self.assertEqual(numbered(name, 2), second)
 

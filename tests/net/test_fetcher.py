@@ -4,11 +4,13 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest import mock
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.internet import reactor
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import NoRouteError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
@@ -116,6 +118,12 @@ class FetcherTests(TestCase):
         self.patch(dial_module, "HANDSHAKE_DEADLINE", 0.2)
         mute = self.listen(Factory.forProtocol(Protocol))
         self.assertEqual(b"hello", await self.fetch(mute, self.service()))
+
+    async def test_what_the_system_says_is_one_sentence(self) -> None:
+        failing = mock.Mock(connect=lambda _: fail(NoRouteError(101, "Network is unreachable.")))
+        self.patch(dial_module, "endpoint_to", lambda *_: failing)
+        error = await self.failing(("192.0.2.1", 7))
+        self.assertEqual(str(error), "192.0.2.1:7 cannot be reached: Network is unreachable.")
 
     async def test_an_owner_that_is_busy_is_not_hidden_by_the_next_address(self) -> None:
         class FullHouse(Protocol):

@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TextIO
 
-from twistedp2p.core.errors import ShareError
+from twistedp2p.core.errors import N_, ShareError
 from twistedp2p.core.names import clean_line
 from twistedp2p.face.texts import MAX_SHOWN, bar, in_words, size_text, time_text, translations
 
@@ -72,7 +72,11 @@ class Output:
 
     def pairs(self, pairs: Iterable[tuple[str, object]]) -> None:
         """Names and their values, for people."""
-        named = [(name, shown_text(value)) for name, value in pairs]
+        named = [
+            (name, self.translate(text) if isinstance(value, bool) else text)
+            for name, value in pairs
+            for text in [shown_text(value)]
+        ]
         width = max(cells(name) for name, _ in named)
         for name, value in named:
             self._write(f"{fitted(name, width)}{GAP}{value}".rstrip())
@@ -144,7 +148,7 @@ def shown_text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return N_("yes") if value else N_("no")
     return clean_line(str(value), MAX_SHOWN)
 
 

@@ -25,7 +25,8 @@ from twistedp2p.core.names import clean_name
 from twistedp2p.disk.file_part import FilePart
 from twistedp2p.disk.folder_part import FolderPart
 
-RESERVE = 256 * 2**20  # bytes of the disk that a download leaves free
+RESERVE = 256 * 2**20  # bytes of the disk that a download leaves free, but no more than
+RESERVE_SHARE = 20  # the 20th part of the disk: a small one is to be of use, too
 HASH_CHUNK = 2**20  # bytes read at once to see what is there
 _NOBODY = object()
 
@@ -142,9 +143,14 @@ class Download:
     def _check_room(self) -> None:
         disk = os.fstatvfs(self._folder)
         missing = self._part.overhead + self.tree.length(self.lacking)
-        if disk.f_bavail * disk.f_frsize - RESERVE < missing:
+        reserve = min(RESERVE, disk.f_blocks * disk.f_frsize // RESERVE_SHARE)
+        if disk.f_bavail * disk.f_frsize - reserve < missing:
             raise ShareError(
-                N_("There is not enough room in {folder} for {name} ({size} bytes)."),
+                N_(
+                    "There is not enough room in {folder} for {name} ({size} bytes): {reserve}"
+                    " bytes stay free there."
+                ),
+                reserve=reserve,
                 folder=self._path,
                 name=self._name,
                 size=self.tree.size,

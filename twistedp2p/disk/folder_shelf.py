@@ -97,6 +97,7 @@ def read_folder(
     try:
         scan = Scan(top, path, stopped, leave_out)
         entries = tuple(found.entry for found in scan.found)
+        _check_some_is_left(path, entries, scan.skipped)
         status = os.fstat(top)
         identity = FolderIdentity(
             status.st_dev,
@@ -122,6 +123,18 @@ def read_folder(
     finally:
         os.close(top)
     return identity, tree, scan.skipped
+
+
+def _check_some_is_left(path: str | Path, entries: tuple[Entry, ...], skipped: Skipped) -> None:
+    """What is left of /proc and the like is folders, and files that are empty for once."""
+    content = any(entry.size for entry in entries)
+    files = any(not entry.is_folder for entry in entries)
+    if (skipped.special and not content) or (any(attrs.astuple(skipped)) and not files):
+        raise ShareError(
+            N_("Nothing in {path} can be offered: it has links or special files only."),
+            Exit.NO_INPUT,
+            path=path,
+        )
 
 
 def _stop(path: str | Path, stopped: Callable[[], bool]) -> None:

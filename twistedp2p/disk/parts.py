@@ -8,10 +8,15 @@ from twistedp2p.core.names import EXTENSION_BYTES, FILE_NAME_BYTES, clean_name
 
 
 def numbered(name: str, number: int) -> str:
-    """``a.jpg`` becomes ``a (2).jpg``; cleaned again, so that it is never too long."""
+    """``a.jpg`` becomes ``a (2).jpg``, ``a.tar.gz`` ``a (2).tar.gz``.
+
+    Cleaned again, so that it is never too long.
+    """
     if number == 1:
         return name
     stem, dot, extension = name.rpartition(".")
+    if stem.lower().endswith(".tar") and stem[:-4]:
+        stem, extension = stem[:-4], f"{stem[-3:]}.{extension}"
     if not stem or len(f".{extension}".encode()) > EXTENSION_BYTES:
         stem, dot, extension = name, "", ""
     suffix = f" ({number}){dot}{extension}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from socket import gaierror
 from typing import Any
@@ -139,9 +140,15 @@ class Dialer:
             raise CancelledError() from None
         except net_error.ConnectError as error:
             raise ShareError(
-                N_("{where} cannot be reached: {why}."), Exit.FAILED, where=where, why=error
+                N_("{where} cannot be reached: {why}."), Exit.FAILED, where=where, why=_why(error)
             ) from error
         return connected.wrappedProtocol
+
+
+def _why(error: net_error.ConnectError) -> str:
+    """What the system says: Twisted's own words would stand before it, as another sentence."""
+    number = error.osError
+    return os.strerror(number) if isinstance(number, int) else str(error).rstrip(".")
 
 
 def _reach_timed_out(_result: object, _seconds: float) -> Failure:
