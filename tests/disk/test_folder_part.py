@@ -289,6 +289,34 @@ class SafetyTests(FolderTests):
             self.refused(put, download, STREAM)
             download.discard()
 
+    def test_a_file_below_with_another_name_too_is_never_written_to(self):
+        """Attack 23: neither one that was left there, nor one that is put there meanwhile."""
+        before = self.outside.read_bytes()
+        for path in ("z.bin", "photos/1.jpg", "empty"):
+            download = self.begin()
+            put(download, STREAM, [0])
+            there = self.part_path() / path
+            there.parent.mkdir(exist_ok=True)
+            there.unlink(missing_ok=True)
+            os.link(self.outside, there)
+            self.assertIn("somebody else", self.refused(self.fill, download))
+            download.keep()
+            self.assertEqual(self.outside.read_bytes(), before)
+        (self.part_path() / "a.txt").unlink()
+        (self.part_path() / "a.txt").symlink_to(self.outside)
+        (self.part_path() / "to a folder").symlink_to(self.world)
+        path = self.download()
+        self.assertEqual(self.outside.read_bytes(), before)
+        self.assertEqual(self.outside.stat().st_nlink, 1)
+        self.assertNotIn("to a folder", self.below(path))
+        for name, size in SIZES.items():
+            if size:
+                self.assertEqual((path / name).read_bytes(), content_of(name))
+
+    def fill(self, download):
+        put(download, STREAM, pieces_lacking(download))
+        download.finish()
+
     def test_a_link_or_a_file_in_place_of_the_part_is_left_alone(self):
         """Attack 23."""
         self.begin().keep()

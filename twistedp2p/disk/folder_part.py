@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator, Sequence
 
 from blake3 import blake3
@@ -50,6 +51,16 @@ class FolderPart:
         self._part, self._name, self.again = taken.descriptor, taken.name, taken.again
         self._finished = False
         self._left = not self.is_empty()  # something, by an earlier run
+        if self._left:
+            self._remove_links()
+
+    def _remove_links(self) -> None:
+        """What is below and has another name too, or leads elsewhere, is not to be written to."""
+        for _, folders, files, here in os.fwalk(".", dir_fd=self._part):
+            for name in (*folders, *files):
+                status = os.stat(name, dir_fd=here, follow_symlinks=False)
+                if not stat.S_ISDIR(status.st_mode) and not _is_alone(status):
+                    os.unlink(name, dir_fd=here)
 
     def is_empty(self) -> bool:
         """Whether nothing was written yet."""
@@ -172,6 +183,12 @@ class FolderPart:
 def _opened(below: Below, path: str, flags: int = os.O_WRONLY | os.O_CREAT) -> Iterator[int]:
     descriptor = below.open(path, flags, NEW_FILE)
     try:
+        if flags & os.O_WRONLY and not _is_alone(os.fstat(descriptor)):
+            raise OSError(errno.EPERM, N_("somebody else has touched the unfinished file"))
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _is_alone(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
