@@ -511,6 +511,14 @@ class ListTests(MenuCase):
         self.assertRegex(self.screen.shown[1], r"^  anna  [a-z2-7-]{19}  10\.0\.0\.1$")
         self.assertEqual(len(self.screen.shown), 3)
 
+    def test_6_shows_an_address_of_ipv4_where_there_is_one(self):
+        heard, alone = peer("heard", ANNA), peer("alone", BOB)
+        heard.addresses[:0] = alone.addresses = [("fe80::1%eth0", 9393)]
+        self.desk.here = [heard, alone]
+        self.type("6")
+        self.assertRegex(self.screen.shown[1], r"heard  .*  10\.0\.0\.1$")
+        self.assertRegex(self.screen.shown[2], r"alone  .*  fe80::1%eth0$")
+
     def test_6_shows_how_each_is_reached(self):
         self.desk.ways = {ANNA: (True, None), BOB: (False, 0.4)}
         self.desk.loss = 0.4

@@ -100,8 +100,9 @@ class Listings:
         meant = [peer for peer in self._desk.peers() if part in peer.nick.casefold()]
         for peer in meant[:WHO_ROWS]:
             nick = peer.nick or "-"
-            host, way = peer.addresses[0][0], self._way(peer.key)
-            self._row(f"  {nick}  {fingerprint(peer.key)}  {host}{way}")
+            # Which of its families was heard last is chance; one of IPv4 is known and can be typed.
+            hosts = sorted((host for host, _ in peer.addresses), key=lambda host: ":" in host)
+            self._row(f"  {nick}  {fingerprint(peer.key)}  {hosts[0]}{self._way(peer.key)}")
         if len(meant) > WHO_ROWS:
             self._dialogue.system(self._("… and more: {count}"), count=len(meant) - WHO_ROWS)
         if ways := self.ways(self._desk.status()):
