@@ -374,7 +374,7 @@ class FullDiskTests(NodesTestCase):
 
     def test_what_does_not_fit_is_not_begun(self) -> None:
         """Attack 31."""
-        self.disk("other", 64 * MIB)
+        self.disk("other", BIG)
         owner, other = self.node("owner"), self.node("other")
         self.meet(owner, other)
         self.offer(owner, self.make(owner, "big.bin"))

@@ -930,6 +930,24 @@ class BodyTests(FilesTestCase):
             wire.run()
             self.failure(fetch)
 
+    def test_the_owner_gives_no_piece_twice_to_who_asks_ahead(self) -> None:
+        """Two asks in a row have one bitmap: nobody knows yet what answers the first."""
+        bench, order = Bench(bytes(3 * 2**20)), FakeOrder(OFFER, SECRET)
+        order.idle = True
+        had = []
+
+        def first_lacking(_served: object, have: bytes) -> int | None:
+            had.append(have)
+            return next((n for n in range(3) if not have[0] & 0x80 >> n), None)
+
+        bench.shelf.next = first_lacking  # type: ignore[method-assign]
+        fetch, wire = bench.connect(order)
+        wire.run()
+        told = [fetch.client.fetch_next(b"\x40", fetch) for _ in range(3)]
+        wire.run()
+        self.assertEqual([0, 2, None], [self.successResultOf(each) for each in told])
+        self.assertEqual([b"\x40", b"\xc0", b"\xe0"], had)
+
     def test_a_piece_that_there_is_not_ends_it(self) -> None:
         """NEXT answered with a number beyond the last piece, or with one too large for any."""
         for number in (1, 2**60):

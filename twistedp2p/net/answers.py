@@ -125,6 +125,7 @@ class Answers:
         self._waiting: deque[Ask] = deque()
         self._bodies: deque[tuple[Reader, int, bool]] = deque()  # of one ask: bytes; content?
         self._ask: Ask | None = None  # what is being answered
+        self._given = 0  # pieces that NEXT has given, as a bitmap
         self._reader: Reader | None = None  # of the body that is being sent
         self._counts = False  # that body is content
         self._sending = self._stopped = False
@@ -187,7 +188,7 @@ class Answers:
         if ask.kind == BYTES:
             self._bodies.append((shelf.open(served, ask.a, ask.b), ask.b, True))
         elif ask.kind == NEXT:
-            number = shelf.next(served, ask.have)
+            number = self._next_piece(ask.have)
             told = NUMBER.pack(NONE if number is None else number)
             self._bodies.append((BytesReader(told), len(told), False))
             if number is not None:
@@ -197,6 +198,17 @@ class Answers:
             text = shelf.text(served, ask, self._asker.key, self._asker.host)
             assert len(text) == self._extent.answer_size(ask)
             self._bodies.append((BytesReader(text), len(text), False))
+
+    def _next_piece(self, have: bytes) -> int | None:
+        """None of those that this client was given by NEXT before: it may have asked ahead, and
+        not know yet which they are.
+        """
+        size = 8 * len(have)
+        known = int.from_bytes(have, "big") | (self._given & ((1 << size) - 1))
+        number = self._shelf.next(self._served, known.to_bytes(len(have), "big"))
+        if number is not None:
+            self._given |= 1 << (size - 1 - number)
+        return number
 
     def _send_body(self) -> None:
         self._reader, length, self._counts = self._bodies.popleft()
