@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import getpass
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
 from tests.cli.fakes import API, ID, CommandTestCase, Problem, offer
 from tests.lan.netns import child_environment
+from twistedp2p.cli import parser
 from twistedp2p.core.errors import Exit
 
 TICKET = '("192.0.2.2",9393),("hatchet-amber-sake","lecture.mp4")'
@@ -159,6 +162,18 @@ class OfferTests(CommandTestCase):
         left_out["links"] = left_out["special"] = 0
         self.command("offer", "photos", "--public")
         self.assertEqual(self.err, "")
+
+    def test_an_id_may_begin_like_an_option(self) -> None:
+        for what in (
+            "-VOBP0Am4tGSwb8lgURNnQ",
+            "--OBP0Am4tGSwb8lgURNnQ",
+            "-VOBP0Am4tGSwb8lgURNnQ/a b",
+        ):
+            options = parser("get").parse_args(["--quiet", what, "-o", "there"])
+            self.assertEqual((options.what, options.output), ([what], "there"))
+        for what in ("-VOBP0Am4tGSwb8lgURNn", "--no-such-option-at-all"):
+            with redirect_stderr(io.StringIO()):
+                self.assertRaises(SystemExit, parser("get").parse_args, [what])
 
     def test_withdrawing_goes_by_name_or_id(self) -> None:
         node = self.node()

@@ -12,6 +12,7 @@ import argparse
 import errno
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -44,6 +45,8 @@ COMMANDS = {
 
 MODULES = {"list": "listing"}
 """Of those that are not called like their subcommand: here a `list` would hide Python's."""
+
+_ID = re.compile("-[A-Za-z0-9_-]{21}(/.*)?", re.DOTALL)  # base64url of 16 bytes; and a part
 
 EPILOG = """\
 exit codes: 0 done, 1 failed, 2 bad options, 3 no node is running, 4 denied,
@@ -157,9 +160,17 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """One whose help fits a screen: what is in `rare` is told by the manual page alone."""
+    """One whose help fits a screen: what is in `rare` is told by the manual page alone.
+
+    The id of an offer is no option, though one of 64 begins like one.
+    """
 
     rare: argparse._ArgumentGroup | None = None
+
+    def _parse_optional(self, arg_string: str) -> Any:
+        """Called by argparse: None for what is no option."""
+        is_id = _ID.fullmatch(arg_string) and arg_string not in self._option_string_actions
+        return None if is_id else super()._parse_optional(arg_string)
 
     def format_help(self) -> str:
         """Called by argparse."""
