@@ -25,6 +25,7 @@ from twistedp2p.node.feeds import BOOT_SHIFT
 EPOCH_WAIT = 3.0  # seconds until a later epoch begins: a twin that hears us may go first
 EPOCHS_MOST = 3  # that we begin in one run; one lost log needs one
 TWIN_PATIENCE = 120.0  # seconds that a later twin, which answers all the while, has to go
+AHEAD = 1000  # numbers above a twin's: more than it sends before our answer is there
 TWIN_SILENCE = 60.0  # seconds without an answer of it, after which it is another that comes
 # Sources are easily forged: who has recorded us must not have us flood somebody, nor drown a twin.
 ADDRESS_RATE, ADDRESS_BURST = 1 / 3, 2.0  # pings to one address
@@ -101,15 +102,16 @@ class OwnKey:
                 self._twin(message)
         elif message.kind == "ping":
             if Ping.read(message.body).train not in self._asked:
-                self._told.answer(message, address)
+                # Our answer goes on above its number: by that it knows who was here first.
                 self._suspect(message, address)
+                self._told.answer(message, address)
         else:
             self._suspect(message, address)
 
     def _suspect(self, message: Signed, address: Address) -> None:
         """Find out whether there is a twin, where what came may be of one."""
         if message.stamp > self._since and not self._is_echo(message):
-            self._ours.skip_to(message.number)  # else who heard it drops ours as replays
+            self._ours.skip_to(message.number + AHEAD)  # else who heard it drops ours as replays
             now = self._seconds()
             if self._pings.take(address, now) and self._all_pings.take(now):
                 ping = Ping(self._draw(), 1)
@@ -156,7 +158,7 @@ class OwnKey:
         if now - self._twin_first > TWIN_PATIENCE:
             self._told.twin_stays()
             return
-        self._ours.skip_to(message.number)
+        self._ours.skip_to(message.number + AHEAD)
         self._told.be_heard()
 
     def _goes_first(self, message: Signed) -> bool:
