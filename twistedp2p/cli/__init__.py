@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from twistedp2p.cli.show import say_error, width_of
 from twistedp2p.core.errors import N_, Exit, ShareError
 
 COMMANDS = {
@@ -139,18 +140,13 @@ def _write_no_more() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def say_error(error: ShareError) -> None:
-    """Say on standard error what went wrong."""
-    from twistedp2p.cli import show
-
-    show.say_error(error)
-
-
 class _Help(argparse.RawDescriptionHelpFormatter):
     """A column that is wide enough for the options, each of which has its value once."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30)
+        # Without a width argparse loads all of shutil, for each option that a parser is given.
+        width = width_of(sys.stdout) - 2
+        super().__init__(prog, max_help_position=30, width=width)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         names = ", ".join(action.option_strings)

@@ -110,7 +110,7 @@ class Output:
         share = f"{100 * done // size if size else 0:>3} %"
         pace = f"{size_text(rate)}/s  {time_text((size - done) / rate)}" if rate else ""
         name = fitted(shown_text(name), NAME_CELLS)
-        text = fitted(f"{name}  {bar(done, size)} {share}  {pace}", _columns(sys.stderr) - 1)
+        text = fitted(f"{name}  {bar(done, size)} {share}  {pace}", width_of(sys.stderr) - 1)
         sys.stderr.write(f"{WIPE}{text.rstrip()}")
         sys.stderr.flush()
         self._bar_shown = True
@@ -186,7 +186,11 @@ def _emphasised(text: str) -> str:
     return f"{BOLD}{text}{PLAIN}"
 
 
-def _columns(stream: TextIO) -> int:
+def width_of(stream: TextIO) -> int:
+    """How many cells a row of that terminal has; 80 where it is none and COLUMNS does not tell."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told):
+        return int(told)
     try:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except OSError:

@@ -32,7 +32,8 @@ def translations(environment: Mapping[str, str] = os.environ) -> Translate:
     languages = itertools.takewhile(
         lambda name: not (_is_c(name) or name.startswith("en")), wanted.split(":")
     )
-    return gettext.translation("p2pshare", LOCALE_FOLDER, list(languages), fallback=True).gettext
+    named = list(filter(None, languages))  # where none is, nothing needs to be loaded
+    return gettext.translation("p2pshare", LOCALE_FOLDER, named, fallback=True).gettext
 
 
 def _is_c(locale: str) -> bool:
