@@ -28,10 +28,10 @@ from twistedp2p.core.calls.pieces import (
     to_bitmap,
     write_peers,
 )
-from twistedp2p.core.content.audience import Audience
-from twistedp2p.core.content.choice import Choice
 from twistedp2p.core.content.tree import Tree, piece_count
 from twistedp2p.core.errors import ShareError
+from twistedp2p.core.swarm.audience import Audience
+from twistedp2p.core.swarm.choice import Choice
 from twistedp2p.node.gather import Gather
 from twistedp2p.node.swarm import PeerOrder, Swarm
 

@@ -8,9 +8,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.gets import FakeClient, MemoryKept, random_content, tree_of
-from twistedp2p.core.content.choice import BAD_MOST, Choice
 from twistedp2p.core.content.tree import PIECE_LEAST
 from twistedp2p.core.errors import Exit, ShareError
+from twistedp2p.core.swarm.choice import BAD_MOST, Choice
 from twistedp2p.node.gather import AHEAD, Gather, Source
 
 PIECES = 12

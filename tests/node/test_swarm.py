@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.gets import FakeClient, Fetching, MemoryKept, random_content, tree_of
 from twistedp2p.core.calls.pieces import HAVE, PEERS
-from twistedp2p.core.content.choice import Choice
 from twistedp2p.core.errors import Exit, ShareError
+from twistedp2p.core.swarm.choice import Choice
 from twistedp2p.node.gather import Gather
 from twistedp2p.node.swarm import (
     CHOSEN,

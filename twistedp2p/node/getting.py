@@ -23,11 +23,11 @@ from twistedp2p.core.calls.cpace import stretch
 from twistedp2p.core.calls.lines import Ok
 from twistedp2p.core.calls.pieces import TREE, Ask
 from twistedp2p.core.catalogue import Offer
-from twistedp2p.core.content.choice import Choice
 from twistedp2p.core.content.manifest import BadManifest
 from twistedp2p.core.content.tree import Tree, piece_count
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.names import offer_id
+from twistedp2p.core.swarm.choice import Choice
 from twistedp2p.disk.download import Download
 from twistedp2p.disk.finished import FinishedFile, FinishedFolder
 from twistedp2p.net.dial import Nonsense

@@ -17,10 +17,10 @@ from twisted.logger import Logger
 
 from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.calls.pieces import HAVE, TREE, Ask, Where, to_bitmap, write_peers
-from twistedp2p.core.content.audience import Audience
 from twistedp2p.core.content.tree import Tree
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.limits import CappedTable, GuessLimiter
+from twistedp2p.core.swarm.audience import Audience
 
 MAX_HELD = 100  # downloads
 MAX_LIMITERS = 1000  # offers whose guesses are counted, after the end of a download, too

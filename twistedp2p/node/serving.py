@@ -11,10 +11,10 @@ from twisted.python.failure import Failure
 
 from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.calls.pieces import HAVE, TREE, Ask, to_bitmap, write_peers
-from twistedp2p.core.content.audience import Audience
 from twistedp2p.core.content.tree import Tree, piece_count, piece_size
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.limits import CappedTable
+from twistedp2p.core.swarm.audience import Audience
 from twistedp2p.disk.folder_shelf import FolderReader
 from twistedp2p.disk.offered import Folder, open_offered
 from twistedp2p.disk.shares import Share

@@ -1,1 +1,1 @@
-"""What an offer holds: its pieces and their hashes, the list of a folder, whom to ask for what."""
+"""What an offer holds: its pieces and their hashes, and the list of a folder."""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.content.pace import WINDOW, Pace
+from twistedp2p.core.swarm.pace import WINDOW, Pace
 
 
 class PaceTests(SynchronousTestCase):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.content.choice import TWICE_MOST, Choice, _nth, _run
+from twistedp2p.core.swarm.choice import TWICE_MOST, Choice, _nth, _run
 
 COUNT = 20
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p.core.calls.pieces import MAX_PEERS, from_bitmap, to_bitmap
-from twistedp2p.core.content.audience import LATELY, PRESENT, Audience
+from twistedp2p.core.swarm.audience import LATELY, PRESENT, Audience
 
 
 def audience(count: int) -> Audience:

@@ -1,0 +1,1 @@
+"""Who holds which pieces of one content, and which piece is asked of whom next."""
