@@ -24,8 +24,8 @@ from twistedp2p.core.presence.families import group_address
 from twistedp2p.core.presence.ladder import parse_peer
 from twistedp2p.disk.code_file import read_codes
 from twistedp2p.disk.config_file import read_settings
-from twistedp2p.disk.folder_shelf import open_folder
 from twistedp2p.disk.offered import check_path
+from twistedp2p.disk.offered_folder import open_folder
 from twistedp2p.disk.socket_path import DEFAULT, check_instance
 from twistedp2p.face.texts import in_words, translations
 

@@ -25,8 +25,8 @@ from twistedp2p.core.events import Notice, OfferAdded, OfferGone, Progress, Wron
 from twistedp2p.core.limits import CHOSEN_BURST
 from twistedp2p.core.names import offer_id
 from twistedp2p.core.words import looks_generated
+from twistedp2p.disk.offered_file import Changed
 from twistedp2p.disk.shares import Share
-from twistedp2p.disk.shelf import Changed
 from twistedp2p.disk.store import Store
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.node import folders, reading, watching

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from twistedp2p.core.content.manifest import Manifest
 from twistedp2p.disk.below import FOLDER, Below
-from twistedp2p.disk.folder_shelf import FolderIdentity, FolderReader, open_same
-from twistedp2p.disk.shelf import Changed, Identity, open_unchanged
+from twistedp2p.disk.offered_file import Changed, FileIdentity, open_same_file
+from twistedp2p.disk.offered_folder import FolderIdentity, FolderReader, open_same_folder
 
 
 class FinishedFile:
@@ -26,14 +26,14 @@ class FinishedFile:
         self._path = str(path)
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            self._identity = Identity.of(descriptor)
+            self._identity = FileIdentity.of(descriptor)
         finally:
             os.close(descriptor)
 
     def readinto(self, offset: int, room: memoryview) -> int:
         """Fill `room` from `offset` on: how many bytes of it; 0 once it has been changed."""
         try:
-            descriptor = open_unchanged(self._path, self._identity)
+            descriptor = open_same_file(self._path, self._identity)
         except Changed:
             return 0
         try:
@@ -69,7 +69,7 @@ class FinishedFolder:
         """Fill `room` from `offset` on: how many bytes of it; 0 once what is there has changed."""
         length = min(len(room), self._manifest.size - offset)
         try:
-            top = open_same(self._path, self._identity)
+            top = open_same_folder(self._path, self._identity)
             reader = FolderReader(top, self._manifest, self._identity, offset, length)
             with closing(reader):
                 return reader.readinto(room[:length])

@@ -9,29 +9,29 @@ import attrs
 
 from twistedp2p.core.content.manifest import BadManifest, Manifest
 from twistedp2p.core.content.tree import Tree
-from twistedp2p.disk.folder_shelf import (
+from twistedp2p.disk.look import is_left_out
+from twistedp2p.disk.offered_file import (
+    FileIdentity,
+    FileReader,
+    check_file,
+    open_file,
+    open_same_file,
+    read_file,
+)
+from twistedp2p.disk.offered_folder import (
     FolderIdentity,
     FolderReader,
     check_folder,
     open_folder,
-    open_same,
+    open_same_folder,
     read_folder,
 )
-from twistedp2p.disk.look import is_left_out
 from twistedp2p.disk.scan import Skipped
 from twistedp2p.disk.shares import Share
-from twistedp2p.disk.shelf import (
-    BoundedReader,
-    Identity,
-    check,
-    open_file,
-    open_unchanged,
-    read_tree,
-)
 
 
 @attrs.frozen
-class Folder:
+class OfferedFolder:
     """What is known of an offered folder."""
 
     manifest: Manifest
@@ -39,12 +39,12 @@ class Folder:
     text: bytes = attrs.field(repr=False)  # of its tree: one object for all who are sent it
 
     @classmethod
-    def of(cls, tree: Tree, identity: FolderIdentity) -> Folder:
+    def of(cls, tree: Tree, identity: FolderIdentity) -> OfferedFolder:
         """Of what was read; raises ValueError. Takes 10 ms for 1,000 files: for a thread."""
         return cls(Manifest.read(tree.manifest), identity, tree.text)
 
     @classmethod
-    def read(cls, tree: Tree, identity: bytes) -> Folder:
+    def read(cls, tree: Tree, identity: bytes) -> OfferedFolder:
         """As they are kept; raises ValueError. For a thread, as `of`."""
         folder = cls.of(tree, FolderIdentity.read(identity))
         if len(folder.identity.times) != len(folder.manifest.entries):
@@ -56,9 +56,9 @@ class Folder:
 class Content:
     """What was read at a path."""
 
-    identity: Identity  # of a folder with the size of all its files
+    identity: FileIdentity  # of a folder with the size of all its files
     tree: Tree
-    folder: Folder | None = None
+    folder: OfferedFolder | None = None
     skipped: Skipped = attrs.Factory(Skipped)
 
 
@@ -73,41 +73,41 @@ def read_content(
     stopped: Callable[[], bool],
     shared: bool = False,
 ) -> Content:
-    """Read a file or folder; blocks as long as that takes. As `read_tree` and `read_folder`.
+    """Read a file or folder; blocks as long as that takes. As `read_file` and `read_folder`.
 
     `shared`: it is of a watched folder, where some names are left out.
     """
     if not os.path.isdir(path):
-        return Content(*read_tree(path, progress, stopped))
+        return Content(*read_file(path, progress, stopped))
     known, tree, skipped = read_folder(
         path, progress, stopped, is_left_out if shared else lambda _name: False
     )
-    identity = Identity(tree.size, 0, known.device, known.inode)
-    return Content(identity, tree, Folder.of(tree, known), skipped)
+    identity = FileIdentity(tree.size, 0, known.device, known.inode)
+    return Content(identity, tree, OfferedFolder.of(tree, known), skipped)
 
 
-def identity_of(share: Share) -> Identity:
+def identity_of(share: Share) -> FileIdentity:
     """In which state it was offered."""
-    return Identity(share.size, share.mtime_ns, share.device, share.inode)
+    return FileIdentity(share.size, share.mtime_ns, share.device, share.inode)
 
 
 def open_offered(
-    share: Share, folder: Folder | None, offset: int, length: int
-) -> BoundedReader | FolderReader:
+    share: Share, folder: OfferedFolder | None, offset: int, length: int
+) -> FileReader | FolderReader:
     """A reader of that range; raises `Changed`, or OSError: not now."""
     if folder is None:
         identity = identity_of(share)
-        return BoundedReader(open_unchanged(share.path, identity), identity, offset, length)
-    top = open_same(share.path, folder.identity)
+        return FileReader(open_same_file(share.path, identity), identity, offset, length)
+    top = open_same_folder(share.path, folder.identity)
     return FolderReader(top, folder.manifest, folder.identity, offset, length)
 
 
 def changed(share: Share, kept: tuple[Tree, bytes] | None) -> str:
     """The reason why it is not what was offered any more; empty where that is not known. Blocks.
 
-    `kept`: of a folder, what `Folder.read` takes.
+    `kept`: of a folder, what `OfferedFolder.read` takes.
     """
     if kept is None:
-        return check(share.path, identity_of(share))
-    folder = Folder.read(*kept)
+        return check_file(share.path, identity_of(share))
+    folder = OfferedFolder.read(*kept)
     return check_folder(share.path, folder.manifest, folder.identity)

@@ -12,8 +12,8 @@ from twistedp2p.core.content.manifest import MOST_DEPTH, MOST_ENTRIES, MOST_MTIM
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.names import clean_name
 from twistedp2p.disk.below import FOLDER, SAFE
+from twistedp2p.disk.offered_file import tells_size
 from twistedp2p.disk.parts import numbered
-from twistedp2p.disk.shelf import tells_size
 from twistedp2p.disk.taking import PART
 
 ASKED_EVERY = 1000  # entries between two looks at whether to stop

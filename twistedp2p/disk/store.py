@@ -1,8 +1,8 @@
 """What a node remembers between runs: SQLite, one file, one writer.
 
-Own and others' feed entries as signed bytes (`entries`), the catalogue (`offers`) with its search
-index (`search`), pinned keys (`keys`), hosts that were met (`hosts`), and what is needed to serve
-our own offers (`shares`, `contents`).
+Own and others' feed entries as signed bytes (`entries`), the offers among them (`catalogue`) with
+their search index (`search`), pinned keys (`keys`), hosts that were met (`hosts`), and what is
+needed to serve our own offers (`shares`, `contents`).
 Calls take well under a millisecond, but for `search`, `folder` and `tidy`, which have connections
 of their own so that they may run in a thread.
 
@@ -19,12 +19,12 @@ from pathlib import Path
 from twistedp2p.core.catalogue import Listing, Offer, Query
 from twistedp2p.core.content.tree import Tree
 from twistedp2p.core.errors import N_, ShareError
+from twistedp2p.disk.catalogue import Catalogue, offer_of
 from twistedp2p.disk.contents import OwnContents, content_of
 from twistedp2p.disk.database import Database
 from twistedp2p.disk.hosts import Hosts
 from twistedp2p.disk.index import mark_of
 from twistedp2p.disk.keys import Keys
-from twistedp2p.disk.offers import Offers, offer_of
 from twistedp2p.disk.search import COLUMNS, find, heard_before
 from twistedp2p.disk.shares import Share
 from twistedp2p.disk.tidy import tidy
@@ -32,7 +32,7 @@ from twistedp2p.disk.tidy import tidy
 SEARCH_POOL = 300  # rows that are ranked
 
 
-class Store(Offers, Keys, Hosts, OwnContents):
+class Store(Catalogue, Keys, Hosts, OwnContents):
     """The node's memory in the file `path`; raises `ShareError` when it cannot be used.
 
     Neither `own_key` nor a well-known key loses anything to make room for others.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from twistedp2p.disk.catalogue import UNINDEX
 from twistedp2p.disk.database import Database
-from twistedp2p.disk.offers import UNINDEX
 
 SWEEP = 50  # rows removed at once: a few milliseconds, in which nothing else is written
 SWEEP_PAUSE = 0.01  # seconds in between

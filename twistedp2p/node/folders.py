@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from twisted.internet.defer import Deferred, DeferredLock
 
-from twistedp2p.disk.offered import Folder
+from twistedp2p.disk.offered import OfferedFolder
 from twistedp2p.disk.shares import Share
 from twistedp2p.disk.store import Store
 from twistedp2p.net.pump import InThread
@@ -21,10 +21,12 @@ class Folders:
     def __init__(self, store: Store, in_thread: InThread) -> None:
         self._store = store
         self._in_thread = in_thread
-        self._kept: OrderedDict[str, tuple[Share, Folder]] = OrderedDict()  # the latest is last
+        self._kept: OrderedDict[str, tuple[Share, OfferedFolder]] = (
+            OrderedDict()
+        )  # the latest is last
         self._one_at_a_time = DeferredLock()
 
-    def put(self, share: Share, folder: Folder) -> None:
+    def put(self, share: Share, folder: OfferedFolder) -> None:
         """Keep that one, of that very offer."""
         self._kept.pop(share.name, None)
         self._kept[share.name] = share, folder
@@ -48,10 +50,10 @@ class Folders:
             if not self._is_here(share):
                 self.put(share, await self._in_thread(self._read, share))
 
-    def _read(self, share: Share) -> Folder:
-        return Folder.read(*self._store.folder(share))
+    def _read(self, share: Share) -> OfferedFolder:
+        return OfferedFolder.read(*self._store.folder(share))
 
-    def of(self, share: Share) -> Folder | None:
+    def of(self, share: Share) -> OfferedFolder | None:
         """None for a file; raises ValueError where it is not here."""
         if not share.manifest:
             return None

@@ -2,7 +2,8 @@
 
 Whoever asks goes through the same conversation as with the owner, and gets pieces that we have
 found to be right. Guesses at the password are limited here as strictly as for one that a person
-chose, and told to nobody. Implements `net.serve.Shelf`, beside `shares.Shares`.
+chose, and told to nobody. Implements `net.answers.Shelf`, beside
+`serving.Serving`.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ class Holdings:
         for held in self._held.values():
             self.drop(held)
 
-    # -- net.serve.Shelf
+    # -- net.answers.Shelf
 
     def find(self, offer: bytes) -> Held:
         """The download of that offer; raises `Refusal`."""

@@ -15,10 +15,10 @@ from twistedp2p.core.content.tree import Tree, piece_count, piece_size
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.swarm.audience import Audience
-from twistedp2p.disk.folder_shelf import FolderReader
-from twistedp2p.disk.offered import Folder, open_offered
+from twistedp2p.disk.offered import OfferedFolder, open_offered
+from twistedp2p.disk.offered_file import Changed, FileReader
+from twistedp2p.disk.offered_folder import FolderReader
 from twistedp2p.disk.shares import Share
-from twistedp2p.disk.shelf import BoundedReader, Changed
 from twistedp2p.disk.store import Store
 from twistedp2p.node.progress import Courses
 from twistedp2p.node.shares import Shares
@@ -68,7 +68,7 @@ class Serving:
         if not served.manifest:  # a folder that is opened is in memory, tree and all
             self._tree(served)
 
-    def open(self, served: Share, offset: int, length: int) -> BoundedReader | FolderReader:
+    def open(self, served: Share, offset: int, length: int) -> FileReader | FolderReader:
         """The bytes to send; raises `Refusal` where it is not what was offered."""
         try:
             return open_offered(served, self._folder(served), offset, length)
@@ -113,7 +113,7 @@ class Serving:
         now = self._clock.seconds()
         return write_peers(self._audience(served).seen(key, host, ask.a, now))
 
-    def _folder(self, served: Share) -> Folder | None:
+    def _folder(self, served: Share) -> OfferedFolder | None:
         try:
             return self._shares.folders.of(served)
         except ValueError as error:

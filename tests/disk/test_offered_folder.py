@@ -13,18 +13,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.disk.fakes import new_folder
 from twistedp2p.core.content.manifest import Manifest
 from twistedp2p.core.errors import ShareError
-from twistedp2p.disk import folder_shelf, scan
+from twistedp2p.disk import offered_folder, scan
 from twistedp2p.disk.below import Below
-from twistedp2p.disk.folder_shelf import (
+from twistedp2p.disk.offered import read_content
+from twistedp2p.disk.offered_file import Changed
+from twistedp2p.disk.offered_folder import (
     FolderIdentity,
     FolderReader,
     check_folder,
-    open_same,
+    open_same_folder,
     read_folder,
 )
-from twistedp2p.disk.offered import read_content
 from twistedp2p.disk.scan import Skipped
-from twistedp2p.disk.shelf import Changed
 
 FILES = {"a.txt": b"alpha", "b/one": b"1" * 3000, "b/sub/two": b"2" * 5000, "empty": b"",
          "z": b"last"}  # fmt: skip
@@ -168,7 +168,7 @@ class ScanTests(FolderTests):
         self.assertIn("too much for one offer", self.refused())
 
     def test_progress_is_told_and_it_stops_when_asked(self):
-        self.patch(folder_shelf, "HASH_CHUNK", 4096)
+        self.patch(offered_folder, "HASH_CHUNK", 4096)
         told = []
         self.read(lambda done, size: told.append((done, size)))
         self.assertEqual(told, [(4096, 8009), (8009, 8009)])
@@ -176,7 +176,7 @@ class ScanTests(FolderTests):
 
     def test_what_changes_while_it_is_read_is_refused(self):
         """Attack 16."""
-        self.patch(folder_shelf, "HASH_CHUNK", 1024)
+        self.patch(offered_folder, "HASH_CHUNK", 1024)
         for change in (lambda *_: self.put("z", b"more than it was"),
                        lambda *_: (self.folder / "z").unlink(missing_ok=True),
                        lambda *_: os.truncate(self.folder / "b/sub/two", 4000)):  # fmt: skip
@@ -201,7 +201,7 @@ class ReaderTests(FolderTests):
         self.identity, _, self.manifest = self.read()
 
     def drain(self, offset=0, length=SIZE, most=1000):
-        top = open_same(str(self.folder), self.identity)
+        top = open_same_folder(str(self.folder), self.identity)
         reader = FolderReader(top, self.manifest, self.identity, offset, length)
         data, room = b"", memoryview(bytearray(most))
         try:
@@ -227,9 +227,9 @@ class ReaderTests(FolderTests):
             self.put(f"many/{number:03}", b"x")
         self.identity, _, self.manifest = self.read()
         opened, counts = [], []
-        self.patch(folder_shelf, "FILES_AT_ONCE", 40)
+        self.patch(offered_folder, "FILES_AT_ONCE", 40)
         self.patch(Below, "open", lambda *a, real=Below.open: opened.append(a) or real(*a))
-        top = open_same(str(self.folder), self.identity)
+        top = open_same_folder(str(self.folder), self.identity)
         reader = FolderReader(top, self.manifest, self.identity, 0, self.manifest.size)
         self.addCleanup(reader.close)
         room, data = memoryview(bytearray(100_000)), b""
@@ -253,7 +253,7 @@ class ReaderTests(FolderTests):
 
     def test_a_change_is_noticed_before_any_of_it_is_given(self):
         """Attack 16: while a file in it is read."""
-        top = open_same(str(self.folder), self.identity)
+        top = open_same_folder(str(self.folder), self.identity)
         reader = FolderReader(top, self.manifest, self.identity, 0, SIZE)
         self.addCleanup(reader.close)
         room = memoryview(bytearray(2))
@@ -296,7 +296,7 @@ class ReaderTests(FolderTests):
             self.assertRaises(ValueError, FolderIdentity.read, damaged)
 
     def test_an_identity_with_many_names_of_its_own_is_kept_and_read(self):
-        count = 2 * folder_shelf.PATHS_AT_ONCE + 1
+        count = 2 * offered_folder.PATHS_AT_ONCE + 1
         numbers = array("q", range(count)), array("Q", range(count))
         paths = {index: f"naïve\n{index}" for index in range(count)}
         identity = FolderIdentity(1, 2, *numbers, paths)
@@ -304,7 +304,7 @@ class ReaderTests(FolderTests):
 
     def test_only_a_few_are_open_at_once_and_none_after(self):
         before = len(os.listdir("/proc/self/fd"))
-        top = open_same(str(self.folder), self.identity)
+        top = open_same_folder(str(self.folder), self.identity)
         reader = FolderReader(top, self.manifest, self.identity, 0, len(STREAM))
         most, room = 0, memoryview(bytearray(10))
         while reader.readinto(room):

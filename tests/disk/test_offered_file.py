@@ -13,22 +13,22 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.disk.fakes import new_folder
 from twistedp2p.core.errors import Exit, ShareError
-from twistedp2p.disk import shelf
-from twistedp2p.disk.shelf import (
-    BoundedReader,
+from twistedp2p.disk import offered_file
+from twistedp2p.disk.offered_file import (
     Changed,
-    Identity,
-    check,
+    FileIdentity,
+    FileReader,
+    check_file,
     open_file,
-    open_unchanged,
-    read_tree,
+    open_same_file,
+    read_file,
 )
 
 
 def identity_of(path):
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        return Identity.of(descriptor)
+        return FileIdentity.of(descriptor)
     finally:
         os.close(descriptor)
 
@@ -47,7 +47,7 @@ def drain(reader, most):
     return b"".join(parts)
 
 
-class ShelfTests(SynchronousTestCase):
+class OfferedFileTests(SynchronousTestCase):
     def setUp(self):
         self.folder = new_folder(self)
         self.path = self.folder / "a.bin"
@@ -67,9 +67,9 @@ class ShelfTests(SynchronousTestCase):
         return error
 
 
-class ReadingTests(ShelfTests):
+class ReadingTests(OfferedFileTests):
     def read(self, path=None, progress=lambda done, size: None, stopped=lambda: False):
-        identity, tree = read_tree(self.path if path is None else path, progress, stopped)
+        identity, tree = read_file(self.path if path is None else path, progress, stopped)
         return identity, tree.digest
 
     def test_a_file_is_known_by_identity_and_digest(self):
@@ -83,21 +83,21 @@ class ReadingTests(ShelfTests):
         self.assertEqual((identity.size, digest), (0, "blake3:" + blake3(b"").hexdigest()))
 
     def test_progress_is_told(self):
-        self.patch(shelf, "HASH_CHUNK", 4096)
+        self.patch(offered_file, "HASH_CHUNK", 4096)
         told = []
         self.read(progress=lambda done, size: told.append((done, size)))
         self.assertEqual(told, [(4096, 10_240), (8192, 10_240), (10_240, 10_240)])
 
     def test_a_large_file_does_not_fill_the_cache(self):
-        self.patch(shelf, "HASH_CHUNK", 1000)
-        self.patch(shelf, "DROPPED", 4000)
+        self.patch(offered_file, "HASH_CHUNK", 1000)
+        self.patch(offered_file, "DROPPED", 4000)
         dropped = []
         self.patch(
             os, "posix_fadvise", lambda _, *range_and_advice: dropped.append(range_and_advice)
         )
         self.read()
         self.assertEqual(dropped, [])
-        self.patch(shelf, "LARGE", 10_240)
+        self.patch(offered_file, "LARGE", 10_240)
         self.read()
         self.assertEqual(dropped, [(start, 4000, os.POSIX_FADV_DONTNEED) for start in (0, 4000)])
 
@@ -106,7 +106,7 @@ class ReadingTests(ShelfTests):
 
     def test_a_file_that_changes_while_it_is_read_is_refused(self):
         """Attack 16: grown, shrunk, or written over."""
-        self.patch(shelf, "HASH_CHUNK", 4096)
+        self.patch(offered_file, "HASH_CHUNK", 4096)
 
         def grow(done, size):
             with self.path.open("ab") as file:
@@ -154,21 +154,21 @@ class ReadingTests(ShelfTests):
         self.read()
         self.refused(self.read, self.folder)
         self.refused(self.read, None, lambda *_: None, lambda: True)
-        check(str(self.path), self.identity)
+        check_file(str(self.path), self.identity)
         self.later()
-        check(str(self.path), self.identity)
+        check_file(str(self.path), self.identity)
         self.assertEqual(len(os.listdir("/proc/self/fd")), before)
 
 
-class UnchangedTests(ShelfTests):
+class UnchangedTests(OfferedFileTests):
     def changed(self, why):
         path = str(self.path)
-        self.assertEqual(str(self.assertRaises(Changed, open_unchanged, path, self.identity)), why)
-        self.assertEqual(check(path, self.identity), why)
+        self.assertEqual(str(self.assertRaises(Changed, open_same_file, path, self.identity)), why)
+        self.assertEqual(check_file(path, self.identity), why)
 
     def test_an_unchanged_file_is_opened(self):
-        os.close(open_unchanged(str(self.path), self.identity))
-        self.assertEqual(check(str(self.path), self.identity), "")
+        os.close(open_same_file(str(self.path), self.identity))
+        self.assertEqual(check_file(str(self.path), self.identity), "")
 
     def test_a_file_that_was_written_to_is_not_served(self):
         """Attack 16: modified."""
@@ -211,8 +211,8 @@ class UnchangedTests(ShelfTests):
             for name in ("open", "fstat"):
                 failing = mock.Mock(side_effect=OSError(number, os.strerror(number)))
                 patched = self.patch(os, name, failing)
-                self.assertRaises(OSError, open_unchanged, path, self.identity)
-                self.assertEqual(check(path, self.identity), "")
+                self.assertRaises(OSError, open_same_file, path, self.identity)
+                self.assertEqual(check_file(path, self.identity), "")
                 patched.restore()
 
     def test_a_link_put_in_its_place_is_not_followed(self):
@@ -234,7 +234,7 @@ class UnchangedTests(ShelfTests):
         self.changed("the file has changed")
         home.unlink()
         home.symlink_to(self.folder / "away")
-        self.assertEqual(check(str(self.path), self.identity), "")
+        self.assertEqual(check_file(str(self.path), self.identity), "")
 
     def test_a_pipe_or_a_folder_in_its_place_blocks_nobody(self):
         """Attack 28."""
@@ -266,10 +266,10 @@ class UnchangedTests(ShelfTests):
         try:
             for _ in range(500):
                 try:
-                    descriptor = open_unchanged(str(self.path), self.identity)
+                    descriptor = open_same_file(str(self.path), self.identity)
                 except Changed:
                     continue
-                reader = BoundedReader(descriptor, self.identity, 0, len(self.data))
+                reader = FileReader(descriptor, self.identity, 0, len(self.data))
                 try:
                     self.assertEqual(drain(reader, 4096), self.data)
                 finally:
@@ -279,11 +279,11 @@ class UnchangedTests(ShelfTests):
             swapping.join()
 
 
-class BoundedReaderTests(ShelfTests):
+class FileReaderTests(OfferedFileTests):
     def reader(self, offset=0, length=None):
-        descriptor = open_unchanged(str(self.path), self.identity)
+        descriptor = open_same_file(str(self.path), self.identity)
         length = len(self.data) - offset if length is None else length
-        reader = BoundedReader(descriptor, self.identity, offset, length)
+        reader = FileReader(descriptor, self.identity, offset, length)
         self.addCleanup(reader.close)
         return reader
 

@@ -26,7 +26,7 @@ UNREADABLE = (errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO
 
 
 @attrs.frozen
-class Identity:
+class FileIdentity:
     """Which file it is and in which state."""
 
     size: int  # bytes
@@ -35,7 +35,7 @@ class Identity:
     inode: int
 
     @classmethod
-    def of(cls, descriptor: int) -> Identity:
+    def of(cls, descriptor: int) -> FileIdentity:
         """The identity of an open file."""
         status = os.fstat(descriptor)
         return cls(status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino)
@@ -73,9 +73,9 @@ def _not_ordinary(path: object) -> ShareError:
     return ShareError(N_("{path} is not an ordinary file."), Exit.NO_INPUT, path=path)
 
 
-def read_tree(
+def read_file(
     path: str | Path, progress: Callable[[int, int], None], stopped: Callable[[], bool]
-) -> tuple[Identity, Tree]:
+) -> tuple[FileIdentity, Tree]:
     """Read a file to know its identity and its content; blocks as long as that takes.
 
     `progress(done, size)` is called in this thread about once a MiB; `stopped()` is asked as
@@ -83,7 +83,7 @@ def read_tree(
     """
     descriptor = open_file(path)
     try:
-        identity = Identity.of(descriptor)
+        identity = FileIdentity.of(descriptor)
         made = TreeHash(identity.size)
         buffer = memoryview(bytearray(HASH_CHUNK))
         dropped = 0  # bytes
@@ -101,7 +101,7 @@ def read_tree(
             progress(made.progress, identity.size)
             if stopped():
                 raise ShareError(N_("Reading {path} was stopped."), path=path)
-        same = Identity.of(descriptor) == identity
+        same = FileIdentity.of(descriptor) == identity
         if same and made.progress != identity.size:
             raise _not_ordinary(path)  # nor is one of /sys, which ends before its size
         if not same:
@@ -118,7 +118,7 @@ def read_tree(
     return identity, made.finish()
 
 
-def open_unchanged(path: str, identity: Identity) -> int:
+def open_same_file(path: str, identity: FileIdentity) -> int:
     """Open an offered file if it is still the same; raises `Changed`, or OSError: not now.
 
     A link put in its place is not followed, nor does one in its folder lead anywhere else: what
@@ -133,7 +133,7 @@ def open_unchanged(path: str, identity: Identity) -> int:
             raise
         raise Changed(N_("the file cannot be read any more")) from None
     try:
-        if Identity.of(descriptor) != identity:
+        if FileIdentity.of(descriptor) != identity:
             raise Changed(N_("the file has changed"))
     except BaseException:
         os.close(descriptor)
@@ -141,10 +141,10 @@ def open_unchanged(path: str, identity: Identity) -> int:
     return descriptor
 
 
-def check(path: str, identity: Identity) -> str:
+def check_file(path: str, identity: FileIdentity) -> str:
     """The reason why an offered file is another now; empty where that is not known."""
     try:
-        os.close(open_unchanged(path, identity))
+        os.close(open_same_file(path, identity))
     except Changed as change:
         return str(change)
     except OSError:
@@ -152,7 +152,7 @@ def check(path: str, identity: Identity) -> str:
     return ""
 
 
-class BoundedReader:
+class FileReader:
     """Reads exactly `length` bytes of an offered file.
 
     `readinto` raises `Changed` where the file ends early or turns out to have changed: the length
@@ -161,7 +161,7 @@ class BoundedReader:
     any more.
     """
 
-    def __init__(self, descriptor: int, identity: Identity, offset: int, length: int) -> None:
+    def __init__(self, descriptor: int, identity: FileIdentity, offset: int, length: int) -> None:
         self._descriptor = descriptor
         self._identity = identity
         self._at = offset
@@ -182,7 +182,7 @@ class BoundedReader:
             raise Changed(N_("the file cannot be read any more")) from error
         self._at += count
         self._left -= count
-        if not count or Identity.of(self._descriptor) != self._identity:
+        if not count or FileIdentity.of(self._descriptor) != self._identity:
             raise Changed(N_("the file has changed"))
         return count
 

@@ -18,7 +18,7 @@ UNINDEX = (
 )
 
 
-class Offers(Entries):
+class Catalogue(Entries):
     """The entries that are offers, and what is on offer."""
 
     _room = 0  # offers that surely fit; there may be more room, for what goes is not counted

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tests.disk.fakes import DIGEST, Origin, StoreTests, found, open_store
 from twistedp2p.core.names import offer_id
-from twistedp2p.disk import offers as offers_module
+from twistedp2p.disk import catalogue
 
 
 class CatalogueTests(StoreTests):
@@ -174,7 +174,7 @@ class WithdrawnTests(StoreTests):
 
     def test_so_many_go_at_once_and_the_others_when_it_is_told_again(self):
         """Attack 40: a node that tells of a huge number stalls nobody."""
-        self.patch(offers_module, "AT_ONCE", 3)
+        self.patch(catalogue, "AT_ONCE", 3)
         origin = Origin(self.store)
         for number in range(5):
             origin.offer(f"{number}.jpg")
@@ -223,7 +223,7 @@ class WithdrawnTests(StoreTests):
 class OfferCapTests(StoreTests):
     def test_a_node_has_only_so_many_offers(self):
         """Attack 40: offers of one node are capped; what it has may still be renewed."""
-        self.patch(offers_module, "MAX_OFFERS_PER_NODE", 3)
+        self.patch(catalogue, "MAX_OFFERS_PER_NODE", 3)
         origin, other = Origin(self.store), Origin(self.store, 2)
         self.assertEqual([origin.offer(f"{n}.jpg") for n in range(5)], [True] * 3 + [False] * 2)
         self.assertTrue(origin.offer("1.jpg", size=9))
@@ -234,7 +234,7 @@ class OfferCapTests(StoreTests):
         self.assertEqual(self.store.feed(origin.key).have["offers"].runs(), [(1, 6)])
 
     def test_what_a_node_withdrew_long_ago_gives_way_to_what_it_offers(self):
-        self.patch(offers_module, "MAX_OFFERS_PER_NODE", 3)
+        self.patch(catalogue, "MAX_OFFERS_PER_NODE", 3)
         origin = Origin(self.store)
         for number in range(10):
             self.assertTrue(origin.offer(f"{number}.jpg"))
@@ -244,7 +244,7 @@ class OfferCapTests(StoreTests):
 
     def test_when_the_catalogue_is_full_the_largest_stranger_gives_an_offer_up(self):
         """Attack 40: a few throw-away keys that fill the catalogue do not keep others out."""
-        self.patch(offers_module, "MAX_OFFERS", 6)
+        self.patch(catalogue, "MAX_OFFERS", 6)
         pinned, flood, stranger = self.pinned(1), Origin(self.store, 2), Origin(self.store, 3)
         self.assertTrue(pinned.offer("kept.jpg"))
         for number in range(9):
@@ -259,7 +259,7 @@ class OfferCapTests(StoreTests):
         self.assertEqual(len(found(self.store, "jpg")), 6)
 
     def test_a_catalogue_full_of_pinned_offers_takes_none_but_our_own(self):
-        self.patch(offers_module, "MAX_OFFERS", 2)
+        self.patch(catalogue, "MAX_OFFERS", 2)
         pinned, stranger, own = self.pinned(1), Origin(self.store, 2), Origin(self.store, 3)
         self.store._own_key = own.key
         self.assertEqual([pinned.offer(f"{n}.jpg") for n in range(3)], [True, True, False])
@@ -285,7 +285,7 @@ class OfferCapTests(StoreTests):
         self.assertEqual([plan for plan in plans if "SCAN" in plan and "feeds" not in plan], [])
 
     def test_offers_are_counted_once_not_for_each_newcomer(self):
-        self.patch(offers_module, "MAX_OFFERS", 20)
+        self.patch(catalogue, "MAX_OFFERS", 20)
         origin, other = Origin(self.store), Origin(self.store, 2)
         statements = self.statements()
         for number in range(20):

@@ -17,8 +17,8 @@ from twistedp2p.core.content.manifest import BadManifest, Entry, Manifest
 from twistedp2p.core.content.tree import Tree, TreeHash
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.disk.below import Below
+from twistedp2p.disk.offered_file import UNREADABLE, Changed
 from twistedp2p.disk.scan import Scan, Skipped
-from twistedp2p.disk.shelf import UNREADABLE, Changed
 
 HASH_CHUNK = 2**20  # bytes
 PATHS_AT_ONCE = 1000
@@ -168,7 +168,7 @@ def _hashed(
     return made.finish(written)
 
 
-def open_same(path: str, identity: FolderIdentity) -> int:
+def open_same_folder(path: str, identity: FolderIdentity) -> int:
     """Open an offered folder if it is still the same; raises `Changed`, or OSError: not now."""
     try:
         top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -191,7 +191,7 @@ def check_folder(path: str, manifest: Manifest, identity: FolderIdentity) -> str
     What has been put into it since is not offered, and no reason.
     """
     try:
-        top = open_same(path, identity)
+        top = open_same_folder(path, identity)
     except Changed as change:
         return str(change)
     except OSError:
