@@ -3,9 +3,9 @@
 Two processes as in `transfer.py`. The owner offers a sparse file, which is read and hashed; the
 client gets all of it, opens and checks it, and throws it away, for no disk need hold it. Of both:
 the peak of the resident set (VmHWM of /proc/PID/status) above what it was before, the processor's
-seconds, and the longest time for which the loop did not come round; beside it that of a thread here
-which does nothing but look at the clock, for what the machine itself withholds. Linux only, for
-this reason.
+seconds, the longest time for which the loop did not come round, and the most that its thread
+computed in such a time; beside them the longest stall of a thread here which does nothing but look
+at the clock, for what the machine itself withholds. Linux only, for this reason.
 
     python -m benchmarks.sparse                 # 100 GiB
     python -m benchmarks.sparse --size 10GiB
@@ -66,19 +66,21 @@ class Watch:
 
     def begin(self):
         self.seen = self.begun = time.perf_counter()
-        self.worst = 0.0
+        self.thread = time.thread_time()
+        self.worst = self.computed = 0.0
         Path("/proc/self/clear_refs").write_text("5")  # a new VmHWM
         self.before, self.cpu = memory("VmRSS"), time.process_time()
 
     def look(self):
-        now = time.perf_counter()
+        now, thread = time.perf_counter(), time.thread_time()
         self.worst = max(self.worst, now - self.seen - EVERY)
-        self.seen = now
+        self.computed = max(self.computed, thread - self.thread)
+        self.seen, self.thread = now, thread
 
     def told(self):
         self.look()
         cpu, grown = time.process_time() - self.cpu, memory("VmHWM") - self.before
-        line = time.perf_counter() - self.begun, cpu, grown, self.worst
+        line = time.perf_counter() - self.begun, cpu, grown, self.worst, self.computed
         self.begin()
         return " ".join(map(str, line))
 """
@@ -145,7 +147,7 @@ class Idler(threading.Thread):
 
 def row(what: str, size: int, told: str) -> list[str]:
     """One stretch of work in the table."""
-    seconds, cpu, grown, worst = map(float, told.split())
+    seconds, cpu, grown, worst, computed = map(float, told.split())
     return [
         what,
         f"{seconds:.0f}",
@@ -153,6 +155,7 @@ def row(what: str, size: int, told: str) -> list[str]:
         f"{cpu * GIB / size:.2f}",
         f"{grown / (1 << 20):.1f}",
         f"{worst * 1000:.0f}",
+        f"{computed * 1000:.0f}",
     ]
 
 
@@ -200,7 +203,7 @@ def main() -> int:
         idler.end()
     heads = [
         *(f"{options.size / GIB:.3g} GiB, sparse", "seconds", "MB/s", "CPU s/GiB"),
-        *("MiB above idle", "longest stall, ms"),
+        *("MiB above idle", "longest stall, ms", "computed in one, ms"),
     ]
     now = datetime.datetime.now(datetime.timezone.utc)
     record = (
