@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.ladder import (
     ALL_BURST,
     BROADCAST_EVERY,
@@ -22,7 +23,6 @@ from twistedp2p.core.presence.ladder import (
     Named,
     parse_peer,
 )
-from twistedp2p.core.presence.roster import Address
 
 
 class ParsePeerTests(SynchronousTestCase):

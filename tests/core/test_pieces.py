@@ -24,7 +24,6 @@ from twistedp2p.core.calls.pieces import (
     AskReader,
     BadAsk,
     Extent,
-    bitmap_size,
     piece_number,
     read_peers,
     write_peers,
@@ -100,7 +99,7 @@ class AskTests(SynchronousTestCase):
         for ask, size in sizes.items():
             self.assertEqual(size, EXTENT.answer_size(ask))
         self.assertEqual(17, ASK.size)
-        self.assertEqual(0, bitmap_size(0))
+        self.assertEqual(0, Extent(0, 0).bitmap)
 
 
 class AnswerTests(SynchronousTestCase):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.beacon import SILENCE_LEAST as SILENCE
 from twistedp2p.core.presence.beacon import TOKEN_MOST
 from twistedp2p.core.presence.reach import (
@@ -21,7 +22,7 @@ from twistedp2p.core.presence.reach import (
     Tokens,
     Ways,
 )
-from twistedp2p.core.presence.roster import MAX_PEERS, Address
+from twistedp2p.core.presence.roster import MAX_PEERS
 
 SECRET = bytes(16)
 EVERY = 5  # seconds

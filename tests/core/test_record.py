@@ -17,8 +17,9 @@ from twistedp2p.core.diagnosis.record import (
     Record,
     Train,
 )
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.ping import SAMPLE, Pong
-from twistedp2p.core.presence.roster import MAX_PEERS, Address
+from twistedp2p.core.presence.roster import MAX_PEERS
 
 BOB, CAROL = b"b" * 32, b"c" * 32
 HERE, THERE = ("10.0.0.2", 40_000), ("10.0.0.3", 40_000)

@@ -38,7 +38,6 @@ from twistedp2p.core.calls.sync import (
     say_difference,
     say_peers,
     say_vector,
-    worth_telling,
     write_have,
 )
 from twistedp2p.core.datagrams.datagram import MAX_NUMBER, Signed, Signer
@@ -298,14 +297,3 @@ class PeersTests(SynchronousTestCase):
         except BadRecord:
             return
         self.assertLessEqual(len(peers), len(content) // 38)
-
-    def test_a_loopback_address_is_for_this_host_alone(self) -> None:
-        def told(host: str, partner: str) -> bool:
-            return worth_telling(LivePeer(ANNA, host, 1, 1), partner)
-
-        self.assertTrue(told("10.0.0.1", "10.0.0.2"))
-        self.assertTrue(told("10.0.0.1", "127.0.0.1"))
-        self.assertTrue(told("127.0.0.1", "127.0.0.1"))
-        self.assertFalse(told("127.0.0.1", "10.0.0.2"))
-        self.assertFalse(told("::1", "fe80::1%eth0"))
-        self.assertFalse(told("::1", "2001:db8::/64"))

@@ -28,8 +28,8 @@ from twistedp2p.core.datagrams.datagram import MAX_DATAGRAM, Signed, Signer, gro
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import Event, Said
 from twistedp2p.core.feeds.feed import Heads
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.beacon import Beacon
-from twistedp2p.core.presence.roster import Address
 from twistedp2p.disk.instance import claim
 from twistedp2p.net.tls import NodeTLS, NodeTLSFactory
 from twistedp2p.node import Config, Node, assembly

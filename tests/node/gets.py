@@ -11,9 +11,10 @@ import attrs
 from twisted.internet.defer import Deferred, succeed
 
 from twistedp2p.core.calls.lines import Ok
-from twistedp2p.core.calls.pieces import HAVE, TREE, Ask, to_bitmap, write_peers
+from twistedp2p.core.calls.pieces import HAVE, TREE, Ask, write_peers
 from twistedp2p.core.content.tree import PIECE_LEAST, BadPiece, Tree, TreeHash
 from twistedp2p.core.errors import ShareError
+from twistedp2p.core.swarm.bitmap import to_bitmap
 
 OWNER, OTHER = b"o" * 32, b"x" * 32
 CONTENT = b"content"

@@ -17,20 +17,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 
 from twistedp2p.core.calls.frames import FRAME
-from twistedp2p.core.calls.pieces import (
-    BYTES,
-    HAVE,
-    NEXT,
-    PEERS_SIZE,
-    Ask,
-    Where,
-    bitmap_size,
-    to_bitmap,
-    write_peers,
-)
+from twistedp2p.core.calls.pieces import BYTES, HAVE, NEXT, PEERS_SIZE, Ask, write_peers
 from twistedp2p.core.content.tree import Tree, piece_count
 from twistedp2p.core.errors import ShareError
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.swarm.audience import Audience
+from twistedp2p.core.swarm.bitmap import bitmap_size, to_bitmap
 from twistedp2p.core.swarm.choice import Choice
 from twistedp2p.node.gather import Gather
 from twistedp2p.node.swarm import PeerOrder, Swarm
@@ -166,7 +158,7 @@ class Member:
             return first + ([] if number is None else [_Body(tree.span(number)[1], True)])
         if ask.kind == HAVE:
             have = self.gather.bitmap if self.gather else to_bitmap(b"\1" * tree.count)
-            return [_Body(bitmap_size(tree.size), False, done, have)]
+            return [_Body(bitmap_size(tree.count), False, done, have)]
         peers = self.audience.seen(member.key, member.host, ask.a, self.room.clock.seconds())
         return [_Body(PEERS_SIZE, False, done, write_peers(peers))]
 
@@ -210,7 +202,7 @@ class Member:
         self.done_at = self.room.clock.seconds()
         self.swarm.stop()
 
-    async def connect(self, order: Any, addresses: Sequence[Where]) -> Wire:
+    async def connect(self, order: Any, addresses: Sequence[Address]) -> Wire:
         """As `Fetcher.connect`."""
         (server,) = (each for each in self.room.members if each.host == addresses[0][0])
         await deferLater(self.room.clock, JOINING, lambda: None)

@@ -13,10 +13,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.gets import MemoryKept, random_content, tree_of
 from twistedp2p.core.calls.conversation import Refusal
-from twistedp2p.core.calls.pieces import HAVE, PEERS, TREE, Ask, from_bitmap, read_peers
+from twistedp2p.core.calls.pieces import HAVE, PEERS, TREE, Ask, read_peers
 from twistedp2p.core.content.manifest import Entry, Manifest
 from twistedp2p.core.content.tree import PIECE_LEAST
 from twistedp2p.core.errors import ShareError
+from twistedp2p.core.swarm.bitmap import from_bitmap
 from twistedp2p.disk.finished import FinishedFile, FinishedFolder
 from twistedp2p.node import holdings as holdings_module
 from twistedp2p.node.holdings import Held, Holdings

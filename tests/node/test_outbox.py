@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.presence.roster import Address
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.node.outbox import BURST, Outbox
 
 

@@ -16,9 +16,9 @@ from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import Notice, OfferGone, Said
 from twistedp2p.core.feeds.feed import Have, Heads
 from twistedp2p.core.feeds.requests import Vector
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.beacon import Beacon
 from twistedp2p.core.presence.ping import Ping, Pong
-from twistedp2p.core.presence.roster import Address
 from twistedp2p.node import shares as shares_module
 from twistedp2p.node.desk import Node
 from twistedp2p.node.feeds import BOOT_SHIFT

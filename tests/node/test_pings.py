@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.node.fakes import Lan, Stranger, group_of
 from twistedp2p.core.datagrams.body import BadBody
 from twistedp2p.core.datagrams.datagram import Signed, Signer, parse
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.ping import SAMPLE, Ping, Pong
-from twistedp2p.core.presence.roster import Address
 from twistedp2p.node.pings import ALL_BURST, HOST_BURST, HOST_RATE, Pings
 
 TRAIN = "0123456789abcdef"

@@ -14,8 +14,9 @@ from twistedp2p.core.datagrams.datagram import Signed
 from twistedp2p.core.events import Joined, Left, Renamed
 from twistedp2p.core.feeds.feed import Have, Heads
 from twistedp2p.core.feeds.summary import SUMMARY_SIZE
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.beacon import ANSWERS, Beacon
-from twistedp2p.core.presence.roster import Address, Roster
+from twistedp2p.core.presence.roster import Roster
 from twistedp2p.node.presence import KEEP_EVERY, Presence
 from twistedp2p.node.timetable import Timetable
 

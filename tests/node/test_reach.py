@@ -14,8 +14,9 @@ from twistedp2p.core.events import Left, Said
 from twistedp2p.core.feeds.feed import Heads
 from twistedp2p.core.feeds.requests import Ask, Vector
 from twistedp2p.core.limits import TokenBucket
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.ladder import ALL_BURST, ALL_RATE, HOST_BURST, NAMED_FIRST
-from twistedp2p.core.presence.roster import Address, Beacon
+from twistedp2p.core.presence.roster import Beacon
 from twistedp2p.node import Node, assembly, examination
 from twistedp2p.node.reach import ANSWER_BURST, ANSWER_RATE, HEARD_LASTS, MAX_NOTED, SYNC_EVERY
 

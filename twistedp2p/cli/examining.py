@@ -13,8 +13,8 @@ from typing import Any
 from twistedp2p.core.datagrams.closed import ClosedEnvelope, Envelope, GroupKey
 from twistedp2p.core.datagrams.datagram import group_name
 from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.families import group_address
-from twistedp2p.core.presence.roster import Address
 from twistedp2p.disk.code_file import read_codes
 from twistedp2p.disk.hosts import hosts_remembered
 from twistedp2p.disk.socket_path import default_state_folder, slot_folder

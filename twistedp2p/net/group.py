@@ -25,8 +25,8 @@ from twistedp2p.core.datagrams.closed import Envelope, OpenEnvelope, is_sealed
 from twistedp2p.core.datagrams.datagram import BadDatagram, Signed, group_name, parse, verify
 from twistedp2p.core.errors import N_
 from twistedp2p.core.limits import Buckets, TokenBucket
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.families import Families, groups_of
-from twistedp2p.core.presence.roster import Address
 from twistedp2p.net.interfaces import Interface
 from twistedp2p.net.links import Links
 from twistedp2p.net.watch import Watch

@@ -25,7 +25,7 @@ from twisted.internet.error import MessageLengthError
 from twisted.logger import Logger
 
 from twistedp2p.core.limits import TokenBucket
-from twistedp2p.core.presence.roster import Address
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.net.interfaces import Interface, networks_of, senders
 from twistedp2p.net.sockets import (
     SocketError,

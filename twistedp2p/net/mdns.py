@@ -26,7 +26,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from twistedp2p.core.limits import TokenBucket
-from twistedp2p.core.presence.roster import Address
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.net.lookup import scoped
 
 SERVICE = "_p2pshare._udp.local."

@@ -30,8 +30,8 @@ from twisted.internet.protocol import Protocol as StreamProtocol
 
 from twistedp2p.core.diagnosis.conditions import Sign
 from twistedp2p.core.diagnosis.facts import Oneself, Trial
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.families import groups_of
-from twistedp2p.core.presence.roster import Address
 from twistedp2p.net.interfaces import Interface, senders
 from twistedp2p.net.sockets import (
     SocketError,

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet.protocol import DatagramProtocol
 
-from twistedp2p.core.presence.roster import Address
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.net.udp6 import MAX_PACKET, Port6
 
 TURN = 32_768  # bytes read of one socket before the others have their turn: some ms in a flood

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twistedp2p.core.presence.roster import Address
+from twistedp2p.core.presence.addresses import Address
 
 MAX_PACKET = 65_536  # bytes: what is longer arrives cut, without a word
 _INFO = struct.Struct("@16sI")  # struct in6_pktinfo: the destination, the interface's index

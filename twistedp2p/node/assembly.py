@@ -20,8 +20,9 @@ from twistedp2p.core.datagrams.datagram import Signed, Signer, group_name
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.limits import counted_as
 from twistedp2p.core.names import fingerprint
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.ping import Ping
-from twistedp2p.core.presence.roster import Address, Roster
+from twistedp2p.core.presence.roster import Roster
 from twistedp2p.disk.instance import Instance
 from twistedp2p.disk.store import Store
 from twistedp2p.disk.taking import remove_left

@@ -19,7 +19,8 @@ from twistedp2p.core.errors import N_
 from twistedp2p.core.events import Event, Notice, Said
 from twistedp2p.core.limits import SharedRate
 from twistedp2p.core.names import clean_line
-from twistedp2p.core.presence.roster import Address, Roster
+from twistedp2p.core.presence.addresses import Address
+from twistedp2p.core.presence.roster import Roster
 from twistedp2p.node.chat import Chat
 from twistedp2p.node.feeds import Feeds
 from twistedp2p.node.own_key import OwnKey

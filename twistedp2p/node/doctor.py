@@ -48,8 +48,8 @@ from twistedp2p.core.diagnosis.record import (
     Train,
 )
 from twistedp2p.core.limits import Buckets, TokenBucket
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.ping import TRAIN_LENGTH, Ping, Pong, where
-from twistedp2p.core.presence.roster import Address
 from twistedp2p.net.group import ADDRESS_BURST, ADDRESS_RATE, ALL_BURST, ALL_RATE
 from twistedp2p.net.host import Host, drops, look, neighbours
 from twistedp2p.net.interfaces import Interface

@@ -13,7 +13,8 @@ from twistedp2p.core.datagrams.closed import Envelope
 from twistedp2p.core.diagnosis import Diagnosis
 from twistedp2p.core.diagnosis.findings import Finding
 from twistedp2p.core.errors import N_, ShareError
-from twistedp2p.core.presence.roster import Address, Peer
+from twistedp2p.core.presence.addresses import Address
+from twistedp2p.core.presence.roster import Peer
 from twistedp2p.net.interfaces import Interface
 from twistedp2p.net.pump import InThread
 from twistedp2p.node.config import Config

@@ -21,8 +21,8 @@ from twistedp2p.core.errors import ShareError
 from twistedp2p.core.feeds.feed import CHAT_BACKLOG, LOG_NAMES, Feed, Have, Heads
 from twistedp2p.core.feeds.gossip import Gossip
 from twistedp2p.core.feeds.requests import Ask, Gone, Vector, read_heads
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.beacon import Beacon
-from twistedp2p.core.presence.roster import Address
 from twistedp2p.disk.store import Store
 from twistedp2p.node.memory import Notes
 

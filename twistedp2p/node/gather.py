@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import attrs
 from twisted.internet.defer import Deferred
 
-from twistedp2p.core.calls.pieces import from_bitmap, to_bitmap
 from twistedp2p.core.content.tree import BadPiece, Tree
 from twistedp2p.core.errors import ShareError
+from twistedp2p.core.swarm.bitmap import from_bitmap, to_bitmap
 from twistedp2p.core.swarm.choice import Choice
 from twistedp2p.core.swarm.pace import Pace
 from twistedp2p.net.fetch import damaged

@@ -17,11 +17,13 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from twistedp2p.core.calls.conversation import Refusal
-from twistedp2p.core.calls.pieces import HAVE, TREE, Ask, Where, to_bitmap, write_peers
+from twistedp2p.core.calls.pieces import HAVE, TREE, Ask, write_peers
 from twistedp2p.core.content.tree import Tree
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.limits import CappedTable, GuessLimiter
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.swarm.audience import Audience
+from twistedp2p.core.swarm.bitmap import to_bitmap
 
 MAX_HELD = 100  # downloads
 MAX_LIMITERS = 1000  # offers whose guesses are counted, after the end of a download, too
@@ -127,7 +129,7 @@ class Holdings:
         self._held.put(offer, held)
         return held
 
-    def callers(self, held: Held) -> list[Where]:
+    def callers(self, held: Held) -> list[Address]:
         """Where those serve who asked for it here lately."""
         return held.audience.present(self._seconds())
 

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 
 from twistedp2p.core.limits import TokenBucket
-from twistedp2p.core.presence.roster import Address
+from twistedp2p.core.presence.addresses import Address
 
 RATE, BURST = 50.0, 100.0  # datagrams
 MAX_WAITING = 2000  # datagrams

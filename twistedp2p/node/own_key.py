@@ -18,8 +18,8 @@ from typing import Protocol
 from twistedp2p.core.agenda import Agenda
 from twistedp2p.core.datagrams.datagram import MAX_NUMBER, Signed
 from twistedp2p.core.limits import Buckets, CappedTable, TokenBucket
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.ping import Ping, Pong
-from twistedp2p.core.presence.roster import Address
 from twistedp2p.node.feeds import BOOT_SHIFT
 
 EPOCH_WAIT = 3.0  # seconds until a later epoch begins: a twin that hears us may go first

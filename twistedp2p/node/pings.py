@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from twistedp2p.core.datagrams.datagram import Signed
 from twistedp2p.core.errors import N_
 from twistedp2p.core.limits import Buckets, TokenBucket
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.ping import PROGRAM_MOST, Ping, Pong, in_sample, where
-from twistedp2p.core.presence.roster import Address
 
 HOST_RATE, HOST_BURST = 5.0, 100.0  # pongs to one host: a doctor sends some trains of twenty
 ALL_RATE, ALL_BURST = 50.0, 200.0  # pongs

@@ -10,8 +10,9 @@ import attrs
 from twistedp2p.core.agenda import Agenda
 from twistedp2p.core.datagrams.datagram import Signed
 from twistedp2p.core.feeds.feed import Have, Heads
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.beacon import Beacon, Beacons
-from twistedp2p.core.presence.roster import Address, Arrival, Number, Peer, Pin, Roster
+from twistedp2p.core.presence.roster import Arrival, Number, Peer, Pin, Roster
 from twistedp2p.disk.store import Store
 
 KEEP_EVERY = 300.0  # seconds: messages of so long may be replayed to us after a crash of ours

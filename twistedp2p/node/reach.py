@@ -18,10 +18,10 @@ from twistedp2p.core.agenda import Agenda
 from twistedp2p.core.datagrams.datagram import Signed, kind_of
 from twistedp2p.core.feeds.summary import SUMMARY_SIZE
 from twistedp2p.core.limits import Buckets, CappedTable
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.beacon import Beacon
 from twistedp2p.core.presence.ladder import EACH_LOOK, Broadcasts, Learnt, Named
 from twistedp2p.core.presence.reach import Tokens, Ways
-from twistedp2p.core.presence.roster import Address
 from twistedp2p.node.memory import Notes
 from twistedp2p.node.outbox import Outbox
 

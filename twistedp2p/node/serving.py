@@ -10,11 +10,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistedp2p.core.calls.conversation import Refusal
-from twistedp2p.core.calls.pieces import HAVE, TREE, Ask, to_bitmap, write_peers
+from twistedp2p.core.calls.pieces import HAVE, TREE, Ask, write_peers
 from twistedp2p.core.content.tree import Tree, piece_count, piece_size
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.swarm.audience import Audience
+from twistedp2p.core.swarm.bitmap import to_bitmap
 from twistedp2p.disk.offered import OfferedFolder, open_offered
 from twistedp2p.disk.offered_file import Changed, FileReader
 from twistedp2p.disk.offered_folder import FolderReader

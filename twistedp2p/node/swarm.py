@@ -12,9 +12,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistedp2p.core.calls.lines import Ok
-from twistedp2p.core.calls.pieces import HAVE, PEERS, Ask, Where, means_the_same, read_peers
+from twistedp2p.core.calls.pieces import HAVE, PEERS, Ask, read_peers
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.limits import CappedTable
+from twistedp2p.core.presence.addresses import Address, means_the_same
 from twistedp2p.node.gather import Gather, Source
 
 MAX_SOURCES = 14  # connections of one download
@@ -27,7 +28,7 @@ TRIED_AGAIN = 20.0  # seconds until one that could not be reached, or is gone, i
 MAX_TRIED = 256  # addresses
 NEVER = float("inf")
 
-Connect = Callable[[Any, Sequence[Where]], Any]
+Connect = Callable[[Any, Sequence[Address]], Any]
 
 _log = Logger()
 
@@ -63,7 +64,7 @@ class Swarm:
         port: int,
         clock: Any,
         near: Callable[[str], bool] = lambda _host: True,
-        callers: Callable[[], Sequence[Where]] = lambda: (),
+        callers: Callable[[], Sequence[Address]] = lambda: (),
     ) -> None:
         """`port`: where we give on what we have (TCP); `near`: whether a node may be at a host.
 
@@ -79,9 +80,9 @@ class Swarm:
         self._clock = clock
         self._looking: set[Source] = set()  # those whose answer to HAVE has yet to come
         self._asked: set[Source] = set()  # and those whose answer to PEERS has
-        self._not_before: CappedTable[Where, float] = CappedTable(MAX_TRIED)
-        self._connecting: dict[Where, Deferred[None]] = {}
-        self._joined: set[Where] = set()
+        self._not_before: CappedTable[Address, float] = CappedTable(MAX_TRIED)
+        self._connecting: dict[Address, Deferred[None]] = {}
+        self._joined: set[Address] = set()
         self._every = max(HAVE_EVERY, len(gather.bitmap) / HAVE_BYTES)
         self._calls: dict[str, IDelayedCall] = {}
         self._over = False
@@ -141,7 +142,7 @@ class Swarm:
         there = [peer for peer in peers if means_the_same(peer[0], source.client.host)]
         self._join_all(there, CHOSEN)
 
-    def _join_all(self, peers: Sequence[Where], most: int) -> None:
+    def _join_all(self, peers: Sequence[Address], most: int) -> None:
         for where in peers:
             if self._near(where[0]) and self._may_join(where, most):
                 self._connecting[where] = joining = Deferred.fromCoroutine(self._join(where))
@@ -149,7 +150,7 @@ class Swarm:
                     del self._connecting[where]
                 joining.addErrback(_not_joined)
 
-    def _may_join(self, where: Where, most: int) -> bool:
+    def _may_join(self, where: Address, most: int) -> bool:
         if len(self._gather.sources) + len(self._connecting) >= most or self._over:
             return False
         if where in self._connecting or where in self._joined:
@@ -157,7 +158,7 @@ class Swarm:
         not_before = self._not_before.get(where) or 0.0
         return bool(not_before <= self._clock.seconds())
 
-    async def _join(self, where: Where) -> None:
+    async def _join(self, where: Address) -> None:
         try:
             client = await self._connect(self._order, [where])
         except ShareError as error:
@@ -173,7 +174,7 @@ class Swarm:
         source = self._gather.add(client, client.ended, owner=False)
         client.ended.addCallback(lambda _: self._gone(source, where))
 
-    def _gone(self, source: Source, where: Where) -> None:
+    def _gone(self, source: Source, where: Address) -> None:
         self._joined.discard(where)
         again = NEVER if source.wrong else self._clock.seconds() + TRIED_AGAIN
         self._not_before.put(where, again)

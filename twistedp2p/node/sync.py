@@ -25,11 +25,12 @@ from twisted.python.failure import Failure
 
 from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.calls.lines import Sync
-from twistedp2p.core.calls.sync import MAX_PEERS_TOLD, LivePeer, Replica, worth_telling
+from twistedp2p.core.calls.sync import MAX_PEERS_TOLD, LivePeer, Replica
 from twistedp2p.core.datagrams.datagram import Signed
 from twistedp2p.core.errors import N_, ShareError
 from twistedp2p.core.feeds.feed import Have
 from twistedp2p.core.limits import Buckets, CappedTable, TokenBucket
+from twistedp2p.core.presence.addresses import means_the_same
 from twistedp2p.core.presence.roster import MAX_PEERS, Peer, Roster
 from twistedp2p.net.sync import SyncTalk
 from twistedp2p.net.talk import Busy, Calling, Places
@@ -128,7 +129,7 @@ def _as_seen_from_here(peers: Sequence[LivePeer], partner: str) -> Iterator[Live
     """A link-local address is on the link that leads to the partner."""
     scope = partner.partition("%")[2]
     for peer in peers:
-        if not worth_telling(peer, partner):
+        if not means_the_same(peer.host, partner):
             continue
         if scope and ipaddress.ip_address(peer.host).is_link_local and ":" in peer.host:
             yield LivePeer(peer.key, f"{peer.host}%{scope}", peer.port, peer.files)
@@ -294,7 +295,7 @@ class Syncs:
             for peer in self._roster.peers()
             if (ports := (peer.addresses[0][1], peer.files))[0] >= 1024
         ]
-        here = [peer for peer in here if worth_telling(peer, partner)]
+        here = [peer for peer in here if means_the_same(peer.host, partner)]
         while len(here) > MAX_PEERS_TOLD:
             at = int(self._random() * len(here))
             here[at] = here[-1]

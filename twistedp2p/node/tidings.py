@@ -15,7 +15,8 @@ from twistedp2p.core.events import Event, Joined, Left, OfferAdded, OfferGone, R
 from twistedp2p.core.feeds.feed import Feed
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.names import fingerprint
-from twistedp2p.core.presence.roster import Address, Arrival, Number, Peer, Roster
+from twistedp2p.core.presence.addresses import Address
+from twistedp2p.core.presence.roster import Arrival, Number, Peer, Roster
 from twistedp2p.disk.store import Store
 from twistedp2p.node.memory import Notes
 from twistedp2p.node.nicks import Nicks

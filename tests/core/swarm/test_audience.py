@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedp2p.core.calls.pieces import MAX_PEERS, from_bitmap, to_bitmap
+from twistedp2p.core.calls.pieces import MAX_PEERS
 from twistedp2p.core.swarm.audience import LATELY, PRESENT, Audience
+from twistedp2p.core.swarm.bitmap import to_bitmap
 
 
 def audience(count: int) -> Audience:
@@ -60,13 +59,3 @@ class AudienceTests(SynchronousTestCase):
         told = {tuple(it.seen(b"x", "10.0.1.1", 0, 1.0)) for _ in range(5)}
         self.assertEqual({MAX_PEERS}, {len(set(some)) for some in told})
         self.assertEqual(5, len(told))
-
-
-class BitmapTests(SynchronousTestCase):
-    @settings(deadline=None)
-    @given(st.lists(st.integers(0, 1), max_size=70))
-    def test_a_bitmap_is_read_back(self, have: list[int]) -> None:
-        self.assertEqual(bytearray(have), from_bitmap(to_bitmap(bytearray(have)), len(have)))
-
-    def test_the_first_piece_is_the_highest_bit(self) -> None:
-        self.assertEqual(b"\x80\x40", to_bitmap(bytearray([1, 0, 0, 0, 0, 0, 0, 0, 0, 1])))

@@ -25,7 +25,6 @@ asks for what is not there, or leaves more than `MAX_WAITING` asks waiting, is c
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import struct
 from collections.abc import Iterator, Sequence
@@ -34,6 +33,8 @@ import attrs
 
 from twistedp2p.core.calls.lines import MAX_SIZE
 from twistedp2p.core.content.tree import HASH_SIZE, piece_count
+from twistedp2p.core.presence.addresses import Address, read_host
+from twistedp2p.core.swarm.bitmap import bitmap_size
 
 BYTES, TREE, HAVE, NEXT, PEERS = range(1, 6)  # kinds
 ASK = struct.Struct(">BQQ")
@@ -43,7 +44,6 @@ PEERS_SIZE = 1024  # bytes
 MAX_PEERS = 16  # in an answer
 MAX_WAITING = 64  # asks of one connection
 PORTS = range(1024, 65_536)  # where nodes are
-Where = tuple[str, int]  # host, TCP port
 
 
 class BadAsk(ValueError):
@@ -64,17 +64,17 @@ class Ask:
         return ASK.pack(self.kind, self.a, self.b) + self.have
 
 
-def bitmap_size(size: int) -> int:
-    """Bytes of a bitmap of all pieces of `size` bytes."""
-    return -(-piece_count(size) // 8)
-
-
 @attrs.frozen
 class Extent:
     """What there is to ask for, as the OK says."""
 
     size: int  # bytes
     manifest: int  # bytes
+
+    @property
+    def bitmap(self) -> int:
+        """Bytes of a bitmap of all its pieces."""
+        return bitmap_size(piece_count(self.size))
 
     def check(self, ask: Ask) -> None:
         """Raises `BadAsk` where that is not there to be asked for."""
@@ -95,7 +95,7 @@ class Extent:
         if ask.kind == TREE:
             return self.manifest + HASH_SIZE * piece_count(self.size)
         if ask.kind == HAVE:
-            return bitmap_size(self.size)
+            return self.bitmap
         return NUMBER.size if ask.kind == NEXT else PEERS_SIZE
 
 
@@ -112,7 +112,7 @@ class AskReader:
         while len(self._data) >= ASK.size:
             ask = Ask(*ASK.unpack_from(self._data))
             self._extent.check(ask)
-            end = ASK.size + (bitmap_size(self._extent.size) if ask.kind == NEXT else 0)
+            end = ASK.size + (self._extent.bitmap if ask.kind == NEXT else 0)
             if len(self._data) < end:
                 return
             have = bytes(self._data[ASK.size : end])
@@ -120,7 +120,7 @@ class AskReader:
             yield attrs.evolve(ask, have=have)
 
 
-def write_peers(peers: Sequence[Where]) -> bytes:
+def write_peers(peers: Sequence[Address]) -> bytes:
     """The answer to PEERS: as many of them as there is room for."""
     rows = [[host, port] for host, port in peers[:MAX_PEERS]]
     while len(text := json.dumps(rows, separators=(",", ":")).encode()) > PEERS_SIZE:
@@ -128,7 +128,7 @@ def write_peers(peers: Sequence[Where]) -> bytes:
     return text.ljust(PEERS_SIZE)
 
 
-def read_peers(data: bytes) -> list[Where]:
+def read_peers(data: bytes) -> list[Address]:
     """Read the answer to PEERS; raises ValueError."""
     try:
         rows = json.loads(data)
@@ -136,32 +136,14 @@ def read_peers(data: bytes) -> list[Where]:
         raise ValueError("no list of peers") from None
     if not isinstance(rows, list) or len(rows) > MAX_PEERS:
         raise ValueError("no list of peers")
+    peers = []
     for row in rows:
         match row:
             case [str(host), int(port)] if port in PORTS:
-                _check_host(host)
+                peers.append((read_host(host), port))
             case _:
                 raise ValueError("no list of peers")
-    return [(host, port) for host, port in rows]
-
-
-def _check_host(text: str) -> None:
-    host = ipaddress.ip_address(text)
-    odd = getattr(host, "scope_id", None) or getattr(host, "ipv4_mapped", None)
-    if host.is_multicast or host.is_unspecified or odd:
-        raise ValueError("an address where no node is")
-
-
-def means_the_same(host: str, elsewhere: str) -> bool:
-    """Whether an IP address names the same host at `elsewhere`, the address of another."""
-    return _is_loopback(host) <= _is_loopback(elsewhere)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return False
+    return peers
 
 
 def piece_number(data: bytes) -> int | None:
@@ -172,23 +154,3 @@ def piece_number(data: bytes) -> int | None:
     if number > MAX_SIZE:
         raise ValueError("no piece has that number")
     return number
-
-
-_DIGITS, _VALUES = bytes.maketrans(b"\0\1", b"01"), bytes.maketrans(b"01", b"\0\1")
-
-
-def to_bitmap(have: bytes | bytearray) -> bytes:
-    """A bitmap of `have`, which holds a byte for each piece, 1 or 0."""
-    size = -(-len(have) // 8)
-    text = bytes(have).translate(_DIGITS).ljust(size * 8, b"0")
-    return int(text or b"0", 2).to_bytes(size, "big")
-
-
-def from_bitmap(bitmap: bytes, count: int) -> bytearray:
-    """A byte for each of `count` pieces, 1 or 0; raises ValueError on what is no such bitmap."""
-    if len(bitmap) != -(-count // 8):
-        raise ValueError("a bitmap of another size")
-    text = format(int.from_bytes(bitmap, "big"), f"0{len(bitmap) * 8}b").encode() if bitmap else b""
-    if b"1" in text[count:]:
-        raise ValueError("pieces that there are not")
-    return bytearray(text[:count].translate(_VALUES))

@@ -16,7 +16,6 @@ it: what did not come below was superseded, or has aged. What a state does not a
 
 from __future__ import annotations
 
-import ipaddress
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
@@ -38,6 +37,7 @@ from twistedp2p.core.calls.records import (
 from twistedp2p.core.datagrams.datagram import MAX_NUMBER, Signed, parse
 from twistedp2p.core.feeds.feed import Have
 from twistedp2p.core.names import KEY_SIZE
+from twistedp2p.core.presence.addresses import read_host
 
 MAX_FEEDS = 4096  # of one vector
 MAX_PEERS_TOLD = 256  # live peers told in one conversation
@@ -88,7 +88,10 @@ def read_peers(content: bytes) -> list[LivePeer]:
         end = _PEER.size + size
         if not 0 < size <= MAX_HOST or len(content) < end:
             raise BadRecord("an address of another size")
-        host = _host(content[_PEER.size : end])
+        try:
+            host = read_host(content[_PEER.size : end].decode("ascii"))
+        except ValueError as error:
+            raise BadRecord("an address where no node is") from error
         if port < 1024 or 0 < files < 1024:
             raise BadRecord("a port where no node is")
         peers.append(LivePeer(key, host, port, files))
@@ -96,26 +99,6 @@ def read_peers(content: bytes) -> list[LivePeer]:
     if not peers:
         raise BadRecord("no peer")
     return peers
-
-
-def _host(text: bytes) -> str:
-    try:
-        host = ipaddress.ip_address(text.decode("ascii"))
-    except ValueError as error:
-        raise BadRecord("not an address") from error
-    odd = getattr(host, "scope_id", None) or getattr(host, "ipv4_mapped", None)
-    if host.is_multicast or host.is_unspecified or odd:
-        raise BadRecord("an address where no node is")
-    return str(host)
-
-
-def worth_telling(peer: LivePeer, partner: str) -> bool:
-    """Whether that address of a peer means the same at `partner`, an IP address or network."""
-    return ipaddress.ip_address(peer.host).is_loopback <= _is_loopback(partner)
-
-
-def _is_loopback(host: str) -> bool:
-    return ipaddress.ip_address(host.partition("/")[0].partition("%")[0]).is_loopback
 
 
 class Replica(Protocol):

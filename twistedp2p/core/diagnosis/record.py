@@ -14,8 +14,9 @@ import attrs
 
 from twistedp2p.core.diagnosis.conditions import Sign
 from twistedp2p.core.diagnosis.facts import Answers, Loop, Other
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.ping import SAMPLE, Pong
-from twistedp2p.core.presence.roster import MAX_PEERS, Address
+from twistedp2p.core.presence.roster import MAX_PEERS
 
 MAX_LOOKED_AT = 100  # nodes and places, each on its own
 MAX_OF_HOST = 8  # nodes

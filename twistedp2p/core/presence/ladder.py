@@ -22,7 +22,7 @@ from collections.abc import Callable
 import attrs
 
 from twistedp2p.core.limits import Buckets, CappedTable, TokenBucket
-from twistedp2p.core.presence.roster import Address
+from twistedp2p.core.presence.addresses import Address
 
 FIRST_BROADCAST = 3.0  # seconds from the start
 BROADCAST_EVERY = 60.0  # seconds

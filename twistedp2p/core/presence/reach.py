@@ -25,10 +25,11 @@ import attrs
 
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.names import b64
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.beacon import EVERY_LEAST
 from twistedp2p.core.presence.beacon import SILENCE_LEAST as SILENCE
 from twistedp2p.core.presence.loss import Losses, loss
-from twistedp2p.core.presence.roster import MAX_PEERS, Address, Number
+from twistedp2p.core.presence.roster import MAX_PEERS, Number
 
 FAN_OUT = 16  # peers to which one datagram is copied; SYNC brings the others what they lack
 SETTLED = 1.5  # intervals after which a peer that multicast brings would have been heard by it

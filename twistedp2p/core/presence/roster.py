@@ -22,6 +22,7 @@ import attrs
 from twistedp2p.core.datagrams.datagram import Signed
 from twistedp2p.core.limits import Buckets, CappedTable
 from twistedp2p.core.names import look_alike
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.beacon import Beacon, Loss
 
 MAX_PEERS = 4096
@@ -33,7 +34,6 @@ SEEN_EVERY = 3600.0  # seconds between two notes that a pinned key is still here
 WELL_KNOWN = 3600.0  # seconds that a key must have been known before it is kept when it is crowded
 WINDOW = 64  # message numbers
 
-Address = tuple[str, int]  # IP address, UDP port
 Number = tuple[int, int]  # epoch and number of a message
 
 

@@ -10,8 +10,10 @@ from collections.abc import Callable
 
 import attrs
 
-from twistedp2p.core.calls.pieces import MAX_PEERS, Where, from_bitmap, means_the_same
+from twistedp2p.core.calls.pieces import MAX_PEERS
 from twistedp2p.core.limits import CappedTable
+from twistedp2p.core.presence.addresses import Address, means_the_same
+from twistedp2p.core.swarm.bitmap import from_bitmap
 
 MAX_AUDIENCE = 512  # who serve an offer, that are known
 PRESENT = 30.0  # seconds from the last ask for others to being told of as one of them
@@ -21,7 +23,7 @@ MOST_HANDED = 7  # times, that are counted
 
 @attrs.frozen
 class _Seen:
-    where: Where
+    where: Address
     at: float
 
 
@@ -35,7 +37,7 @@ class Audience:
         self._least = 0  # no piece was handed out fewer times
         self._seen: CappedTable[bytes, _Seen] = CappedTable(MAX_AUDIENCE)
 
-    def seen(self, key: bytes, host: str, port: int, now: float) -> list[Where]:
+    def seen(self, key: bytes, host: str, port: int, now: float) -> list[Address]:
         """A client asks for others; it serves at `port` itself, where that is not 0.
 
         Returns some of the others, by chance. A host that only its own network can name is not
@@ -43,7 +45,7 @@ class Audience:
         """
         if port and not host.casefold().startswith("fe80:"):
             self._seen.put(key, _Seen((host, port), now))
-        others: list[Where] = []
+        others: list[Address] = []
         for within in (PRESENT, LATELY):
             there = self.present(now, key, within)
             others = others or [where for where in there if means_the_same(where[0], host)]
@@ -52,7 +54,7 @@ class Audience:
             others[last], others[chosen] = others[chosen], others[last]
         return others[:MAX_PEERS]
 
-    def present(self, now: float, but: bytes = b"", within: float = PRESENT) -> list[Where]:
+    def present(self, now: float, but: bytes = b"", within: float = PRESENT) -> list[Address]:
         """Where those serve who asked in the last seconds, without the one with that key."""
         return [
             seen.where for key, seen in self._seen.items() if key != but and now - seen.at <= within

@@ -4,8 +4,8 @@ Rarest first, random among equals, as BitTorrent does it (Legout, Urvoy-Keller, 
 first and choke algorithms are enough", IMC 2006). The owner, who has all, does not count among
 those that have a piece: what it alone has is the rarest, and is asked of it first.
 
-Sets of pieces are whole numbers with a bit for each: of 65,536 pieces that is 8 KiB, and what
-goes over all of them takes microseconds.
+Sets of pieces are numbers with a bit for each (see `bitmap`): of 65,536 pieces that is 8 KiB, and
+what goes over all of them takes microseconds.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Callable, Hashable
 
 import attrs
 
+from twistedp2p.core.swarm.bitmap import from_number, to_number
+
 BAD_MOST = 3  # wrong pieces of one source, after which it is asked nothing more
 ASKED_MOST = 2  # sources of one piece, at the end
 TWICE_MOST = 2  # pieces that are asked of two sources at the same time
-_VALUES = bytes.maketrans(b"01", b"\0\1")
-_BITS = bytes(48 + bool(byte) for byte in range(256))  # to the digits 0 and 1
 
 
 @attrs.define
@@ -44,7 +44,7 @@ class Choice:
 
     def __init__(self, count: int, have: bytes | bytearray, choose: Callable[[int], int]) -> None:
         self._all = (1 << count) - 1
-        self._missing = self._all & ~_set_of(have)
+        self._missing = self._all & ~to_number(have)
         self._free = self._missing  # and asked of nobody
         self._choose = choose
         self._sources: dict[Hashable, _Source] = {}
@@ -63,7 +63,7 @@ class Choice:
         `has`: a byte for each piece, not 0 for what it has; None for all.
         """
         known = self._sources.setdefault(key, _Source(0, owner))
-        self._set_has(known, self._all if has is None else _set_of(has) & self._all)
+        self._set_has(known, self._all if has is None else to_number(has) & self._all)
 
     def _set_has(self, source: _Source, pieces: int) -> None:
         if not source.owner:
@@ -141,8 +141,7 @@ class Choice:
 
     def taken(self) -> bytearray:
         """A byte for each piece: 0 for what is missing and asked of nobody, else 1."""
-        digits = format(self._all & ~self._free, f"0{self._all.bit_length()}b") if self._all else ""
-        return bytearray(digits.encode()[::-1].translate(_VALUES))
+        return from_number(self._all & ~self._free, self._all.bit_length())
 
     @property
     def free(self) -> int:
@@ -190,11 +189,6 @@ class Choice:
         """Whether a source sent so much wrong that it is asked nothing more."""
         source = self._sources.get(key)
         return source is not None and source.shunned
-
-
-def _set_of(pieces: bytes | bytearray) -> int:
-    """A byte for each piece, as a number with a bit for each."""
-    return int(pieces[::-1].translate(_BITS), 2) if pieces else 0
 
 
 def _run(pieces: int, most: int) -> list[int]:
