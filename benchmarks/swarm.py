@@ -48,7 +48,7 @@ from twistedp2p.core.ticket import parse_ticket
 from twistedp2p.disk.instance import claim
 from twistedp2p.node.config import Config
 from twistedp2p.node.desk import Node
-from twistedp2p.net.serve import Limits
+from twistedp2p.net.admission import Limits
 
 def tell(**fields):
     print(json.dumps(fields), flush=True)

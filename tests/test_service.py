@@ -18,7 +18,7 @@ from twistedp2p import options, service
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import NotSent
 from twistedp2p.face import editor
-from twistedp2p.net.serve import Limits
+from twistedp2p.net.admission import Limits
 from twistedp2p.service import REDRAWN_AFTER, TOOLBAR_EVERY, P2PShare
 
 OPTIONS = {

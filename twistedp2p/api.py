@@ -35,10 +35,11 @@ from twistedp2p.core.names import KEY_SIZE, b64, clean_nick, unb64
 from twistedp2p.core.presence.ladder import parse_peer
 from twistedp2p.disk.instance import Instance, claim
 from twistedp2p.disk.store import Store
+from twistedp2p.net.admission import Limits
 from twistedp2p.net.dial import Dialer
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.pump import in_threads_of
-from twistedp2p.net.serve import FileService, Limits
+from twistedp2p.net.serve import FileService
 from twistedp2p.net.sockets import SocketError, file_listeners
 from twistedp2p.net.steady import keep_steady
 from twistedp2p.net.tls import NodeTLS

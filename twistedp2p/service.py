@@ -41,9 +41,9 @@ from twistedp2p.doors import Doors
 from twistedp2p.face.menu import Menu
 from twistedp2p.face.terminal import open_plain
 from twistedp2p.face.texts import in_words, translations
+from twistedp2p.net.admission import Limits
 from twistedp2p.net.descriptors import make_room
 from twistedp2p.net.notify import Notices, Supervisor
-from twistedp2p.net.serve import Limits
 from twistedp2p.node import Config, Node
 from twistedp2p.options import fail, say_error
 

@@ -17,9 +17,10 @@ from twisted.trial.unittest import TestCase
 from tests.net.wire import OFFER, SECRET, FakeOrder, FakeServed, FakeShelf, WholeFetch, public
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.net import dial as dial_module
+from twistedp2p.net.admission import Limits
 from twistedp2p.net.dial import Dialer, endpoint_to
 from twistedp2p.net.fetch import BUSY, Fetcher
-from twistedp2p.net.serve import FileService, Limits
+from twistedp2p.net.serve import FileService
 from twistedp2p.net.tls import NodeTLS
 
 

@@ -40,11 +40,12 @@ from twistedp2p.core.calls.lines import Auth, Get, Ok, Share, parse_owner
 from twistedp2p.core.calls.pieces import BYTES, HAVE, MAX_WAITING, TREE, Ask
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.net import answers as answers_module
+from twistedp2p.net.admission import YIELDS, Limits
 from twistedp2p.net.answers import IDLE, STALL
 from twistedp2p.net.body import WAKE, BodyReceiver
 from twistedp2p.net.dial import HANDSHAKE_DEADLINE
 from twistedp2p.net.fetch import STALL as CLIENT_STALL
-from twistedp2p.net.serve import GO_DEADLINE, PROOF_DEADLINE, YIELDS, Limits
+from twistedp2p.net.serve import GO_DEADLINE, PROOF_DEADLINE
 from twistedp2p.net.tls import ALPN, NodeTLS, _node_key, make_certificate, peer_of
 
 
@@ -1024,7 +1025,7 @@ class DoorTests(FilesTestCase):
         self.assertEqual(8, len(self.wires(bench, ["10.0.0.9"] * 20)))
         others = [f"10.0.{number}.1" for number in range(100)]
         self.assertEqual(56 + 7, len(self.wires(bench, others)))  # the one has lost all but one
-        self.assertEqual(64, bench.service.unproven.total())
+        self.assertEqual(64, bench.service.admission.unproven.total())
         bench.clock.advance(PROOF_DEADLINE + 1)
 
     def test_a_few_addresses_do_not_close_the_door_for_all(self) -> None:
@@ -1040,9 +1041,9 @@ class DoorTests(FilesTestCase):
         self.assertEqual(56, len(others))
         self.assertEqual([], self.wires(bench, ["10.0.3.1"]))  # all have one: nobody has too many
         self.assertFalse(any(wire.server_end.aborted for wire in others))
-        self.assertEqual(64, bench.service.unproven.total())
+        self.assertEqual(64, bench.service.admission.unproven.total())
         bench.clock.advance(PROOF_DEADLINE + 1)
-        self.assertEqual(0, bench.service.unproven.total())
+        self.assertEqual(0, bench.service.admission.unproven.total())
 
     def fetched_from(self, bench: Bench, address: str) -> bytes:
         client, wire = bench.connect(address=address)
@@ -1172,7 +1173,7 @@ class DoorTests(FilesTestCase):
             each.run()
             self.assertTrue(each.server_end.closed)
         self.failure(client)
-        self.assertEqual({}, bench.service.connections)
+        self.assertEqual({}, bench.service.admission.connections)
 
     def test_a_client_that_never_says_go(self) -> None:
         bench = Bench()

@@ -23,8 +23,9 @@ from twistedp2p.core.datagrams.datagram import Signed, Signer
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.feeds.feed import Have
 from twistedp2p.net import sync as sync_module
+from twistedp2p.net.admission import Limits
 from twistedp2p.net.dial import Dialer
-from twistedp2p.net.serve import FileService, Limits
+from twistedp2p.net.serve import FileService
 from twistedp2p.net.sync import (
     HEAR_SLICE,
     PROGRESS,
@@ -466,7 +467,7 @@ class OnSocketsTests(TestCase):
         try:
             await calls.call(Sync, lambda _: self.talk(here), addresses, lambda key: True)
         finally:
-            while any(service.connections for service in self.services):
+            while any(service.admission.connections for service in self.services):
                 await deferLater(reactor, 0.001)
 
     async def test_much_both_ways(self) -> None:

@@ -101,8 +101,8 @@ class TalkTestCase(SynchronousTestCase):
     def over(self) -> None:
         """Nothing is left of any connection."""
         self.assertEqual([], self.bench.clock.getDelayedCalls())
-        self.assertEqual({}, self.bench.service.connections)
-        self.assertEqual(0, self.bench.service.unproven.total())
+        self.assertEqual({}, self.bench.service.admission.connections)
+        self.assertEqual(0, self.bench.service.admission.unproven.total())
         self.assertEqual(0, len(self.bench.places))
 
     def script(self) -> tuple[Script, Wire]:
@@ -125,9 +125,9 @@ class TalkTestCase(SynchronousTestCase):
 class TellTests(TalkTestCase):
     def test_who_proved_his_group_takes_no_place_of_the_unproven(self) -> None:
         script, wire = self.script()
-        self.assertEqual(1, self.bench.service.unproven.total())
+        self.assertEqual(1, self.bench.service.admission.unproven.total())
         self.said(script, wire, Tell(self.proof(wire)).line())
-        self.assertEqual(0, self.bench.service.unproven.total())
+        self.assertEqual(0, self.bench.service.admission.unproven.total())
         self.assertEqual(1, len(self.bench.places))
 
     def test_a_text_is_shown_and_that_is_told(self) -> None:

@@ -21,8 +21,9 @@ from twistedp2p.core.calls.lines import Ok
 from twistedp2p.core.calls.pieces import Ask, Extent
 from twistedp2p.core.content.tree import piece_count
 from twistedp2p.core.errors import ShareError
+from twistedp2p.net.admission import Limits
 from twistedp2p.net.fetch import FileClient
-from twistedp2p.net.serve import FileService, Limits
+from twistedp2p.net.serve import FileService
 from twistedp2p.net.tls import NodeTLS, NodeTLSFactory
 
 

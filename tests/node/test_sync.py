@@ -705,12 +705,12 @@ class NodesTests(SynchronousTestCase):
         bob = self.lan.node("bob")
         for _ in range(5000):
             self.lan.run_for(0.001)
-            if bob._store.offers_of(anna.key, 100) and anna._service.connections:
+            if bob._store.offers_of(anna.key, 100) and anna._service.admission.connections:
                 break
-        self.assertEqual(1, len(anna._service.connections))
+        self.assertEqual(1, len(anna._service.admission.connections))
         self.assertLess(len(bob._store.offers_of(anna.key)), 1000)
         self.lan.stop(bob)
-        self.assertEqual(0, len(anna._service.connections))
+        self.assertEqual(0, len(anna._service.admission.connections))
         self.lan.stop(anna)
         self.lan.run_for(1)
         self.assertEqual([], self.lan.reactor.getDelayedCalls())

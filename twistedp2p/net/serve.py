@@ -2,19 +2,17 @@
 
 The conversation (`calls.lines`, `calls.conversation`) runs inside TLS. Doors stand in this order:
 connections an address may open, before any TLS object is made; a deadline from accept to proof;
-the guess limiter; transfers out, in all and per node.
+the guess limiter; transfers out, in all and per node (`admission` counts them).
 
 A client that brings SYNC or TELL instead goes on with a `net.talk.Talk` behind the first two.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-import attrs
 from twisted.internet.interfaces import (
     IAddress,
     IHandshakeListener,
@@ -41,7 +39,8 @@ from twistedp2p.core.calls.lines import (
     parse_client,
 )
 from twistedp2p.core.errors import ShareError
-from twistedp2p.core.limits import Buckets, counted_as
+from twistedp2p.core.limits import counted_as
+from twistedp2p.net.admission import Admission, Limits
 from twistedp2p.net.answers import STALL, Answers, Asker, Served, Shelf
 from twistedp2p.net.body import Room
 from twistedp2p.net.deadline import Deadline
@@ -57,7 +56,6 @@ from twistedp2p.net.tls import (
 
 PROOF_DEADLINE = 10.0  # seconds from accept to a right proof
 GO_DEADLINE = 10.0  # seconds from OK to GO
-YIELDS = 10.0  # seconds without content, after which a place is another's where all are taken
 
 _log = Logger()
 
@@ -67,42 +65,6 @@ class Answering(Protocol):
 
     def answer(self, line: Sync | Tell, peer: Peer, address: str) -> tuple[Here, Talk]:
         """What to answer, and who goes on; raises `Refusal`."""
-
-
-@attrs.frozen
-class Limits:
-    """Who may have how much of the service."""
-
-    connections_rate: float = 5.0  # new connections of one address per second
-    connections_burst: float = 10.0
-    unproven_per_address: int = 8
-    unproven: int = 64
-    transfers: int = 64
-    transfers_per_peer: int = 8
-    transfers_per_address: int = 16
-    busy_wait: int = 5  # seconds that a client is asked to wait when all places are taken
-
-    @classmethod
-    def of(cls, transfers: int, per_address: int) -> Limits:
-        """So many transfers at once, in all and to one address, each 1 or more.
-
-        Who raises that expects as many to come at once, so the doors before it are raised along.
-        """
-        usual = cls(transfers=transfers, transfers_per_address=per_address)
-        raised = attrs.evolve(usual, unproven=max(transfers, usual.unproven))
-        if per_address <= cls().transfers_per_address:
-            return raised
-        return attrs.evolve(
-            raised,
-            connections_rate=per_address / 2,
-            connections_burst=per_address,
-            unproven_per_address=per_address,
-        )
-
-    @property
-    def descriptors(self) -> int:
-        """How many the service can have open: sockets, and a file for each transfer."""
-        return self.unproven + 2 * self.transfers
 
 
 @implementer(IHandshakeListener)
@@ -132,8 +94,7 @@ class FileServer(LineReceiver):
 
     def connectionMade(self) -> None:
         """TCP stands; TLS has yet to be agreed."""
-        self._service.connections[self] = None
-        self._service.unproven[self._address] += 1
+        self._service.admission.entered(self, self._address)
         self._counting = True
         self._deadline.set(PROOF_DEADLINE)
 
@@ -233,7 +194,7 @@ class FileServer(LineReceiver):
         if self._over or self._refused:
             return
         self._service.shelf.check(served)
-        self._service.take_place(self._peer.key, self._address)
+        self._service.admission.take_place(self._peer.key, self._address)
         self._placed = True
         self._moved_at = self._service.clock.seconds()
         self.sendLine(end.ok(served.size, served.manifest, served.digest, served.name).line())
@@ -242,7 +203,7 @@ class FileServer(LineReceiver):
     def _leave_the_unproven(self) -> None:
         if self._counting:
             self._counting = False
-            self._service.unproven[self._address] -= 1
+            self._service.admission.proved(self._address)
 
     def _begin(self) -> None:
         """GO was said: from now on there are asks and answers."""
@@ -275,7 +236,7 @@ class FileServer(LineReceiver):
     def connectionLost(self, reason: Failure = ...) -> None:  # type: ignore[assignment]
         """The end, whoever made it."""
         self._over = True
-        self._service.connections.pop(self, None)
+        self._service.admission.left(self)
         self._leave_the_unproven()
         self._deadline.stop()
         if self._talk is not None:
@@ -301,7 +262,7 @@ class FileServer(LineReceiver):
     def _leave_place(self) -> None:
         if self._placed:
             self._placed = False
-            self._service.free_place(self._peer.key, self._address)
+            self._service.admission.free_place(self._peer.key, self._address)
             self._service.shelf.ended(self._served, self)
 
 
@@ -324,15 +285,11 @@ class FileService(ServerFactory):
         self.own_key = own_key
         self.shelf = shelf
         self.clock = clock
-        self.limits = limits
+        self.admission = Admission(limits, clock)
         self.talks = talks
         self._count_as = count_as
-        self.connections: dict[FileServer, None] = {}  # the oldest first
-        self.unproven: Counter[str] = Counter()
         self.room = Room()
         self._tls = tls
-        self._to_keys: Counter[bytes] = Counter()
-        self._to_addresses: Counter[str] = Counter()
 
     def buildProtocol(self, addr: IAddress | None) -> FileServer:
         """One protocol for one connection."""
@@ -344,56 +301,8 @@ class FileService(ServerFactory):
 
     def cut(self) -> None:
         """End every connection: nothing is served any more."""
-        for connection in list(self.connections):
+        for connection in list(self.admission.connections):
             connection.cut()
-
-    def take_place(self, key: bytes, address: str) -> None:
-        """Count one more transfer; raises `Refusal` when there is no place.
-
-        Keys cost nothing to make, so addresses are counted too. Where all places are taken, one
-        that holds his and asks for nothing leaves it to who may have another.
-        """
-        if (
-            self._to_keys[key] >= self.limits.transfers_per_peer
-            or self._to_addresses[address] >= self.limits.transfers_per_address
-            or not (self._to_keys.total() < self.limits.transfers or self._idlest_gives_way())
-        ):
-            raise Refusal(503, self.limits.busy_wait)
-        self._to_keys[key] += 1
-        self._to_addresses[address] += 1
-
-    def _idlest_gives_way(self) -> bool:
-        now = self.clock.seconds()
-        idlest = max(self.connections, key=lambda one: one.idle_for(now), default=None)
-        if idlest is None or idlest.idle_for(now) < YIELDS:
-            return False
-        idlest.give_way()
-        return True
-
-    def admits(self, address: str) -> bool:
-        """Whether one more connection of that address may try to prove something.
-
-        Where all places are taken, the address that has the most of them loses its oldest, as long
-        as it then has no fewer than the one that comes.
-        """
-        self.unproven += Counter()  # forget the zeros
-        own = self.unproven[address]
-        if own >= self.limits.unproven_per_address:
-            return False
-        if self.unproven.total() < self.limits.unproven:
-            return True
-        ((most_of, most),) = self.unproven.most_common(1)
-        if most < own + 2:
-            return False
-        next(one for one in self.connections if one.is_unproven_of(most_of)).cut()
-        return True
-
-    def free_place(self, key: bytes, address: str) -> None:
-        """A transfer is over."""
-        self._to_keys[key] -= 1
-        self._to_addresses[address] -= 1
-        self._to_keys += Counter()  # forget the zeros
-        self._to_addresses += Counter()
 
     def listening_factory(self) -> NodeTLSFactory:
         """What to listen with."""
@@ -412,14 +321,11 @@ class _Door(NodeTLSFactory):
     def __init__(self, tls: NodeTLS, service: FileService) -> None:
         super().__init__(tls, False, service, service.clock)
         self._service = service
-        limits = service.limits
-        self._buckets: Buckets[str] = Buckets(limits.connections_rate, limits.connections_burst)
 
     def buildProtocol(  # type: ignore[override]
         self, addr: IAddress | None
     ) -> TLSMemoryBIOProtocol | None:
         """A TLS connection, or None: Twisted then closes the socket at once."""
-        service, address = self._service, self._service.counted(addr)
-        if not self._buckets.take(address, service.clock.seconds()) or not service.admits(address):
+        if not self._service.admission.admits(self._service.counted(addr)):
             return None
         return super().buildProtocol(addr)

@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from twistedp2p.core.names import clean_nick
-from twistedp2p.net.serve import Limits
+from twistedp2p.net.admission import Limits
 
 
 def default_nick() -> str:
