@@ -24,7 +24,7 @@ from twistedp2p.disk.instance import Instance
 from twistedp2p.disk.socket_path import Place, places, take_place
 from twistedp2p.disk.token import keep_token
 from twistedp2p.face.report import document
-from twistedp2p.face.texts import in_words, translations
+from twistedp2p.face.texts import accepted, in_words
 from twistedp2p.node import Node
 
 LOOPBACK = "127.0.0.1"
@@ -76,17 +76,19 @@ class Doors:
         self._reactor = reactor
         self._instance = instance
         self._web = None if web is None else Web(web, keep_token(instance.folder))
-        translate = translations()
         running = Running(
             instance.name,
             time.time(),
             time.time,
             None if self._web is None else self._web.address,
-            lambda diagnosis: document(translate, diagnosis),
+            lambda language, diagnosis: document(accepted(language), diagnosis),
             lambda: reactor.callLater(ANSWERED_WITHIN, stop),
         )
         self._control = Control(
-            node, running, lambda sentence, values: in_words(translate, sentence, values), reactor
+            node,
+            running,
+            lambda language, sentence, values: in_words(accepted(language), sentence, values),
+            reactor,
         )
         self._doors: list[tuple[Door, Any]] = []
         self._place: Place | None = None

@@ -68,6 +68,7 @@ class FakeNode:
     def __init__(self, path: Path) -> None:
         self.answers: dict[tuple[str, str], Any] = {}
         self.asked: list[tuple[str, str, dict[str, str], Any]] = []
+        self.languages: list[str | None] = []  # that were wanted
         self.events: list[tuple[str, dict[str, Any]]] = []
         path.parent.mkdir(parents=True, mode=0o700)
         node = self
@@ -108,6 +109,7 @@ class FakeNode:
         query = dict(parse_qsl(place.query))
         where = place.path.removeprefix(API)
         self.asked.append((request.command, where, query, body))
+        self.languages.append(request.headers["Accept-Language"])
         if where == "events":
             self._stream(request)
             return

@@ -105,6 +105,14 @@ class RefusalTests(CommandTestCase):
         self.assertEqual(self.command("say", "--to", "bob", "hello"), Exit.NOT_FOUND)
         self.assertEqual(self.err, "p2pshare: Nobody[31m here is called bob.\n")
 
+    def test_the_node_is_told_in_which_language_it_is_read(self) -> None:
+        node = self.node()
+        os.environ["LANGUAGE"] = "fr_FR.UTF-8:de"
+        for everything, wish in (("C", None), ("fr_FR.UTF-8", "fr-FR, de")):
+            os.environ["LC_ALL"] = everything
+            self.command("status")
+            self.assertEqual(node.languages.pop(), wish)
+
     def test_what_is_no_problem_document_is_a_failure(self) -> None:
         for body in (b"", b"<html>", b"[]", b"{}", b'{"title": "x", "exit": 99}', b"\xff"):
             self.assertEqual(refusal(body).code, Exit.FAILED)

@@ -16,8 +16,9 @@ from typing import Any
 
 from tests.cli.fakes import API, ID, CommandTestCase, Problem, offer
 from tests.lan.netns import child_environment
-from twistedp2p.cli import parser
+from twistedp2p.cli import parser, show
 from twistedp2p.core.errors import Exit
+from twistedp2p.face.texts import translations
 
 TICKET = '("192.0.2.2",9393),("hatchet-amber-sake","lecture.mp4")'
 HOSTILE = "a\x1b]0;x\x07\u202e\tgpj.exe"
@@ -447,6 +448,9 @@ class GetTests(CommandTestCase):
         self.fake.answers["GET", "transfers"] = {"items": [self.there], "next": None}
         self.command("transfers")
         self.assertEqual(self.out, "7\tget\tdone\t8\t8\t0\tlecture.mp4\n")
+        self.patch(show, "translations", lambda: translations({"LANGUAGE": "fr"}))
+        self.command("transfers", terminal=True)
+        self.assertRegex(self.out, r"7 +réception +fini +100 %")
         self.fake.answers["DELETE", "transfers/7"] = {}
         self.assertEqual(self.command("cancel", "7"), 0)
         self.assertEqual(self.command("cancel", "7/../8"), Exit.NOT_FOUND)

@@ -189,6 +189,11 @@ class StatusTests(CommandTestCase):
         self.fake.answers["GET", "peers"] = peers
         self.command("peers")
         self.assertEqual(self.out, f"alice\t{FINGERPRINT}\t192.0.2.1,fe80::1\tyes\n")
+        self.patch(show, "translations", lambda: translations({"LANGUAGE": "fr"}))
+        self.command("peers", terminal=True)
+        self.assertRegex(self.out, r"fe80::1 +oui\n$")
+        self.command("peers")
+        self.assertRegex(self.out, r"\tyes\n$")
 
     def test_stop_waits_for_the_end(self) -> None:
         child = os.fork()

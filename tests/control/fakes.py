@@ -7,7 +7,7 @@ import io
 import json
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Mapping
 from http.client import HTTPResponse, IncompleteRead
 from typing import Any
 
@@ -22,7 +22,7 @@ from twistedp2p.control.door import Door, Web
 from twistedp2p.control.people import Running
 from twistedp2p.control.tree import Control
 from twistedp2p.face.report import document
-from twistedp2p.face.texts import in_words
+from twistedp2p.face.texts import accepted, in_words
 from twistedp2p.node import getting as getting_module
 from twistedp2p.node import shares as shares_module
 
@@ -123,10 +123,13 @@ class ControlTestCase(SynchronousTestCase):
             self.lan.wall(),
             self.lan.wall,
             None,
-            lambda diagnosis: document(str, diagnosis),
+            lambda language, diagnosis: document(accepted(language), diagnosis),
             lambda: self.stops.append("stop"),
         )
-        words: Callable[..., str] = lambda sentence, values: in_words(str, sentence, values)  # noqa: E731
+
+        def words(language: str, sentence: str, values: Mapping[str, object]) -> str:
+            return in_words(accepted(language), sentence, values)
+
         self.control = Control(self.alice, running, words, self.lan.reactor)
         self.addCleanup(self.control.close)
         self.door = self.control.door()

@@ -18,7 +18,6 @@ from twistedp2p.core.events import (
     Progress,
     Said,
 )
-from twistedp2p.face.texts import in_words
 
 
 def events_in(raw: bytes) -> list[dict[str, Any]]:
@@ -201,7 +200,7 @@ class BackPressureTests(EventsTestCase):
 
 class DocumentTests(EventsTestCase):
     def document(self, event: Any) -> dict[str, Any]:
-        made = event_document(event, lambda sentence, values: in_words(str, sentence, values))
+        made = event_document(event)
         return json.loads(json.dumps(made))
 
     def test_keys_are_text_and_sentences_are_whole(self) -> None:

@@ -52,7 +52,7 @@ class PeopleTests(ControlTestCase):
 
     def test_the_event_of_an_offer_tells_whose_it_is(self) -> None:
         offer = Offer(self.bob.key, "a.txt", 1, "blake3:0", True)
-        told = event_document(OfferAdded(offer, "bob"), str)["offer"]
+        told = event_document(OfferAdded(offer, "bob"))["offer"]
         owner = {"key": b64(self.bob.key), "nick": "bob", "fingerprint": fingerprint(self.bob.key)}
         self.assertEqual((told["id"], told["owner"]), (b64(offer.id), owner))
 
@@ -323,16 +323,22 @@ class TransfersTests(ControlTestCase):
         told(Progress(number, "check", "a.txt", 3, 7, 1.5))
         told(Progress(number, "get", "a.txt", 3, 7, 1.5))
         self.assertEqual(self.get(f"transfers/{number}")["notice"], "The owner of a.txt is busy.")
+        told(Notice("{name} is your own.", {"name": "a.txt"}, number))
+        french = {"Accept-Language": "fr"}
+        (row,) = self.ask("GET", "transfers", headers=french).document["items"]
+        self.assertEqual(row["notice"], "a.txt est à vous.")
         row = self.get(f"transfers/{number}")
         self.assertEqual((row["state"], row["done"], row["size"]), ("moving", 3, 7))
         self.assertEqual(self.ask("DELETE", f"transfers/{number}").status, 200)
         self.assertTrue(self.running[0].cancelled)
         told(Progress(number, "get", "a.txt", 3, 7, 1.5, ended=True))
-        told(FetchFailed(number, "a.txt", "No {what}.", {"what": "luck"}, Exit.TIMEOUT))
+        told(FetchFailed(number, "a.txt", "{name} is your own.", {"name": "a"}, Exit.TIMEOUT))
         self.running.clear()
         row = self.get(f"transfers/{number}")
         self.assertEqual((row["state"], row["error"]["exit"]), ("failed", Exit.TIMEOUT))
-        self.assertEqual(row["error"]["detail"], "No luck.")
+        self.assertEqual(row["error"]["detail"], "a is your own.")
+        row = self.ask("GET", f"transfers/{number}", headers=french).document
+        self.assertEqual(row["error"]["detail"], "a est à vous.")
         self.assertEqual(self.ask("DELETE", f"transfers/{number}").status, 404)
 
     def test_what_has_come_tells_where(self) -> None:
@@ -378,6 +384,30 @@ class AnsweringTests(ControlTestCase):
             problem = answer.document
             self.assertEqual(problem["status"], answer.status)
             self.assertEqual(set(problem), {"type", "title", "status", "detail", "exit"})
+
+    def test_sentences_are_in_the_language_that_is_asked_for(self) -> None:
+        ticket = {"ticket": "moon"}
+        french = {"Accept-Language": "de;q=0.5, fr-CA"}
+
+        def detail(method: str, where: str, body: Any = None, **more: Any) -> tuple[str, str]:
+            asked = [self.ask(method, where, body, lang, **more) for lang in (None, french)]
+            return asked[0].document["detail"], asked[1].document["detail"]
+
+        for asked, english, other in (
+            (("POST", "transfers", {"name": "moon"}), "No file on offer", "Aucun fichier"),
+            (("POST", "transfers", {"folder": "moon"}), "folder is the", "folder est le chemin"),
+            (("POST", "transfers", ticket), "A ticket looks like", "Un ticket ressemble"),
+            (("POST", "messages", {"text": "x", "to": "y"}), "Nobody here", "Personne ici"),
+            (("GET", "moon"), "There is nothing", "Il n'y a rien"),
+            (("GET", "events?moon=1"), "There is no 'moon'", "Il n'y a pas de 'moon'"),
+        ):
+            one, two = detail(*asked)
+            self.assertIn(english, one)
+            self.assertIn(other, two)
+        self.assertEqual(
+            detail("GET", "status", door=self.web),
+            ("Not our host.", "Cet hôte n'est pas le nôtre."),
+        )
 
     def test_what_is_misspelt_or_malformed_is_refused(self) -> None:
         for where in ("peers?limt=1", "peers?limit=1&limit=2", "peers?limit=-1", "peers?limit=%ff"):

@@ -22,6 +22,8 @@ from twistedp2p.face.texts import (
     INDENT,
     LOCALE_FOLDER,
     MAX_SHOWN,
+    accept_language,
+    accepted,
     bar,
     rows_of,
     size_text,
@@ -111,6 +113,37 @@ class LocaleTests(SynchronousTestCase):
     def test_who_prefers_english_to_french_gets_it(self):
         self.assertEqual(self.said(LANGUAGE="en_GB:fr"), "yes")
         self.assertEqual(self.said(LANGUAGE="de:fr:en"), "oui")
+
+
+class AcceptedTests(SynchronousTestCase):
+    def test_the_language_that_is_wanted_most_of_those_there_are(self):
+        for wish, word in (
+            ("fr", "oui"),
+            ("FR-ca", "oui"),
+            ("de, fr;q=0.5, en;q=0.1", "oui"),
+            ("fr;q=0.3, en;q=0.8", "yes"),
+            ("en-GB, fr", "yes"),
+            ("fr;q=0, de", "yes"),
+            ("", "yes"),
+            ("*", "yes"),
+            ("fr/../fr, ../fr, fr_FR.UTF-8", "yes"),
+            (", " * 100 + "fr", "yes"),
+        ):
+            self.assertEqual(accepted(wish)("yes"), word, wish)
+
+    def test_a_locale_is_the_same_wish(self):
+        for environment, wish in (
+            ({"LANG": "fr_FR.UTF-8"}, "fr-FR"),
+            ({"LANGUAGE": "de:fr_BE@euro:en", "LANG": "C"}, "de, fr-BE, en"),
+            ({"LC_ALL": "C", "LANGUAGE": "fr"}, ""),
+            ({"LANG": "../../etc"}, ""),
+            ({}, ""),
+        ):
+            self.assertEqual(accept_language(environment), wish)
+
+    @given(st.text(max_size=300))
+    def test_whatever_is_wanted(self, wish):
+        self.assertIn(accepted(wish)("yes"), ("yes", "oui"))
 
 
 class TicketSentenceTests(SynchronousTestCase):

@@ -24,6 +24,7 @@ from twistedp2p.disk.socket_path import (
     find_socket,
     slot_folder,
 )
+from twistedp2p.face.texts import accept_language
 
 PASSWORD = "P2PSHARE_PASSWORD"  # noqa: S105 - of the environment
 PASSWORD_CHARACTERS = 256
@@ -131,7 +132,8 @@ def client_of(options: argparse.Namespace) -> Client:
         start += ["--instance", where.instance]
     if options.state_dir:
         start += ["--state-dir", str(where.state)]
-    return Client(find_socket(os.environ, where.instance, where.state), start)
+    path = find_socket(os.environ, where.instance, where.state)
+    return Client(path, start, accept_language(os.environ))
 
 
 def given_password(options: argparse.Namespace) -> str:

@@ -53,11 +53,13 @@ class Client:
     """One node, at the other end of the socket at `path`. Everything raises `ShareError`.
 
     :param start: the command that starts this node, for who has none.
+    :param language: an ``Accept-Language``: in which the node is to say why it refuses.
     """
 
-    def __init__(self, path: Path, start: Sequence[str]) -> None:
+    def __init__(self, path: Path, start: Sequence[str], language: str = "") -> None:
         self._path = path
         self._start = start
+        self._language = language
 
     def get(self, *where: object, **query: object) -> Any:
         """The document at a place, such as ``get("transfers", 3)``."""
@@ -149,7 +151,8 @@ class Client:
             ) from error
         except PermissionError as error:
             raise ShareError(N_("The node is somebody else's."), Exit.DENIED) from error
-        connection.request(method, target, body, dict(headers))
+        wish = {"Accept-Language": self._language} if self._language else {}
+        connection.request(method, target, body, {**headers, **wish})
         answer = connection.getresponse()
         if answer.status >= 400:
             raise refusal(answer.read())

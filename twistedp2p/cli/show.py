@@ -17,7 +17,15 @@ from typing import Any, NamedTuple, TextIO
 
 from twistedp2p.core.errors import N_, ShareError
 from twistedp2p.core.names import clean_line
-from twistedp2p.face.texts import MAX_SHOWN, bar, in_words, size_text, time_text, translations
+from twistedp2p.face.texts import (
+    MAX_SHOWN,
+    Translate,
+    bar,
+    in_words,
+    size_text,
+    time_text,
+    translations,
+)
 
 BOLD, PLAIN = "\x1b[1m", "\x1b[0m"
 WIPE = "\r\x1b[K"  # to the first column, and what stands on the line away (ECMA-48, EL)
@@ -33,9 +41,11 @@ class Column(NamedTuple):
     shown: Callable[[Any], str] | None = None  # as people do, where that differs
     right: bool = False
 
-    def cell(self, item: Any) -> str:
+    def cell(self, item: Any, translate: Translate) -> str:
         """As people read it."""
-        return shown_text(self.plain(item) if self.shown is None else self.shown(item))
+        if self.shown is not None:
+            return shown_text(self.shown(item))
+        return _told(self.plain(item), translate)
 
 
 class Output:
@@ -72,11 +82,7 @@ class Output:
 
     def pairs(self, pairs: Iterable[tuple[str, object]]) -> None:
         """Names and their values, for people."""
-        named = [
-            (name, self.translate(text) if isinstance(value, bool) else text)
-            for name, value in pairs
-            for text in [shown_text(value)]
-        ]
+        named = [(name, _told(value, self.translate)) for name, value in pairs]
         width = max(cells(name) for name, _ in named)
         for name, value in named:
             self._write(f"{fitted(name, width)}{GAP}{value}".rstrip())
@@ -123,7 +129,7 @@ class Output:
             self._bar_shown = False
 
     def _table(self, columns: Sequence[Column], items: list[Any]) -> None:
-        rows = [[column.cell(item) for column in columns] for item in items]
+        rows = [[column.cell(item, self.translate) for column in columns] for item in items]
         if not rows:
             return
         heads = [self.translate(column.head) for column in columns]
@@ -141,6 +147,12 @@ def say_error(error: ShareError) -> None:
     """Say on standard error what went wrong, in one line."""
     words = in_words(translations(), error.sentence, error.values)
     sys.stderr.write(f"p2pshare: {shown_text(words)}\n")
+
+
+def _told(value: object, translate: Translate) -> str:
+    """The same for people, to whom yes and no are words of their language."""
+    text = shown_text(value)
+    return translate(text) if isinstance(value, bool) else text
 
 
 def shown_text(value: object) -> str:

@@ -28,8 +28,8 @@ from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 from twisted.web.server import Request, Site
 
-from twistedp2p.control.problem import Problem
-from twistedp2p.core.errors import Exit
+from twistedp2p.control.problem import InWords, Problem
+from twistedp2p.core.errors import N_, Exit
 
 BODY_MOST = 262_144  # bytes: the longest text, each of its characters escaped
 CONNECTIONS_MOST = 128  # at one door
@@ -65,14 +65,14 @@ class Web:
         names = [f"{host}:{self.port}".encode() for host in ("127.0.0.1", "localhost")]
         host, origin = _one(headers, b"Host"), _one(headers, b"Origin")
         if host not in names:
-            return _denied(HTTPStatus.MISDIRECTED_REQUEST, "foreign-host", "Not our host.")
+            return _denied(HTTPStatus.MISDIRECTED_REQUEST, "foreign-host", N_("Not our host."))
         if origin is not None and origin not in [b"http://" + name for name in names]:
-            return _denied(HTTPStatus.FORBIDDEN, "foreign-origin", "Not from another page.")
+            return _denied(HTTPStatus.FORBIDDEN, "foreign-origin", N_("Not from another page."))
         if _one(headers, b"Sec-Fetch-Site") not in (None, b"same-origin", b"none"):
-            return _denied(HTTPStatus.FORBIDDEN, "foreign-origin", "Not from another page.")
+            return _denied(HTTPStatus.FORBIDDEN, "foreign-origin", N_("Not from another page."))
         given = _one(headers, b"Authorization") or b""
         if not secrets.compare_digest(given, b"Bearer " + self.token.encode()):
-            return _denied(HTTPStatus.UNAUTHORIZED, "token-needed", "The token is needed.")
+            return _denied(HTTPStatus.UNAUTHORIZED, "token-needed", N_("The token is needed."))
         return None
 
 
@@ -83,21 +83,19 @@ def refusal(method: bytes, headers: Headers, length: int | None, web: Web | None
     :param web: the door on the loopback; None on the socket.
     """
     if any(len(headers.getRawHeaders(name, [])) > 1 for name in ONCE):
-        return _refused(HTTPStatus.BAD_REQUEST, "One header came twice.")
+        return _refused(HTTPStatus.BAD_REQUEST, N_("One header came twice."))
     denied = web.refused(headers) if web is not None else None
     if denied is not None:
         return denied
     if length is None or headers.hasHeader(b"Transfer-Encoding"):
-        return _refused(HTTPStatus.LENGTH_REQUIRED, "The length of the body must be said.")
+        return _refused(HTTPStatus.LENGTH_REQUIRED, N_("The length of the body must be said."))
     if length > BODY_MOST:
-        return _refused(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body may have {BODY_MOST} bytes at most."
-        )
+        sentence = N_("The body may have {most} bytes at most.")
+        return _refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence, most=BODY_MOST)
     kind = (_one(headers, b"Content-Type") or b"").partition(b";")[0].strip().lower()
     if (length or method == b"POST") and kind != b"application/json":
-        return _refused(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The content type must be application/json."
-        )
+        sentence = N_("The content type must be application/json.")
+        return _refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, sentence)
     return None
 
 
@@ -106,12 +104,17 @@ def _one(headers: Headers, name: bytes) -> bytes | None:
     return values[0] if values else None
 
 
-def _denied(status: HTTPStatus, kind: str, detail: str) -> Problem:
-    return Problem(status, kind, detail, Exit.DENIED)
+def language_of(headers: Headers) -> str:
+    """What of them says which languages are wanted."""
+    return ", ".join(headers.getRawHeaders("Accept-Language", []))
 
 
-def _refused(status: HTTPStatus, detail: str) -> Problem:
-    return Problem(status, "refused", detail, Exit.USAGE)
+def _denied(status: HTTPStatus, kind: str, sentence: str) -> Problem:
+    return Problem(status, kind, sentence, Exit.DENIED)
+
+
+def _refused(status: HTTPStatus, sentence: str, **values: object) -> Problem:
+    return Problem(status, "refused", sentence, Exit.USAGE, **values)
 
 
 class Visit(HTTPChannel):
@@ -152,10 +155,10 @@ class Visit(HTTPChannel):
             self.let_in = True
             super().allHeadersReceived()
         else:
-            self._refuse(problem)
+            self._refuse(problem, language_of(request.requestHeaders))
 
-    def _refuse(self, problem: Problem) -> None:
-        body = json.dumps(problem.document()).encode()
+    def _refuse(self, problem: Problem, language: str) -> None:
+        body = json.dumps(problem.document(self.site.in_words, language)).encode()
         lines = [b"HTTP/1.1 %d %s" % (problem.status, problem.status.phrase.encode())]
         lines += [b"%s: %s" % header for header in ALWAYS.items()]
         if problem.status == HTTPStatus.UNAUTHORIZED:
@@ -201,8 +204,9 @@ class Door(Site):
     noisy = False
     requestFactory = Letter
 
-    def __init__(self, root: Any, clock: Any, web: Web | None = None) -> None:
+    def __init__(self, root: Any, clock: Any, in_words: InWords, web: Web | None = None) -> None:
         super().__init__(root, timeout=IDLE, reactor=clock)
+        self.in_words = in_words
         self.web = web
         self._inside: dict[Visit, None] = {}  # the oldest first
 

@@ -29,6 +29,7 @@ from twistedp2p.control.answering import Answering, Reply, asked_by, begin, send
 from twistedp2p.control.problem import InWords, Problem
 from twistedp2p.control.ring import Ring
 from twistedp2p.control.values import event_document, name_of
+from twistedp2p.core.errors import N_, Exit
 from twistedp2p.core.events import Event, Progress
 from twistedp2p.node import Node
 
@@ -123,10 +124,13 @@ class Events(Answering):
         try:
             asked_by(request).only()
             if len(self._listeners) >= LISTENERS_MOST:
-                busy = HTTPStatus.SERVICE_UNAVAILABLE
-                raise Problem(busy, "busy", f"{LISTENERS_MOST} programs listen already.")
+                busy, sentence = (
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    N_("{most} programs listen already."),
+                )
+                raise Problem(busy, "busy", sentence, Exit.FAILED, most=LISTENERS_MOST)
         except Problem as problem:
-            send(request, Reply(problem.document(), problem.status, "application/problem+json"))
+            send(request, self._refusal(problem, request))
         else:
             self._listen(request)
         return NOT_DONE_YET
@@ -170,7 +174,7 @@ class Events(Answering):
             self._alive.stop()
 
     def _happened(self, event: Event) -> None:
-        data = json.dumps(event_document(event, self._in_words), ensure_ascii=False)
+        data = json.dumps(event_document(event), ensure_ascii=False)
         head = f"event: {name_of(event)}\nid: {self._run}.{self._ring.last + 1}\n"
         sent = f"{head}data: {data}\n\n".encode("utf-8", "replace")
         transfer = event.number if isinstance(event, Progress) else None

@@ -9,6 +9,7 @@ from twistedp2p.control.answering import Asked, Reply
 from twistedp2p.control.problem import wrong
 from twistedp2p.control.values import offer_document, owner_document, page
 from twistedp2p.core.catalogue import Listing, Offer
+from twistedp2p.core.errors import N_
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.names import KEY_SIZE, OFFER_ID_SIZE, b64, fingerprint, unb64
 from twistedp2p.node import Node
@@ -24,7 +25,7 @@ def offer_id_of(text: str) -> bytes:
     try:
         return unb64(text, OFFER_ID_SIZE)
     except ValueError:
-        raise wrong("An id has 22 characters, of base64.") from None
+        raise wrong(N_("An id has 22 characters, of base64.")) from None
 
 
 def owner_term(owner: str) -> str:
@@ -58,7 +59,7 @@ class Files:
         if not words:
             return await self._all(owner, limit, after or NUMBER_MOST)
         if after > MATCHES_MOST:
-            raise wrong(f"Of what words find, {MATCHES_MOST} are told.")
+            raise wrong(N_("Of what words find, {most} are told."), most=MATCHES_MOST)
         found = await self._node.search(f"{words} {owner}".strip(), after + limit + 1)
         items = self._rows(found[after : after + limit])
         return Reply(page(items, after + limit if len(found) > after + limit else None))
@@ -115,9 +116,9 @@ class Files:
         asked.only("path", "password", "public")
         path, password, public = asked.text("path"), asked.text("password"), asked.flag("public")
         if not os.path.isabs(path):
-            raise wrong("path is the absolute path of a file.")
+            raise wrong(N_("path is the absolute path of a file."))
         if public and password:
-            raise wrong("What is public has no password.")
+            raise wrong(N_("What is public has no password."))
         offered = await self._node.offer(path, password, public)
         document = offer_document(offered.offer)
         if offered.generated:

@@ -12,9 +12,10 @@ from typing import Any
 import attrs
 
 from twistedp2p.control.answering import Asked, Reply
-from twistedp2p.control.problem import InWords, wrong
+from twistedp2p.control.problem import wrong
 from twistedp2p.control.values import SAID_ID, message_document, owner_document, page, said_id
 from twistedp2p.core.diagnosis import Diagnosis
+from twistedp2p.core.errors import N_
 from twistedp2p.core.events import Event, Said
 from twistedp2p.core.names import clean_nick
 from twistedp2p.node import Node
@@ -28,24 +29,23 @@ class Running:
     """What is known of the node by who runs it.
 
     started: seconds since 1970. web: where the loopback door is, or None. report: a diagnosis as
-    `p2pshare doctor --json` prints it. stop: ends the node.
+    `p2pshare doctor --json` prints it, in a language as of `InWords`. stop: ends the node.
     """
 
     instance: str
     started: float
     wall: Callable[[], float]
     web: str | None
-    report: Callable[[Diagnosis], dict[str, Any]]
+    report: Callable[[str, Diagnosis], dict[str, Any]]
     stop: Callable[[], object]
 
 
 class People:
     """What is answered at these addresses."""
 
-    def __init__(self, node: Node, running: Running, in_words: InWords) -> None:
+    def __init__(self, node: Node, running: Running) -> None:
         self._node = node
         self._running = running
-        self._in_words = in_words
 
     async def status(self, asked: Asked) -> Reply:
         """``GET /status``"""
@@ -75,7 +75,7 @@ class People:
         asked.only("nick")
         nick = clean_nick(asked.text("nick"))
         if not nick:
-            raise wrong("Nothing of that name can be seen.")
+            raise wrong(N_("Nothing of that name can be seen."))
         self._node.set_nick(nick)
         return Reply({"nick": nick})
 
@@ -109,7 +109,7 @@ class People:
         lines = self._node.last_said(limit if after is None else LINES_MOST)
         if after is not None:
             lines = lines[_place(lines, after) :]
-        items = [message_document(line, self._in_words) for line in lines[:limit]]
+        items = [message_document(line) for line in lines[:limit]]
         more = len(lines) > limit > 0
         return Reply(page(items, items[-1]["id"] if more else None))
 
@@ -122,9 +122,9 @@ class People:
             return Reply({"to": to, "sent": True}, HTTPStatus.CREATED)
         line = self._said(text)
         if line is None:
-            raise wrong("There is nothing to say.")
+            raise wrong(N_("There is nothing to say."))
         status = HTTPStatus.CREATED if line.sent else HTTPStatus.ACCEPTED
-        return Reply(message_document(line, self._in_words), status)
+        return Reply(message_document(line), status)
 
     def _said(self, text: str) -> Said | None:
         """Say it; the line as it was told, None where nothing of it can be seen."""
@@ -139,7 +139,8 @@ class People:
     async def examine(self, asked: Asked) -> Reply:
         """``POST /doctor``: takes some 15 seconds."""
         asked.only()
-        return Reply(self._running.report(await self._node.examine(lambda _: None)))
+        diagnosis = await self._node.examine(lambda _: None)
+        return Reply(self._running.report(asked.language, diagnosis))
 
     async def stop(self, asked: Asked) -> Reply:
         """``POST /stop``: say goodbye and end."""
@@ -154,5 +155,5 @@ def _place(lines: list[Any], after: str) -> int:
         if said_id(lines[number - 1]) == after:
             return number
     if not re.fullmatch(SAID_ID, after):
-        raise wrong("after is the id of a message.")
+        raise wrong(N_("after is the id of a message."))
     return sum(line.stamp <= int(after.partition("-")[0]) for line in lines)

@@ -3,8 +3,8 @@
     {"type": "urn:p2pshare:problem:not-found", "title": "Not Found", "status": 404,
      "detail": "Nobody here is called bob.", "exit": 5}
 
-`type` and `exit` stay what they are; `detail` is a sentence for people. `exit` is the code with
-which a script that could not go on ends.
+`type` and `exit` stay what they are; `detail` is a sentence for people, in the language that they
+ask for, else in English. `exit` is the code with which a script that could not go on ends.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
-import attrs
-
 from twistedp2p.core.errors import Exit, ShareError
 
 TYPE = "urn:p2pshare:problem:"
-InWords = Callable[[str, Mapping[str, object]], str]
-"""A sentence with its values, in the language of the node's user."""
+InWords = Callable[[str, str, Mapping[str, object]], str]
+"""In the language that an ``Accept-Language`` wants (RFC 9110, 12.5.4; empty: English), a sentence
+with its values."""
 
 _OF_EXIT = {
     Exit.USAGE: (HTTPStatus.UNPROCESSABLE_ENTITY, "wrong"),
@@ -30,29 +29,32 @@ _OF_EXIT = {
 }
 
 
-@attrs.frozen
-class Problem(Exception):
+class Problem(ShareError):
     """An answer that is none. `kind` is the end of its `type`."""
 
-    status: HTTPStatus
-    kind: str
-    detail: str
-    exit: Exit = Exit.FAILED
+    def __init__(
+        self, status: HTTPStatus, kind: str, sentence: str, code: Exit, **values: object
+    ) -> None:
+        super().__init__(sentence, code, **values)
+        self.status = status
+        self.kind = kind
 
     @classmethod
-    def of(cls, error: ShareError, in_words: InWords) -> Problem:
-        """What a face would show as a sentence."""
+    def of(cls, error: ShareError) -> Problem:
+        """What a node could not do."""
+        if isinstance(error, Problem):
+            return error
         status, kind = _OF_EXIT.get(error.code, (HTTPStatus.CONFLICT, "failed"))
-        return cls(status, kind, in_words(error.sentence, error.values), exit_of(error.code))
+        return cls(status, kind, error.sentence, exit_of(error.code), **error.values)
 
-    def document(self) -> dict[str, object]:
-        """What is sent."""
+    def document(self, in_words: InWords, language: str) -> dict[str, object]:
+        """What is sent to who accepts that language."""
         return {
             "type": TYPE + self.kind,
             "title": self.status.phrase,
             "status": int(self.status),
-            "detail": self.detail,
-            "exit": int(self.exit),
+            "detail": in_words(language, self.sentence, self.values),
+            "exit": int(self.code),
         }
 
 
@@ -63,11 +65,11 @@ def exit_of(code: Exit) -> Exit:
     return code if code in _OF_EXIT else Exit.FAILED
 
 
-def wrong(detail: str, status: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY) -> Problem:
+def wrong(sentence: str, **values: object) -> Problem:
     """What was asked makes no sense."""
-    return Problem(status, "wrong", detail, Exit.USAGE)
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "wrong", sentence, Exit.USAGE, **values)
 
 
-def not_found(detail: str) -> Problem:
+def not_found(sentence: str) -> Problem:
     """There is no such thing."""
-    return Problem(HTTPStatus.NOT_FOUND, "not-found", detail, Exit.NOT_FOUND)
+    return Problem(HTTPStatus.NOT_FOUND, "not-found", sentence, Exit.NOT_FOUND)

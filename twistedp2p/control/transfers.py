@@ -11,7 +11,7 @@ from twistedp2p.control.files import Files, means
 from twistedp2p.control.problem import InWords, Problem, not_found, wrong
 from twistedp2p.control.values import owner_document, page
 from twistedp2p.core.catalogue import Offer
-from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.core.errors import N_, Exit, ShareError, Words
 from twistedp2p.core.events import Event, Fetched, FetchFailed, Notice, Progress
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.ticket import TicketError, parse_wanted
@@ -62,11 +62,11 @@ class Transfers:
         elif isinstance(event, Notice):
             about = None if event.number is None else self._rows.peek(event.number)
             if about is not None:
-                about["notice"] = self._in_words(event.sentence, event.values)
+                about["notice"] = Words(event.sentence, event.values)
         elif isinstance(event, FetchFailed):
             row = self._row(event.number, event.name)
             error = ShareError(event.sentence, event.code, **event.values)
-            row.update(kind="get", state=FAILED, error=Problem.of(error, self._in_words).document())
+            row.update(kind="get", state=FAILED, error=error)
 
     def _row(self, number: int, name: str, kind: str = "get") -> Row:
         row = self._rows.peek(number)
@@ -83,6 +83,15 @@ class Transfers:
             self._rows.put(number, row)
         return row
 
+    def _told(self, row: Row, language: str) -> Row:
+        """As it is sent, its sentences in that language."""
+        told, notice, error = dict(row), row.get("notice"), row.get("error")
+        if notice is not None:
+            told["notice"] = self._in_words(language, notice.sentence, notice.values)
+        if error is not None:
+            told["error"] = Problem.of(error).document(self._in_words, language)
+        return told
+
     async def transfers(self, asked: Asked) -> Reply:
         """``GET /transfers``: those of this run that are known yet, by number."""
         asked.only("limit", "after")
@@ -91,12 +100,13 @@ class Transfers:
             self._row(transfer.number, transfer.name)
         rows = [row for number, row in sorted(self._rows.items()) if number > after]
         more = len(rows) > limit > 0
-        return Reply(page(rows[:limit], rows[limit - 1]["number"] if more else None))
+        told = [self._told(row, asked.language) for row in rows[:limit]]
+        return Reply(page(told, rows[limit - 1]["number"] if more else None))
 
     async def transfer(self, number: str, asked: Asked) -> Reply:
         """``GET /transfers/{number}``"""
         asked.only()
-        return Reply(self._known(number))
+        return Reply(self._told(self._known(number), asked.language))
 
     def _known(self, number: str) -> Row:
         row = self._rows.peek(_number(number))
@@ -104,7 +114,7 @@ class Transfers:
             for transfer in self._node.get_running():
                 if transfer.number == _number(number):
                     return self._row(transfer.number, transfer.name)
-            raise not_found("No transfer has that number.")
+            raise not_found(N_("No transfer has that number."))
         return row
 
     async def cancel(self, number: str, asked: Asked) -> Reply:
@@ -113,8 +123,8 @@ class Transfers:
         for transfer in self._node.get_running():
             if transfer.number == _number(number):
                 transfer.cancel()
-                return Reply(self._known(number))
-        raise not_found("No file that is coming has that number.")
+                return Reply(self._told(self._known(number), asked.language))
+        raise not_found(N_("No file that is coming has that number."))
 
     # -- a get
 
@@ -125,12 +135,12 @@ class Transfers:
         row = self._row(transfer.number, transfer.name)
         if asked.flag("wait"):
             await transfer.done
-        return Reply(row, HTTPStatus.CREATED)
+        return Reply(self._told(row, asked.language), HTTPStatus.CREATED)
 
     async def _begun(self, asked: Asked, folder: Path | None) -> Any:
         given = [name for name in ("id", "ticket", "name") if asked.text(name)]
         if len(given) != 1:
-            raise wrong("Say one of id, ticket and name.")
+            raise wrong(N_("Say one of id, ticket and name."))
         if given == ["ticket"]:
             try:
                 ticket, part = parse_wanted(asked.text("ticket"))
@@ -140,10 +150,11 @@ class Transfers:
         offer = await self._meant(asked)
         password = asked.text("password")
         if offer.owner == self._node.key:
-            raise Problem(HTTPStatus.CONFLICT, "own", f"{offer.name} is your own.", Exit.USAGE)
+            status, sentence = HTTPStatus.CONFLICT, N_("{name} is your own.")
+            raise Problem(status, "own", sentence, Exit.USAGE, name=offer.name)
         if not offer.public and not password:
-            needed = f"{offer.name} needs a password."
-            raise Problem(HTTPStatus.FORBIDDEN, "password-needed", needed, Exit.DENIED)
+            status, sentence = HTTPStatus.FORBIDDEN, N_("{name} needs a password.")
+            raise Problem(status, "password-needed", sentence, Exit.DENIED, name=offer.name)
         return self._node.get(offer, password, folder, asked.text("part"))
 
     async def _meant(self, asked: Asked) -> Offer:
@@ -152,18 +163,17 @@ class Transfers:
         if not name:
             found = await self._files.by_id(asked.text("id"))
             if found is None:
-                raise not_found("No file on offer has that id.")
+                raise not_found(N_("No file on offer has that id."))
             return found
         heard = self._node.nick_heard
         offers = [o for o in self._node.called(name) if means(owner, o.owner, heard(o.owner))]
         if not offers:
-            raise not_found("No file on offer is called that.")
+            raise not_found(N_("No file on offer is called that."))
         if len(offers) > 1:
             owners = [owner_document(o.owner, self._node.nick_of(o.owner)) for o in offers]
             who = ", ".join(f"{o['nick']} {o['fingerprint']}" for o in owners[:CHOICES])
-            raise Problem(
-                HTTPStatus.CONFLICT, "ambiguous", f"More than one has it: {who}.", Exit.USAGE
-            )
+            status, sentence = HTTPStatus.CONFLICT, N_("More than one has it: {who}.")
+            raise Problem(status, "ambiguous", sentence, Exit.USAGE, who=who)
         return offers[0]
 
 
@@ -176,7 +186,7 @@ def _folder(text: str) -> Path | None:
         return None
     folder = Path(text)
     if not folder.is_absolute():
-        raise wrong("folder is the absolute path of a folder.")
+        raise wrong(N_("folder is the absolute path of a folder."))
     if not folder.is_dir():  # of a service that is shut in, or in a folder of somebody else
         sentence = N_("The node cannot see the folder {folder}: name one that it can, with -o.")
         raise ShareError(sentence, Exit.USAGE, folder=folder)

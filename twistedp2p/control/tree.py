@@ -47,7 +47,8 @@ class Control:
 
     def __init__(self, node: Node, running: Running, in_words: InWords, clock: Any) -> None:
         self._clock = clock
-        people, files = People(node, running, in_words), Files(node)
+        self._in_words = in_words
+        people, files = People(node, running), Files(node)
         self._transfers = transfers = Transfers(node, files, in_words)
         self._events = events = Events(in_words, node, clock, running.started)
         metrics = Metrics(lambda: {**people.status_document(), "event_listeners": len(events)})
@@ -90,7 +91,7 @@ class Control:
 
     def door(self, web: Web | None = None) -> Door:
         """A way in: on the loopback, or on the socket."""
-        return Door(self.root, self._clock, web)
+        return Door(self.root, self._clock, self._in_words, web)
 
     def close(self) -> None:
         """Follow the node no more; may be called twice."""

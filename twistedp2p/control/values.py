@@ -13,9 +13,9 @@ from typing import Any
 
 import attrs
 
-from twistedp2p.control.problem import InWords, exit_of
+from twistedp2p.control.problem import exit_of
 from twistedp2p.core.catalogue import Offer
-from twistedp2p.core.errors import Exit
+from twistedp2p.core.errors import Exit, Words
 from twistedp2p.core.events import Event, OfferAdded, Said
 from twistedp2p.core.names import b64, fingerprint
 
@@ -35,12 +35,12 @@ def name_of(event: Event) -> str:
     return _CAPITAL.sub("_", type(event).__name__).lower()
 
 
-def event_document(event: Event, in_words: InWords) -> dict[str, object]:
-    """All members of an event; a sentence with its values is one `text`, and an offer has its
-    owner."""
+def event_document(event: Event) -> dict[str, object]:
+    """All members of an event; a sentence with its values is one `text`, in English, and an offer
+    has its owner."""
     members = {field.name: getattr(event, field.name) for field in attrs.fields(type(event))}
     if "sentence" in members:
-        members["text"] = in_words(members.pop("sentence"), members.pop("values"))
+        members["text"] = str(Words(members.pop("sentence"), members.pop("values")))
     found = {name: _plain(name, value) for name, value in members.items()}
     if isinstance(event, OfferAdded):
         owner = owner_document(event.offer.owner, event.nick)
@@ -50,9 +50,9 @@ def event_document(event: Event, in_words: InWords) -> dict[str, object]:
     return found
 
 
-def message_document(said: Said, in_words: InWords) -> dict[str, object]:
+def message_document(said: Said) -> dict[str, object]:
     """A line of chat, which can be named."""
-    return {"id": said_id(said), **event_document(said, in_words)}
+    return {"id": said_id(said), **event_document(said)}
 
 
 def _plain(name: str, value: Any) -> object:

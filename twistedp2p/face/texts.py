@@ -5,7 +5,9 @@ from __future__ import annotations
 import gettext
 import itertools
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from twistedp2p.core.errors import N_, ShareError, Words
@@ -16,28 +18,63 @@ MAX_SHOWN = MAX_TEXT + 480  # characters of one line: a message, and who says it
 MIN_COLUMNS = 16  # cells: on a narrower terminal nothing can be read anyway
 INDENT = "    "  # of what a long line goes on with
 SENTENCES = ("reason", "why")  # values of failures that are sentences themselves
+MAX_LANGUAGES = 200  # characters of an Accept-Language
 Translate = Callable[[str], str]
+
+_TAG = re.compile("[A-Za-z]{2,8}([_-][A-Za-z0-9]{1,8})*")  # RFC 5646, and as locales have it
+_WEIGHT = re.compile(r"q=([01](\.[0-9]{0,3})?)")
 
 
 def translations(environment: Mapping[str, str] = os.environ) -> Translate:
     """The translation for the user's locale (LANGUAGE, LC_ALL, LC_MESSAGES, LANG), or English.
 
-    ``LC_ALL=C``, by which scripts ask for stable texts, comes before LANGUAGE. English in a list
-    of languages ends it: what stands after is not wanted, though only it has a translation.
+    ``LC_ALL=C``, by which scripts ask for stable texts, comes before LANGUAGE.
     """
+    return _translation(_locales(environment))
+
+
+def accept_language(environment: Mapping[str, str] = os.environ) -> str:
+    """The same wish as an ``Accept-Language`` (RFC 9110, 12.5.4); empty for no wish."""
+    wanted = itertools.takewhile(lambda name: not _is_c(name), _locales(environment))
+    names = (name.partition(".")[0].partition("@")[0] for name in wanted)
+    return ", ".join(name.replace("_", "-") for name in names if _TAG.fullmatch(name))
+
+
+@lru_cache(64)
+def accepted(languages: str) -> Translate:
+    """The translation that an ``Accept-Language`` wants, or English."""
+    wishes = []
+    for wish in languages[:MAX_LANGUAGES].split(","):
+        tag, _, weight = (part.strip() for part in wish.partition(";"))
+        given = _WEIGHT.fullmatch(weight)
+        if _TAG.fullmatch(tag):  # a folder will be looked for that is called like it
+            wishes.append((float(given[1]) if given else 1.0, tag.replace("-", "_")))
+    wishes.sort(key=lambda wish: -wish[0])  # of those alike the first comes first
+    return _translation(tag for weight, tag in wishes if weight)
+
+
+def _locales(environment: Mapping[str, str]) -> list[str]:
     wanted = environment.get("LC_ALL", "")
     if not _is_c(wanted):
         names = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
         wanted = next((environment[name] for name in names if environment.get(name)), "")
-    languages = itertools.takewhile(
-        lambda name: not (_is_c(name) or name.startswith("en")), wanted.split(":")
-    )
-    named = list(filter(None, languages))  # where none is, nothing needs to be loaded
+    return [name for name in wanted.split(":") if name]
+
+
+def _translation(names: Iterable[str]) -> Translate:
+    """English in a list of languages ends it: what stands after is not wanted, though only it has
+    a translation."""
+    wanted = itertools.takewhile(lambda name: not (_is_c(name) or _is_english(name)), names)
+    named = list(wanted)  # where none is, nothing needs to be loaded
     return gettext.translation("p2pshare", LOCALE_FOLDER, named, fallback=True).gettext
 
 
 def _is_c(locale: str) -> bool:
     return locale.partition(".")[0] in ("C", "POSIX")
+
+
+def _is_english(locale: str) -> bool:
+    return locale[:2].lower() == "en"
 
 
 def in_words(translate: Translate, sentence: str, values: Mapping[str, object]) -> str:
