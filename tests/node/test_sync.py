@@ -23,6 +23,7 @@ from twistedp2p.core.errors import ShareError
 from twistedp2p.core.presence.roster import Peer
 from twistedp2p.net.sync import PROGRESS
 from twistedp2p.net.talk import refused
+from twistedp2p.node.hearsay import UNKNOWN_BURST
 from twistedp2p.node.sync import (
     BUSY_WAIT,
     ENOUGH,
@@ -35,7 +36,6 @@ from twistedp2p.node.sync import (
     RETRY_MOST,
     SHUN,
     TRIES,
-    UNKNOWN_BURST,
     Syncs,
 )
 
@@ -728,7 +728,7 @@ class NodesTests(SynchronousTestCase):
                 if full:
                     raise ShareError("The disk is full.")
 
-        bob._syncs.together = refusing
+        bob._syncs.hearsay.together = refusing
         self.publish(anna, 200)
         self.lan.run_for(10)
         self.assertLess(bob.status().offers, 200)
@@ -738,5 +738,5 @@ class NodesTests(SynchronousTestCase):
 
     def test_what_is_left_out_is_counted(self) -> None:
         anna = self.lan.node("anna")
-        anna._syncs.drop("too many strangers")
+        anna._syncs.hearsay.drop("too many strangers")
         self.assertEqual(1, anna.dropped()["too many strangers"])

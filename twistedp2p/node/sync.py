@@ -1,22 +1,17 @@
-"""When to SYNC and with whom, and what is taken from whom.
+"""When to SYNC, and with whom; what is taken from whom is for `hearsay` to say.
 
 A conversation is asked for by `want`; one at a time goes out, to a peer that is chosen at random
 (and not the one before), and to another one when that fails or is busy. Some may come in meanwhile,
 and once a partner has told all the next is called, though we may have more to say: nobody waits for
 who is slow to take in. Nor for one who tells little that is new, and does not end: then another is
 called beside it.
-
-What a partner says is as untrusted as a datagram: it comes in where datagrams do, and one host can
-tell of only so many nodes that nobody has heard of.
 """
 
 from __future__ import annotations
 
-import ipaddress
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -26,14 +21,13 @@ from twisted.python.failure import Failure
 from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.calls.lines import Sync
 from twistedp2p.core.calls.sync import MAX_PEERS_TOLD, LivePeer, Replica
-from twistedp2p.core.datagrams.datagram import Signed
-from twistedp2p.core.errors import N_, ShareError
-from twistedp2p.core.feeds.feed import Have
-from twistedp2p.core.limits import Buckets, CappedTable, TokenBucket
+from twistedp2p.core.errors import ShareError
+from twistedp2p.core.limits import CappedTable, TokenBucket
 from twistedp2p.core.presence.addresses import means_the_same
 from twistedp2p.core.presence.roster import MAX_PEERS, Peer, Roster
 from twistedp2p.net.sync import SyncTalk
 from twistedp2p.net.talk import Busy, Calling, Places
+from twistedp2p.node.hearsay import Hearsay, Told, Visit
 
 PLACES, PLACES_EACH = 4, 2  # conversations that others began, in all and of one address
 OUT_MOST = 4  # conversations that we began
@@ -45,106 +39,9 @@ IDLE = 3.0  # seconds of no use to either, after which a conversation gives way 
 # Who tells us less in that time is not waited for: seconds, entries that were not here.
 PATIENCE, ENOUGH = 3.0, 50
 SHUN = 60.0  # seconds that a partner which failed is left alone, when there are others
-# A newcomer to a thousand nodes learns of all of them at once; a table has room for four thousand.
-UNKNOWN_RATE, UNKNOWN_BURST = 1.0, 1500.0  # feeds of unknown keys, told by one address
-MAX_WITNESSES = 4096  # feeds that one host has settled
 
 T = TypeVar("T")
 _log = Logger()
-
-
-class Told(Protocol):
-    """Who takes what partners tell."""
-
-    def is_stranger(self, key: bytes) -> bool:
-        """Whether nothing is known of that key yet."""
-
-    def synced(self, message: Signed) -> None:
-        """An entry, its signature checked."""
-
-    def unkept(self, origins: Iterable[bytes]) -> None:
-        """The disk refused what came last of these."""
-
-    def peers_learnt(self, peers: Sequence[LivePeer]) -> None:
-        """Nodes that are here, as a partner says."""
-
-
-class _Visit:
-    """What one partner says, in one conversation: a `net.sync.Visit`."""
-
-    def __init__(
-        self,
-        syncs: Syncs,
-        key: bytes,
-        address: str,
-        leave: Callable[[], None],
-        heard_all: Callable[[], None],
-        brought: Callable[[int], None],
-    ) -> None:
-        self._syncs = syncs
-        self._key = key
-        self._address = address
-        self._leave = leave
-        self._refused: set[bytes] = set()
-        self._doubted: dict[bytes, Have] = {}
-        self.dropped = syncs.drop
-        self.heard_all = heard_all
-        self.brought = brought
-
-    def take(self, entries: Sequence[Signed]) -> None:
-        """Entries in the order in which they came: kept together, or not at all."""
-        try:
-            with self._syncs.together():
-                for entry in entries:
-                    self._take(entry)
-        except ShareError:
-            self._syncs.told.unkept({entry.key for entry in entries})
-            raise
-
-    def _take(self, entry: Signed) -> None:
-        if self._syncs.admits(entry.key, self._address):
-            self._syncs.told.synced(entry)
-        else:
-            self._refused.add(entry.key)
-            self.dropped(N_("too many strangers"))
-
-    def settled(self, have: Have) -> None:
-        """All that the partner keeps of a feed has come; of one that was refused, nothing has."""
-        if have.origin in self._refused or self._syncs.told.is_stranger(have.origin):
-            return
-        if not self._syncs.settled(have, self._key, self._address):
-            self._doubted[have.origin] = have
-
-    def learnt(self, peers: Sequence[LivePeer]) -> None:
-        """Who else is here."""
-        self._syncs.told.peers_learnt(list(_as_seen_from_here(peers, self._address)))
-
-    def gone(self) -> None:
-        """The connection is no more."""
-        self._leave()
-        self._syncs.confirm(self._doubted)
-
-
-def _as_seen_from_here(peers: Sequence[LivePeer], partner: str) -> Iterator[LivePeer]:
-    """A link-local address is on the link that leads to the partner."""
-    scope = partner.partition("%")[2]
-    for peer in peers:
-        if not means_the_same(peer.host, partner):
-            continue
-        if scope and ipaddress.ip_address(peer.host).is_link_local and ":" in peer.host:
-            yield LivePeer(peer.key, f"{peer.host}%{scope}", peer.port, peer.files)
-        else:
-            yield peer
-
-
-def _differ(host: str, other: str) -> bool:
-    """Whether these are two hosts: one has an address of each family, most often."""
-    return host != other and (":" in host) == (":" in other)
-
-
-def _is_less(here: Have, have: Have) -> bool:
-    less = here.chat < have.chat or here.offers < have.offers
-    return here.epoch == have.epoch and less
 
 
 class Syncs:
@@ -164,10 +61,11 @@ class Syncs:
         clock: Any,
         random: Callable[[], float],
     ) -> None:
-        self.replica = replica
-        self.told = told
-        self.together = together
-        self.dropped: Counter[str] = Counter()
+        self._replica = replica
+        self.hearsay = Hearsay(
+            replica, told, roster, together=together, clock=clock, ask_another=self.want
+        )
+        self.dropped = self.hearsay.dropped
         self._calls = calls
         self._roster = roster
         self._addresses_of = addresses_of
@@ -178,8 +76,6 @@ class Syncs:
         self._places = Places(PLACES, PLACES_EACH)
         # Those that others began: the address of each, and what leaves its place.
         self._guests: dict[SyncTalk, tuple[str, Callable[[], None]]] = {}
-        self._witnesses: CappedTable[bytes, tuple[str, Have]] = CappedTable(MAX_WITNESSES)
-        self._unknown: Buckets[str] = Buckets(UNKNOWN_RATE, UNKNOWN_BURST)
         self._pace = TokenBucket.full(OUT_RATE, OUT_BURST, clock.seconds())
         self._shunned: CappedTable[bytes, float] = CappedTable(MAX_PEERS)  # until when
         self._wanted = self._stopped = False
@@ -201,47 +97,6 @@ class Syncs:
         self._hear(None)
         for running in list(self._running.values()):
             running.cancel()
-
-    # -- what is taken
-
-    def admits(self, origin: bytes, address: str) -> bool:
-        """Whether something of that feed is taken from a partner at that address."""
-        if not self.told.is_stranger(origin):
-            return True
-        return self._unknown.take(address, self._clock.seconds())
-
-    def settled(self, have: Have, partner: bytes, address: str) -> bool:
-        """A partner says that no more of a feed is to be had up to there; whether it is believed.
-
-        It could be hiding what it does not want us to see, so it takes the origin itself, or a
-        second host, where there is one.
-        """
-        if partner == have.origin or not self._is_anyone_else(partner, address):
-            self.replica.settled(have)
-            return True
-        before = self._witnesses.get(have.origin)
-        self._witnesses.put(have.origin, (address, have))
-        if before is None or before[1].epoch != have.epoch or not _differ(before[0], address):
-            return False
-        chat, offers = min(before[1].chat, have.chat), min(before[1].offers, have.offers)
-        self.replica.settled(Have(have.origin, have.epoch, chat, offers))
-        return (chat, offers) == (have.chat, have.offers)
-
-    def confirm(self, doubted: Mapping[bytes, Have]) -> None:
-        """Ask somebody else, where something is missing of what one partner alone settled."""
-        here = {have.origin: have for have in self.replica.vector()} if doubted else {}
-        if any(_is_less(here[origin], have) for origin, have in doubted.items() if origin in here):
-            self.want()
-
-    def _is_anyone_else(self, partner: bytes, address: str) -> bool:
-        return any(
-            peer.files and peer.key != partner and peer.addresses[0][0] != address
-            for peer in self._roster.peers()
-        )
-
-    def drop(self, reason: str) -> None:
-        """Count something that was left out."""
-        self.dropped[reason] += 1
 
     # -- those who call
 
@@ -285,8 +140,8 @@ class Syncs:
         heard_all: Callable[[], None] = lambda: None,
         brought: Callable[[int], None] = lambda _: None,
     ) -> SyncTalk:
-        visit = _Visit(self, key, address, leave, heard_all, brought)
-        return SyncTalk(self.replica, visit, self._peers_for(address), self._group, self._clock)
+        visit = Visit(self.hearsay, key, address, leave, heard_all, brought)
+        return SyncTalk(self._replica, visit, self._peers_for(address), self._group, self._clock)
 
     def _peers_for(self, partner: str) -> list[LivePeer]:
         """Some of those who are here."""
