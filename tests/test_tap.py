@@ -23,7 +23,7 @@ from twistedp2p import options, service, tap
 from twistedp2p.core.datagrams.codes import make_code
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.disk import config_file
-from twistedp2p.disk.config_file import Kind
+from twistedp2p.disk.config_file import OF_PATHS, OPTIONS, Kind
 from twistedp2p.disk.instance import claim
 from twistedp2p.options import Options
 
@@ -203,6 +203,13 @@ class RefusedOptionsTests(OptionsTestCase):
             self.assertEqual(code, Exit.USAGE)
             self.assertRegex(sentence, r"p2pshare: [^\n]+\. See: twistd p2pshare --help\n\Z")
 
+    def test_an_empty_path_is_not_the_current_folder(self) -> None:
+        for name, kind in {"config": Kind.PATH, **OPTIONS}.items():
+            if kind in OF_PATHS:
+                code, sentence = self.refused(f"--{name}=")
+                self.assertEqual(code, Exit.USAGE, name)
+                self.assertIn(f"--{name} has an empty value", sentence)
+
     def test_numbers_have_bounds(self) -> None:
         for name, low, high in (
             ("port", 1024, 65534),
@@ -316,6 +323,8 @@ class SettingsTests(OptionsTestCase):
             ("ttl = 1\n\nport = 80", Exit.USAGE, ":3: --port is a number from 1024 to 65534."),
             ('group = "10.0.0.1"', Exit.BAD_GROUP, ":1: 10.0.0.1 is no multicast address"),
             ('\noffer = ["moon"]', Exit.NO_INPUT, "/p2pshare/moon cannot be read: No such file"),
+            ('offer = [""]', Exit.USAGE, ":1: offer is to be a path.\n"),
+            ('state-dir = ""', Exit.USAGE, ":1: state-dir is to be a path.\n"),
             ('peer = ["host:x"]', Exit.USAGE, ":1: --peer host:x: "),
             ('prot = "7"', Exit.USAGE, ":1: there is no option prot; is port meant?\n"),
         ):

@@ -23,7 +23,7 @@ from twistedp2p.core.names import clean_nick
 from twistedp2p.core.presence.families import group_address
 from twistedp2p.core.presence.ladder import parse_peer
 from twistedp2p.disk.code_file import read_codes
-from twistedp2p.disk.config_file import read_settings
+from twistedp2p.disk.config_file import OF_PATHS, OPTIONS, read_settings
 from twistedp2p.disk.offered import check_path
 from twistedp2p.disk.offered_folder import open_folder
 from twistedp2p.disk.socket_path import DEFAULT, check_instance
@@ -160,6 +160,7 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Check every option before anything starts."""
+        self._check_paths()
         self._settle()
         self._check("port", self._check_port)
         self._check("ttl", self._check_ttl)
@@ -181,6 +182,13 @@ class Options(usage.Options):
             self["nick"] = clean_nick(self["nick"])
         if self.parent is not None and self.parent.get("pidfile") == TWISTD_PID:
             self.parent["pidfile"] = ""  # `makeService` finds a place for it
+
+    def _check_paths(self) -> None:
+        """An empty path is a variable that a script never set, not the current folder."""
+        for name in ("config", *(name for name, kind in OPTIONS.items() if kind in OF_PATHS)):
+            value = self[f"{name}s" if f"{name}s" in self else name]
+            if value == "" or (isinstance(value, list) and "" in value):
+                raise usage.UsageError(f"--{name} has an empty value")
 
     def _settle(self) -> None:
         """Fill in what was not given: from the environment, the files, the defaults."""

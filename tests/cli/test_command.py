@@ -8,6 +8,7 @@ import errno
 import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -21,6 +22,9 @@ from tests.lan.netns import child_environment
 from tests.lan.nodes import free_port
 from twistedp2p import cli
 from twistedp2p.cli import doctor, examining
+from twistedp2p.cli.doctor import CODES
+from twistedp2p.cli.manual import EXITS
+from twistedp2p.control.problem import exit_of
 from twistedp2p.core.diagnosis import CHECKS
 from twistedp2p.core.errors import Exit, ShareError
 
@@ -160,6 +164,41 @@ class OptionTests(SynchronousTestCase):
                 contextlib.redirect_stderr(io.StringIO()),
             ):
                 self.assertEqual(cli.main(["doctor"]), code)
+
+
+def codes_of(text: str) -> set[int]:
+    """The numbers in the first column of each table."""
+    firsts = re.findall(r"^\|([ 0-9,]+)\|", text, re.MULTILINE)
+    return {int(number) for first in firsts for number in re.findall("[0-9]+", first)}
+
+
+class ExitCodeTests(SynchronousTestCase):
+    """What is documented is what there is."""
+
+    def document(self, name: str) -> str:
+        return (Path(__file__).parents[2] / name).read_text("utf-8")
+
+    def test_of_commands(self) -> None:
+        of_doctor = {Exit.WARNED, Exit.ALONE, Exit.HERE, Exit.BETWEEN}
+        of_start = {Exit.BAD_GROUP, Exit.NO_INTERFACE, Exit.PORT_TAKEN, Exit.NO_FOLDER}
+        text = self.document("docs/cli.md").partition("## Exit codes")[2].partition("\n## ")[0]
+        self.assertEqual(codes_of(text), {*map(int, set(Exit) - of_doctor - of_start)})
+        in_help = {int(number) for number in re.findall("[0-9]+", cli.EPILOG)}
+        self.assertEqual(in_help, codes_of(text) - {Exit.NO_INPUT})
+
+    def test_of_a_node_that_could_not_start(self) -> None:
+        text = self.document("README.md").partition("Exit codes:")[2].partition("\n\n")[0]
+        text = text.partition("(Those of")[0]
+        told = {int(number) for number in re.findall("[0-9]+", text)}
+        self.assertEqual(told, {*map(int, EXITS)})
+
+    def test_of_the_doctor(self) -> None:
+        text = self.document("docs/doctor.md").partition("| exit code |")[2]
+        self.assertEqual(codes_of(text), {int(number) for number in re.findall("[0-9]+", CODES)})
+
+    def test_of_the_control_interface(self) -> None:
+        text = self.document("docs/control.md").partition("| exit |")[2].partition("\n\n")[0]
+        self.assertEqual(codes_of(text), {int(exit_of(code)) for code in Exit} - {Exit.OK})
 
 
 class ClosedStreamTests(SynchronousTestCase):

@@ -212,6 +212,15 @@ class EmptyTests(CommandTestCase):
             ["withdraw", ""],
             ["cancel", ""],
             ["say", "--to", "", "for one alone"],
+            ["nick", ""],
+            ["code", "-o", ""],
+            ["code", "--rotate="],
+            ["code", "--show="],
+            ["unit", "--instance="],
+            ["doctor", "-c", ""],
+            ["doctor", "--group="],
+            ["doctor", "--interface="],
+            ["doctor", "--state-dir="],
         ):
             self.assertEqual(self.command(*line), Exit.USAGE, line)
             self.assertIn("an empty value", self.err)

@@ -9,8 +9,8 @@ import argparse
 import getpass
 import shlex
 import sys
-from pathlib import Path
 
+from twistedp2p.cli.ask import filled_path
 from twistedp2p.core.datagrams.codes import make_code, read_code
 from twistedp2p.core.errors import N_, Exit
 from twistedp2p.disk.code_file import read_codes, write_codes
@@ -34,15 +34,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="write a new file that only you can read"
+        "-o",
+        "--output",
+        type=filled_path,
+        metavar="FILE",
+        help="write a new file that only you can read",
     )
     where.add_argument(
         "--rotate",
-        type=Path,
+        type=filled_path,
         metavar="FILE",
         help="put a new code into it; nodes take the old one for 10 minutes more",
     )
-    where.add_argument("--show", type=Path, metavar="FILE", help="show the code in this file")
+    where.add_argument(
+        "--show", type=filled_path, metavar="FILE", help="show the code in this file"
+    )
     parser.add_argument(
         "--enter", action="store_true", help="take the code that is typed instead of making one"
     )

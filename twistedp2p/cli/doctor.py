@@ -24,7 +24,8 @@ CODES = """\
 exit codes: 0 nodes are reached every way; 10 something is worth a look; 11
 nobody else was found, and nothing is wrong here; 12 something is wrong on this
 machine; 13 something is wrong in the network, or at the other end; 2 bad
-options; 3 no node of that name; 65 not a multicast group; 68 no such interface
+options; 3 no node of that name; 5 no address of that peer; 65 not a multicast
+group; 66 a file cannot be read; 68 no such interface
 """
 
 
@@ -36,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "-g",
         "--group",
+        type=filled,
         metavar="ADDRESS",
         help=f"multicast address ({DEFAULTS['group']})",
     )
@@ -50,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-i",
         "--interface",
         action="append",
+        type=filled,
         default=[],
         metavar="NAME",
         help="look at this one only; repeatable",
@@ -62,7 +65,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="HOST[:PORT]",
         help="a machine that ought to have a node; repeatable",
     )
-    add("-c", "--group-code-file", type=Path, metavar="FILE", help="the code of a closed group")
+    add(
+        "-c",
+        "--group-code-file",
+        type=filled_path,
+        metavar="FILE",
+        help="the code of a closed group",
+    )
     add("--instance", type=filled, metavar="NAME", help="look where the node of that name is")
     add("-s", "--state-dir", type=filled_path, metavar="FOLDER", help="that of the nodes")
     add(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from twistedp2p.cli.ask import add_common, client_of, output_of
+from twistedp2p.cli.ask import add_common, client_of, filled, output_of
 from twistedp2p.cli.client import PATIENCE
 from twistedp2p.core.errors import Exit
 
@@ -12,7 +12,9 @@ from twistedp2p.core.errors import Exit
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options."""
     parser.epilog = "What is printed is the name as the others see it."
-    parser.add_argument("name", metavar="NAME", help="at most 20 characters, without blanks")
+    parser.add_argument(
+        "name", type=filled, metavar="NAME", help="at most 20 characters, without blanks"
+    )
     add_common(parser)
 
 

@@ -10,7 +10,7 @@ import sys
 
 from twistedp2p.cli import Parser
 from twistedp2p.core.errors import Exit
-from twistedp2p.disk.config_file import OPTIONS, Kind
+from twistedp2p.disk.config_file import OF_PATHS, OPTIONS, Kind
 from twistedp2p.options import Options
 
 NOT_OURS = ("help", "version")  # argparse has them
@@ -74,7 +74,7 @@ def value_of(option: str) -> str:
     """What stands for the value of an option of the plugin."""
     if option in VALUES:
         return VALUES[option]
-    if OPTIONS.get(option, Kind.PATH) in (Kind.PATH, Kind.PATHS):
+    if OPTIONS.get(option, Kind.PATH) in OF_PATHS:
         return "FOLDER" if option.endswith("-dir") else "FILE"
     return "N"
 

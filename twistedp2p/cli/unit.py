@@ -12,6 +12,7 @@ import sysconfig
 from importlib.resources import files
 from pathlib import Path
 
+from twistedp2p.cli.ask import filled
 from twistedp2p.core.errors import N_, Exit
 from twistedp2p.disk.socket_path import check_instance
 from twistedp2p.face.texts import translations
@@ -35,7 +36,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="for the whole machine, under a user of its own, shut in; else for yourself",
     )
     parser.add_argument(
-        "--instance", metavar="NAME", help="name the node, where several run, each by its unit"
+        "--instance",
+        type=filled,
+        metavar="NAME",
+        help="name the node, where several run, each by its unit",
     )
 
 

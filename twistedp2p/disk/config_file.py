@@ -37,6 +37,7 @@ class Kind(Enum):
     PATHS = auto()
 
 
+OF_PATHS = (Kind.PATH, Kind.PATHS)
 OPTIONS = {
     "group": Kind.TEXT,
     "port": Kind.TEXT,
@@ -173,13 +174,17 @@ def _value(value: Any, option: str, place: str, folder: Path) -> Any:
     if kind in (Kind.TEXTS, Kind.PATHS):
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise _wants(N_("a list of texts in quotes"), option, place)
-        return [_path(item, folder) for item in value] if kind is Kind.PATHS else value
+        if kind is Kind.TEXTS:
+            return value
+        return [_path(item, folder, option, place) for item in value]
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise _wants(N_("a text in quotes, or a number"), option, place)
-    return _path(str(value), folder) if kind is Kind.PATH else str(value)
+    return _path(str(value), folder, option, place) if kind is Kind.PATH else str(value)
 
 
-def _path(text: str, folder: Path) -> str:
+def _path(text: str, folder: Path, option: str, place: str) -> str:
+    if not text:
+        raise _wants(N_("a path"), option, place)
     return os.path.join(folder, os.path.expanduser(text))
 
 
