@@ -25,7 +25,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import deferLater, react
 
 from benchmarks.memory import free_port
-from benchmarks.search import EXACT, NAMES, OFFERS, OWNERS, ingest_all
+from benchmarks.search import EXACT, add_catalogue_options, ingest_all
 from benchmarks.transfer import append_record, processor, table
 from twistedp2p.disk.instance import claim
 from twistedp2p.doors import Doors
@@ -132,12 +132,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.commands", description="Time the commands of p2pshare."
     )
-    parser.add_argument("--offers", type=int, default=OFFERS, help=f"in all ({OFFERS})")
-    parser.add_argument("--owners", type=int, default=OWNERS, help=f"nodes ({OWNERS})")
-    parser.add_argument("--names", choices=NAMES, default="words", help="what they are called")
+    add_catalogue_options(parser)
     parser.add_argument("--runs", type=int, default=RUNS, help=f"of each command ({RUNS})")
-    parser.add_argument("--directory", type=Path, default=Path(), help="for the database (.)")
-    parser.add_argument("--record", type=Path, metavar="FILE", help="append the table to it")
     options = parser.parse_args()
     react(lambda reactor: ensureDeferred(measure(reactor, options)))
 

@@ -303,17 +303,22 @@ async def measure(reactor: Any, options: argparse.Namespace) -> None:
         append_record(options.record, record, "search.py and memory.py")
 
 
+def add_catalogue_options(parser: argparse.ArgumentParser) -> None:
+    """What a benchmark that fills a catalogue is told: how, where, and where to tell of it."""
+    parser.add_argument("--offers", type=int, default=OFFERS, help=f"in all ({OFFERS})")
+    parser.add_argument("--owners", type=int, default=OWNERS, help=f"nodes ({OWNERS})")
+    parser.add_argument("--names", choices=NAMES, default="words", help="what they are called")
+    parser.add_argument("--directory", type=Path, default=Path(), help="for the database (.)")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="append the tables to it")
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.search", description="Fill a catalogue, and search it."
     )
-    parser.add_argument("--offers", type=int, default=OFFERS, help=f"in all ({OFFERS})")
-    parser.add_argument("--owners", type=int, default=OWNERS, help=f"nodes ({OWNERS})")
-    parser.add_argument("--names", choices=NAMES, default="words", help="what they are called")
+    add_catalogue_options(parser)
     parser.add_argument("--runs", type=int, default=RUNS, help=f"of each search ({RUNS})")
-    parser.add_argument("--directory", type=Path, default=Path(), help="for the database (.)")
-    parser.add_argument("--record", type=Path, metavar="FILE", help="append the tables to it")
     options = parser.parse_args()
     react(lambda reactor: ensureDeferred(measure(reactor, options)))
 

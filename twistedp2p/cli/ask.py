@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -196,3 +196,20 @@ def lines_of(values: Sequence[str]) -> list[str]:
     if not lines:
         raise ShareError(N_("Standard input names nothing."), Exit.USAGE)
     return lines
+
+
+def for_each(output: Output, values: Iterable[str], do: Callable[[str], None]) -> int:
+    """Do it for one after the other: the exit code of the last that failed, else `Exit.OK`.
+
+    What fails is told, and the others go on. Raises `ShareError` where no node runs: none would go.
+    """
+    ended = Exit.OK
+    for value in values:
+        try:
+            do(value)
+        except ShareError as error:
+            if error.code == Exit.NO_NODE:
+                raise
+            output.error(error)
+            ended = error.code
+    return ended

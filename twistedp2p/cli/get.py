@@ -21,6 +21,7 @@ from twistedp2p.cli.ask import (
     asked_password,
     client_of,
     filled,
+    for_each,
     given_password,
     lines_of,
     output_of,
@@ -70,24 +71,19 @@ def run(options: argparse.Namespace) -> int:
     wanted = lines_of(options.what)
     folder = Path(tempfile.mkdtemp(prefix="p2pshare-") if to_stdout else options.output or ".")
     get = Get(output, client, folder.absolute(), password)
-    ended = Exit.OK
+
+    def one(what: str) -> None:
+        if to_stdout:
+            _pour(get.file(what, options.owner or ""))
+        else:
+            _show(output, get.whole(what, options.owner or ""))
+
     with _signals_as_ctrl_c():
         try:
-            for what in wanted:
-                try:
-                    if to_stdout:
-                        _pour(get.file(what, options.owner or ""))
-                    else:
-                        _show(output, get.whole(what, options.owner or ""))
-                except ShareError as error:
-                    if error.code == Exit.NO_NODE:
-                        raise
-                    output.error(error)
-                    ended = error.code
+            return for_each(output, wanted, one)
         finally:
             if to_stdout:
                 shutil.rmtree(folder, ignore_errors=True)
-    return ended
 
 
 @contextlib.contextmanager

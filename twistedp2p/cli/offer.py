@@ -11,11 +11,12 @@ from twistedp2p.cli.ask import (
     add_password,
     client_of,
     filled,
+    for_each,
     given_password,
     output_of,
 )
 from twistedp2p.cli.show import Output
-from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.core.errors import N_
 
 LEFT_OUT = N_(  # as a node says it
     "Left out of {name}: {links} links, {special} special files, {unreadable} that cannot be read."
@@ -44,20 +45,12 @@ def run(options: argparse.Namespace) -> int:
     body: dict[str, Any] = {"public": options.public}
     if not options.public and (password := given_password(options)):
         body["password"] = password
-    ended = Exit.OK
-    for path in options.paths:
-        try:
-            offered = client.post(
-                "offers", body={**body, "path": os.path.abspath(path)}, patience=None
-            )
-        except ShareError as error:
-            if error.code == Exit.NO_NODE:
-                raise
-            output.error(error)
-            ended = error.code
-        else:
-            _show(output, offered)
-    return ended
+
+    def one(path: str) -> None:
+        wanted = {**body, "path": os.path.abspath(path)}
+        _show(output, client.post("offers", body=wanted, patience=None))
+
+    return for_each(output, options.paths, one)
 
 
 def _show(output: Output, offered: dict[str, Any]) -> None:
