@@ -261,7 +261,7 @@ class HostileTests(SynchronousTestCase):
             self.alice._feeds.publish_offer(offer_of(self.alice, str(number)))
         self.lan.run_for(5)
         feeds, start = self.alice._feeds, self.lan.reactor.seconds()
-        ask = Ask(self.alice.key, feeds._own.feed.epoch, {"chat": [(1, 100)]}).write()
+        ask = Ask(self.alice.key, feeds.own.epoch, {"chat": [(1, 100)]}).write()
         for turn in range(1000):
             self.mallory.address = "10.0.9.9", 50_000 + turn  # a port of its own each time
             self.mallory.send("ask", ask)
@@ -280,7 +280,7 @@ class HostileTests(SynchronousTestCase):
         for number in range(100):
             self.alice.say(str(number))
         self.lan.run_for(2)
-        epoch = self.alice._feeds._own.feed.epoch
+        epoch = self.alice._feeds.own.epoch
         ask = Ask(self.alice.key, epoch, {"chat": [(1, 100)]}).write()
         for host in range(7):
             self.mallory.address = f"10.0.9.{host}", 1
@@ -295,7 +295,7 @@ class HostileTests(SynchronousTestCase):
         self.alice.say("hello")
         self.lan.run_for(1)
         since, sent = self.lan.reactor.seconds(), group_of(self.alice)
-        ask = Ask(self.alice.key, self.alice._feeds._own.feed.epoch, {"chat": [(1, 1)]}).write()
+        ask = Ask(self.alice.key, self.alice._feeds.own.epoch, {"chat": [(1, 1)]}).write()
         self.mallory.address = "8.8.8.8", 53
         self.lan.carry(self.mallory.signed("ask", ask), self.mallory.address, sent.address)
         self.lan.run_for(1)
@@ -308,7 +308,7 @@ class HostileTests(SynchronousTestCase):
 
     def test_an_ask_for_what_never_was_costs_no_answer(self) -> None:
         since = self.lan.reactor.seconds()
-        epoch = self.alice._feeds._own.feed.epoch
+        epoch = self.alice._feeds.own.epoch
         for gaps in ([(1, MAX_NUMBER)], [(5, 5), (MAX_NUMBER, MAX_NUMBER)]):
             self.mallory.send("ask", Ask(self.alice.key, epoch, {"offers": gaps}).write())
         self.mallory.send("ask", Ask(self.alice.key, epoch + 1, {"chat": [(1, 1)]}).write())

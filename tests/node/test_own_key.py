@@ -21,7 +21,7 @@ from twistedp2p.core.presence.beacon import Beacon
 from twistedp2p.core.presence.ping import Ping, Pong
 from twistedp2p.node import shares as shares_module
 from twistedp2p.node.desk import Node
-from twistedp2p.node.feeds import BOOT_SHIFT
+from twistedp2p.node.own_feed import BOOT_SHIFT
 from twistedp2p.node.own_key import (
     ADDRESS_BURST,
     AHEAD,
@@ -273,15 +273,15 @@ class LostLogTests(NodesTestCase):
     def test_a_memory_that_was_deleted_while_the_clock_was_set_back(self) -> None:
         self.alice.say("one")
         self.lan.run_for(3)
-        epoch = self.alice._feeds.epoch
+        epoch = self.alice._feeds.own.epoch
         self.lan.stop(self.alice)
         self.lan.database_of("alice").unlink()
         self.alice = self.lan.node("alice", ahead=-7 * DAY)
-        self.assertLess(self.alice._feeds.epoch, epoch)
+        self.assertLess(self.alice._feeds.own.epoch, epoch)
         self.alice.say("two")
         self.offer(self.alice, "new")
         self.lan.run_for(30)
-        self.assertEqual(self.alice._feeds.epoch, epoch + 1)
+        self.assertEqual(self.alice._feeds.own.epoch, epoch + 1)
         self.assertEqual(self.lan.lines(self.bob), ["one", "two"])
         self.assertEqual(self.lan.catalogue(self.bob), ["new"])
         self.assertEqual(self.notices(self.alice), [])
@@ -304,10 +304,10 @@ class LostLogTests(NodesTestCase):
         self.alice = self.lan.node("alice")
 
     def test_an_older_copy_of_the_memory(self) -> None:
-        key, epoch = self.alice.key, self.alice._feeds.epoch
+        key, epoch = self.alice.key, self.alice._feeds.own.epoch
         self.roll_back()
         self.lan.run_for(30)
-        self.assertEqual((self.alice.key, self.alice._feeds.epoch), (key, epoch + 1))
+        self.assertEqual((self.alice.key, self.alice._feeds.own.epoch), (key, epoch + 1))
         self.alice.say("four")
         self.lan.run_for(3)
         self.assertEqual(sorted(self.lan.lines(self.bob)), sorted(["one", "two", "three", "four"]))
@@ -350,14 +350,14 @@ class LostLogTests(NodesTestCase):
         """Attack 40: somebody claims a billion lines of ours; an epoch needs what we signed."""
         self.alice.say("one")
         self.lan.run_for(3)
-        epoch = self.alice._feeds.epoch
+        epoch = self.alice._feeds.own.epoch
         mallory = Stranger(self.lan)
         for _ in range(12):
             claim = Have(self.alice.key, epoch, 10**9, 10**9)
             mallory.send("vector", Vector(feeds=(claim,)).write())
             mallory.send("beacon", Beacon(5, 9393, Heads(), recent=(claim,)).write())
             self.lan.run_for(5)
-        self.assertEqual(self.alice._feeds.epoch, epoch)
+        self.assertEqual(self.alice._feeds.own.epoch, epoch)
         self.alice.say("two")
         self.lan.run_for(3)
         self.assertEqual(self.lan.lines(self.bob), ["one", "two"])
@@ -367,9 +367,9 @@ class LostLogTests(NodesTestCase):
             raise ShareError("full")
 
         self.patch(self.alice._store, "start_feed", refuse)
-        epoch = self.alice._feeds.epoch
+        epoch = self.alice._feeds.own.epoch
         self.alice.log_lost(epoch + 1)
-        self.assertEqual(self.alice._feeds.epoch, epoch)
+        self.assertEqual(self.alice._feeds.own.epoch, epoch)
         self.alice.say("hello")
         self.lan.run_for(1)
         self.assertEqual(self.lan.lines(self.bob), ["hello"])
@@ -382,7 +382,7 @@ class LostLogTests(NodesTestCase):
         self.alice = self.lan.node("alice")
         group_of(self.alice).refuses = True
         self.alice.say("hello")
-        self.alice.log_lost(self.alice._feeds.epoch + 1)
+        self.alice.log_lost(self.alice._feeds.own.epoch + 1)
         self.assertFalse(self.alice.last_said(1)[0].sent)
         group_of(self.alice).refuses = False
         self.lan.run_for(5)
@@ -455,7 +455,7 @@ class CopyTests(NodesTestCase):
     def test_two_that_meet_late_become_two(self) -> None:
         self.alice = self.lan.node("alice")
         self.lan.run_for(5)
-        epoch, copy = self.alice._feeds.epoch, self.lan.node("copy")
+        epoch, copy = self.alice._feeds.own.epoch, self.lan.node("copy")
         self.lan.cut_off = {group_of(copy).address[0]}
         for number in range(3):
             self.alice.say(f"alice {number}")
@@ -465,7 +465,7 @@ class CopyTests(NodesTestCase):
         self.lan.run_for(60)
         self.assertEqual(self.alice.key, self.key)
         self.assertNotEqual(copy.key, self.key)
-        self.assertLessEqual(self.alice._feeds.epoch, epoch + 1)
+        self.assertLessEqual(self.alice._feeds.own.epoch, epoch + 1)
         for node in (self.alice, copy):
             node.say("now")
         self.lan.run_for(10)
@@ -501,14 +501,14 @@ class CopyTests(NodesTestCase):
         self.lan.run_for(30)
         self.lan.stop(self.alice)
         self.alice = self.lan.node("alice")
-        epoch = self.alice._feeds.epoch
+        epoch = self.alice._feeds.own.epoch
         self.lan.run_for(10)
         for data in list(recorded):
             signed = parse(data)
             if isinstance(signed, Signed) and signed.key == self.key:
                 carry(data, ("10.0.9.9", 1), None)
         self.lan.run_for(60)
-        self.assertEqual((self.alice.key, self.alice._feeds.epoch), (self.key, epoch))
+        self.assertEqual((self.alice.key, self.alice._feeds.own.epoch), (self.key, epoch))
         self.assertEqual(self.notices(self.alice), [])
 
     def test_nor_does_one_of_a_run_whose_clock_was_ahead(self) -> None:
@@ -599,14 +599,14 @@ class CopyTests(NodesTestCase):
 
     def test_message_numbers_go_on_above_those_of_before_though_the_clock_went_back(self) -> None:
         self.alice = self.lan.node("alice")
-        self.alice._feeds.skip_to(self.alice._feeds.last.number + (5 << BOOT_SHIFT))
-        self.alice._feeds.message("head", "{}")
-        before = self.alice._feeds.last.number
+        self.alice._feeds.own.skip_to(self.alice._feeds.own.last.number + (5 << BOOT_SHIFT))
+        self.alice._feeds.own.message("head", "{}")
+        before = self.alice._feeds.own.last.number
         self.lan.vanish(self.alice)
         self.alice = self.lan.node("alice", ahead=-1000.0)
-        self.assertGreater(self.alice._feeds.last.number, before)
+        self.assertGreater(self.alice._feeds.own.last.number, before)
 
     def test_message_numbers_begin_with_the_second_of_the_start(self) -> None:
         self.alice = self.lan.node("alice")
         now = int(EPOCH_START + self.lan.reactor.seconds())
-        self.assertEqual(self.alice._feeds.last.number >> BOOT_SHIFT, now)
+        self.assertEqual(self.alice._feeds.own.last.number >> BOOT_SHIFT, now)

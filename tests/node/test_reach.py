@@ -251,9 +251,9 @@ class UnicastOnlyTests(ReachTestCase):
         node = self.nodes[0]
         group = group_of(node)
         self.patch(group, "say", lambda _: False)
-        self.assertTrue(node._reach.say(node._feeds.message("head", "{}")))
+        self.assertTrue(node._reach.say(node._feeds.own.message("head", "{}")))
         group.refuses = True
-        self.assertFalse(node._reach.say(node._feeds.message("head", "{}")))
+        self.assertFalse(node._reach.say(node._feeds.own.message("head", "{}")))
 
     def test_a_line_that_no_network_took_goes_by_unicast_alone_later(self) -> None:
         node, others = self.nodes[0], self.nodes[1:]
@@ -570,7 +570,7 @@ class ReflectionTests(ReachTestCase):
     def ask_alone(self, to: Node) -> None:
         """A datagram to a node alone, in the victim's name: it lacks every line."""
         gaps = {"chat": [(1, 100)]}
-        ask = Ask(to.key, to._feeds.epoch, gaps, to.key).write()
+        ask = Ask(to.key, to._feeds.own.epoch, gaps, to.key).write()
         self.lan.carry(self.mallory.signed("ask", ask), self.mallory.address, group_of(to).address)
         self.lan.run_for(10)
 

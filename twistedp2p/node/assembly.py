@@ -182,7 +182,7 @@ class Assembly:
             pins_of_earlier_runs(self._store, reactor.seconds(), self._wall()),
             lambda key: self._notes.note(self._store.unpin, key),
         )
-        self._nicks = Nicks(self.key, lambda: self._feeds.nick, self._roster)
+        self._nicks = Nicks(self.key, lambda: self._feeds.own.nick, self._roster)
         self._agenda = Timetable(reactor)
         self._reach = Reach(
             self._group,
@@ -195,7 +195,7 @@ class Assembly:
             port=config.port + 1,
             secret=os.urandom(16),
             peers=lambda: len(self._roster),
-            message=lambda kind, body: self._feeds.message(kind, body),
+            message=lambda kind, body: self._feeds.own.message(kind, body),
             beacon=lambda direct, token: self._presence.beacon(direct, token),
             lookup=lambda host, port: self._threads.run(addresses_of, host, port),
             want_sync=lambda key: self._syncs.want(key),
@@ -245,7 +245,7 @@ class Assembly:
             sync_wanted=lambda partner: self._syncs.want(partner),
         )
         self._own_key = OwnKey(
-            self._feeds,
+            self._feeds.own,
             self,
             agenda=self._agenda,
             since=since,
@@ -328,7 +328,7 @@ class Assembly:
             self._group,
             clock=self._reactor,
             wall=self._wall,
-            message=self._feeds.message,
+            message=self._feeds.own.message,
             files=self.file_port,
             nodes=lambda: len(self._roster) + 1,
         )
@@ -540,7 +540,7 @@ class Assembly:
 
     def _change_key(self) -> None:
         self._instance.renew()
-        self.config = attrs.evolve(self.config, nick=self._feeds.nick)
+        self.config = attrs.evolve(self.config, nick=self._feeds.own.nick)
 
     def _open_anew(self) -> str:
         self._open()

@@ -53,8 +53,8 @@ class Node(Assembly):
 
     def set_nick(self, nick: str) -> str:
         """Bear another nick from the next beacon on; returns it as cleaned."""
-        self._feeds.nick = clean_nick(nick)
-        self._tidings.note_present(self.key, True, self._feeds.nick)
+        self._feeds.own.nick = clean_nick(nick)
+        self._tidings.note_present(self.key, True, self._feeds.own.nick)
         self._presence.changed()
         return self.nick
 

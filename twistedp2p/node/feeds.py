@@ -1,7 +1,8 @@
 """Publishing our feed and following those of the others, so that nothing said or offered is lost.
 
-What we publish is kept before it is sent. What others publish is kept once, whichever way and
-however often it comes. When to ask, to answer and to tell is for `core.feeds.gossip` to say.
+What we publish is kept before it is sent: see `own_feed`. What others publish is kept once,
+whichever way and however often it comes. When to ask, to answer and to tell is for
+`core.feeds.gossip` to say.
 """
 
 from __future__ import annotations
@@ -10,14 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Protocol
 
-import attrs
-
 from twistedp2p.core.agenda import Agenda
 from twistedp2p.core.catalogue import Offer, read_withdraw
 from twistedp2p.core.datagrams import body
 from twistedp2p.core.datagrams.body import DAMAGED, BadBody
-from twistedp2p.core.datagrams.datagram import LOGS, MAX_NUMBER, Signed, Signer, parse
-from twistedp2p.core.errors import ShareError
+from twistedp2p.core.datagrams.datagram import Signed, Signer
 from twistedp2p.core.feeds.feed import CHAT_BACKLOG, LOG_NAMES, Feed, Have, Heads
 from twistedp2p.core.feeds.gossip import Gossip
 from twistedp2p.core.feeds.requests import Ask, Gone, Vector, read_heads
@@ -25,9 +23,8 @@ from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.beacon import Beacon
 from twistedp2p.disk.store import Store
 from twistedp2p.node.memory import Notes
+from twistedp2p.node.own_feed import OwnFeed
 
-BOOT_SHIFT = 20  # bits: a run's messages are numbered from the second of its start on
-BOOT = "boot"  # counter: that second, or the one that the numbers have got to
 SLICE = 100  # entries read at once
 FORGET_EVERY = 3600.0  # seconds between two looks at who was not here for long
 
@@ -50,15 +47,6 @@ class Told(Protocol):
     def offered(self, entry: Signed, offer: Offer) -> None: ...
 
     def withdrawn(self, entry: Signed, name: str) -> None: ...
-
-
-@attrs.define
-class Own:
-    """Our feed and our messages."""
-
-    feed: Feed
-    message: int  # the number of the last message
-    first: int  # the number of the first line of this run
 
 
 class Feeds:
@@ -87,21 +75,17 @@ class Feeds:
         sync_wanted: Callable[[bytes | None], bool],
     ) -> None:
         self._store = store
-        self._signer = signer
         self._sending = sending
         self._told = told
         self._clock = clock
         self._wall = wall
-        self._stamp = stamp
-        self.nick = nick
         self._sync_wanted = sync_wanted
         self._notes = Notes()
         self.dropped: Counter[str] = Counter()
         self.sent = 0  # messages to everybody in this run
-        self._own = self._load_own()
-        self.last = self._signed_message("bye", "{}")  # none was sent yet
+        self.own = OwnFeed(store, signer, self._notes, wall=wall, stamp=stamp, nick=nick)
         self._gossip = Gossip(
-            self._own.feed,
+            self.own.feed,
             agenda,
             self,
             self,
@@ -115,18 +99,6 @@ class Feeds:
         for feed in store.feeds():
             if feed.origin != signer.key:
                 self._gossip.follow(feed)
-
-    def _load_own(self) -> Own:
-        now_ms = int(self._wall() * 1000)
-        feed = self._store.feed(self._signer.key)
-        if feed is None:
-            # A lost memory gets a later epoch than the one it had: numbers are never used twice.
-            feed = Feed(self._signer.key, max(1, now_ms // 1000))
-            self._store.start_feed(feed, self.nick, now_ms)
-        self._store.set_present(self._signer.key, True, self.nick, now_ms)
-        self._boot = max(self._store.counter(BOOT) + 1, now_ms // 1000)
-        self._store.set_counter(BOOT, self._boot)
-        return Own(feed, self._boot << BOOT_SHIFT, feed.have["chat"].head + 1)
 
     def _forget_gone(self, now: float) -> None:
         """Whose nodes were not here for long is followed no more."""
@@ -145,11 +117,11 @@ class Feeds:
         if to is not None:
             return self.reply(kind, body, to)
         self.sent += 1
-        return self._sending.tell(self.message(kind, body))
+        return self._sending.tell(self.own.message(kind, body))
 
     def reply(self, kind: str, body: str, to: Any) -> bool:
         """Send a message to one address; False when no interface took it."""
-        return self._sending.reply(self.message(kind, body), to)
+        return self._sending.reply(self.own.message(kind, body), to)
 
     def repeat(self, raw: bytes, to: Any = None) -> None:
         """Send signed bytes of old to everybody, or to one address."""
@@ -162,19 +134,6 @@ class Feeds:
         """Have a SYNC made; False where one goes on, or was wanted before."""
         return self._sync_wanted(partner)
 
-    def message(self, kind: str, body: str) -> bytes:
-        """Sign a message that is no entry."""
-        self._own.message += 1
-        if self._own.message >> BOOT_SHIFT > self._boot:  # the next run begins above it
-            self._boot = self._own.message >> BOOT_SHIFT
-            self._notes.note(self._store.set_counter, BOOT, self._boot)
-        self.last = self._signed_message(kind, body)
-        return self.last.raw
-
-    def _signed_message(self, kind: str, body: str) -> Signed:
-        own = self._own
-        return self._signer.sign(kind, own.feed.epoch, own.message, self._stamp(), self.nick, body)
-
     def entry(self, origin: bytes, log: str, number: int) -> bytes | None:
         """The signed bytes of one entry that is kept, or None."""
         found = self._store.entries(origin, log, number, number)
@@ -182,10 +141,7 @@ class Feeds:
 
     def own_heads(self) -> Heads:
         """Lowest number kept and highest there is of our own logs."""
-        key, heads = self._signer.key, self._own.feed.heads
-        # What cannot be read now may be later: all of it is worth asking for.
-        low = {log: self._notes.note(self._store.lowest, key, log) or 1 for log in LOG_NAMES}
-        return Heads((low["chat"], heads.chat[1]), (low["offers"], heads.offers[1]))
+        return self.own.heads()
 
     def summary(self) -> bytes:
         """What our beacon tells of all feeds."""
@@ -195,65 +151,21 @@ class Feeds:
         """The feeds that changed lately, for our beacon."""
         return tuple(self._gossip.recent(self._clock.seconds()))
 
-    # -- our own feed, when its log or its key turns out not to be ours alone (own_key.Ours)
-
-    @property
-    def epoch(self) -> int:
-        """That of our feed."""
-        return self._own.feed.epoch
-
-    def has_published(self, entry: Signed) -> bool:
-        """Whether that entry of our epoch is ours; so is one that is kept no more."""
-        kept = self.entry(entry.key, str(entry.log), entry.number)
-        if kept is None:
-            return entry.number <= self._own.feed.have[str(entry.log)].head
-        return kept == entry.raw
-
-    def skip_to(self, number: int) -> None:
-        """Number our messages from there on."""
-        self._own.message = max(self._own.message, number)
+    # -- publishing
 
     def begin_epoch(self, epoch: int) -> int:
-        """Go on under a later epoch; raises `ShareError`, and has then changed nothing.
-
-        What was said in this run is said anew, with the same stamps: who heard it does not show
-        it twice. Offers are for their owner to tell anew.
-        """
-        own, now_ms = self._own, int(self._wall() * 1000)
-        said = self._store.entries(self._signer.key, "chat", own.first, MAX_NUMBER)
-        self._own = Own(Feed(self._signer.key, epoch), own.message, 1)
-        try:
-            with self._store.together():
-                self._store.start_feed(self._own.feed, self.nick, now_ms)
-                self._store.set_present(self._signer.key, True, self.nick, now_ms)
-                for _, raw in said:
-                    self._say_anew(raw, now_ms)
-        except ShareError:
-            self._own = own
-            raise
-        self._gossip.begin(self._own.feed)
+        """Go on under a later epoch: as `OwnFeed.begin_epoch`."""
+        self.own.begin_epoch(epoch)
+        self._gossip.begin(self.own.feed)
         self._gossip.published(None, self._clock.seconds())
         return epoch
-
-    def _say_anew(self, raw: bytes, now_ms: int) -> None:
-        old = parse(raw)
-        if isinstance(old, Signed):
-            entry = self._entry(old.kind, old.body, old.stamp)
-            self._store.put_say(entry, self._own.feed, entry.stamp, now_ms)
-
-    # -- publishing
 
     def publish_said(self, pieces: Sequence[tuple[str, str]]) -> tuple[list[Signed], bool]:
         """Say one text, as its entries (kind, body); the entries, and whether all were sent.
 
         As all that publish: raises `ShareError` when it cannot be kept, and sends nothing then.
         """
-        stamp, now_ms = self._stamp(), int(self._wall() * 1000)
-        with self._store.together():
-            entries = [self._entry(kind, body, stamp) for kind, body in pieces]
-            for entry in entries:
-                self._store.put_say(entry, self._own.feed, stamp, now_ms)
-        sent = True
+        entries, sent = self.own.say(pieces), True
         for entry in entries:
             sent = self._sending.say(entry.raw) and sent
             self._gossip.published(entry.raw, self._clock.seconds())
@@ -261,15 +173,15 @@ class Feeds:
 
     def publish_offer(self, offer: Offer) -> Signed:
         """Tell the group of an offer."""
-        entry = self._entry("offer", offer.write(), self._stamp())
-        self._store.put_offer(entry, self._own.feed, offer)
+        entry = self.own.entry("offer", offer.write())
+        self._store.put_offer(entry, self.own.feed, offer)
         self._store.once_kept(lambda: self._publish_quietly(entry))
         return entry
 
     def publish_withdraw(self, name: str, body: str) -> Signed:
         """Tell the group that an offer is no more."""
-        entry = self._entry("withdraw", body, self._stamp())
-        self._store.put_withdraw(entry, self._own.feed, name)
+        entry = self.own.entry("withdraw", body)
+        self._store.put_withdraw(entry, self.own.feed, name)
         self._store.once_kept(lambda: self._publish_quietly(entry))
         return entry
 
@@ -280,13 +192,6 @@ class Feeds:
         if alone:
             self._sending.tell(entry.raw)
         self._gossip.published(entry.raw if alone else None, now)
-
-    def _entry(self, kind: str, body: str, stamp: int) -> Signed:
-        own, log = self._own, LOGS[kind]
-        number = own.feed.have[log].head + 1
-        entry = self._signer.sign(kind, own.feed.epoch, number, stamp, self.nick, body)
-        own.feed.heard_entries(log, number, number)
-        return entry
 
     # -- hearing
 

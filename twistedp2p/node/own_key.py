@@ -20,7 +20,7 @@ from twistedp2p.core.datagrams.datagram import MAX_NUMBER, Signed
 from twistedp2p.core.limits import Buckets, CappedTable, TokenBucket
 from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.ping import Ping, Pong
-from twistedp2p.node.feeds import BOOT_SHIFT
+from twistedp2p.node.own_feed import BOOT_SHIFT
 
 EPOCH_WAIT = 3.0  # seconds until a later epoch begins: a twin that hears us may go first
 EPOCHS_MOST = 3  # that we begin in one run; one lost log needs one
@@ -34,7 +34,7 @@ ASKED_MOST = 500  # pings that wait for their pong: of the last 45 seconds
 
 
 class Ours(Protocol):
-    """What of `Feeds` is needed: our feed, and the last message that we signed."""
+    """What of `OwnFeed` is needed: our feed, and the last message that we signed."""
 
     last: Signed
 
