@@ -379,7 +379,7 @@ class HostileTests(SynchronousTestCase):
         for _ in range(8):
             self.mallory.beacon()
             self.lan.run_for(5)
-        self.assertTrue(self.alice.is_pinned(self.mallory.key))
+        self.assertTrue(self.alice._others.is_pinned(self.mallory.key))
         feeds, flood = self.alice._feeds, parse(self.mallory.signed("say", "x", 1))
         for number in range(MAX_FEEDS + 10):
             feeds.heard_entry(attrs.evolve(flood, key=number.to_bytes(32, "big")))

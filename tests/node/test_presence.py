@@ -308,7 +308,7 @@ class TogetherTests(SynchronousTestCase):
         lan.run_for(1)
         (peer,) = alice.peers()
         self.assertEqual(peer.addresses, [mallory.address])
-        self.assertEqual(alice._file_addresses(mallory.key), [(mallory.address[0], 9393)])
+        self.assertEqual(alice._others.file_addresses(mallory.key), [(mallory.address[0], 9393)])
 
     def test_a_replayed_beacon_moves_nobody(self) -> None:
         """Attack 36: a beacon heard before, sent again from elsewhere."""

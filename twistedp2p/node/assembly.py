@@ -48,6 +48,7 @@ from twistedp2p.node.holdings import Holdings
 from twistedp2p.node.membership import Membership
 from twistedp2p.node.memory import Notes
 from twistedp2p.node.nicks import Nicks
+from twistedp2p.node.others import Others
 from twistedp2p.node.own_key import OwnKey
 from twistedp2p.node.pings import Pings
 from twistedp2p.node.presence import Presence, pins_of_earlier_runs
@@ -201,6 +202,7 @@ class Assembly:
             want_sync=lambda key: self._syncs.want(key),
             far=config.ttl > 1,
         )
+        self._others = Others(self._roster, self._nicks, self._reach, self._group)
         self._mdns = Mdns(
             reactor,
             self._threads.run,
@@ -241,7 +243,7 @@ class Assembly:
             random=random.random,
             nick=self.config.nick,
             nodes=lambda: self._presence.nodes,
-            address_of=self._address_of,
+            address_of=self._others.address_of,
             sync_wanted=lambda partner: self._syncs.want(partner),
         )
         self._own_key = OwnKey(
@@ -258,7 +260,7 @@ class Assembly:
             group_time,
             self._feeds,
             self._reach,
-            self,
+            self._others,
             self._faces.emit,
             clock=reactor,
             wall=self._wall,
@@ -313,7 +315,7 @@ class Assembly:
             in_thread=self._threads.run,
             folder=self.config.download_folder,
             sharing=(
-                Sharing(self._holdings, self.file_port, self._may_be_a_node)
+                Sharing(self._holdings, self.file_port, self._others.may_be_a_node)
                 if self.config.swarm
                 else None
             ),
@@ -363,7 +365,7 @@ class Assembly:
             self._dispatch,
             calls,
             self._roster,
-            addresses_of=self._file_addresses,
+            addresses_of=self._others.file_addresses,
             own_key=self.key,
             group=self._envelope.group,
             together=self._store.together,
@@ -376,7 +378,7 @@ class Assembly:
             self._nicks,
             self._faces.emit,
             has_reader=self._faces.has_reader,
-            addresses_of=self._file_addresses,
+            addresses_of=self._others.file_addresses,
             clock=reactor,
             wall=self._wall,
         )
@@ -453,24 +455,9 @@ class Assembly:
 
     # -- what rooms ask of each other
 
-    def _file_addresses(self, owner: bytes) -> list[tuple[str, int]]:
-        peer = self._roster.peer(owner)
-        if peer is None or not peer.files:
-            return []
-        hosts = dict.fromkeys(address[0] for address in peer.addresses)
-        return [(host, peer.files) for host in sorted(hosts, key=lambda host: ":" in host)]
-
-    def _may_be_a_node(self, host: str) -> bool:
-        here = (each[0] for peer in self._roster.peers() for each in peer.addresses)
-        return self._group.on_link(host) or host in here
-
     def _real_addresses(self) -> list[str]:
         addresses = self._group.addresses()
         return [each for each in addresses if not ipaddress.ip_address(each).is_loopback]
-
-    def _address_of(self, key: bytes) -> Address | None:
-        peer = self._roster.peer(key)
-        return self._reach.address(key) if peer is not None else None
 
     def _owner_changed(self, host: str, port: int, key: bytes) -> bool:
         now_ms = self._now_ms()
@@ -479,18 +466,9 @@ class Assembly:
     def _count_as(self, host: str) -> str:
         return counted_as(host, self._group.on_link)
 
-    def is_pinned(self, key: bytes) -> bool:
-        """Whether that key is known from before."""
-        return key in self._roster.pins
-
     def is_known(self, key: bytes, nick: str) -> bool:
         """Whether that nick on a line of that key can go without its fingerprint."""
         return self._nicks.is_known(key, nick)
-
-    def host_of(self, key: bytes) -> str:
-        """The IP address of a node that is here, else an empty string."""
-        address = self._address_of(key)
-        return "" if address is None else address[0]
 
     def _doctor_looks_at(self) -> LooksAt:
         networks = self._group.networks()

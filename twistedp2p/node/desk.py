@@ -152,7 +152,7 @@ class Node(Assembly):
         return self._transfers.get(
             offer.name,
             password,
-            lambda: self._file_addresses(offer.owner),
+            lambda: self._others.file_addresses(offer.owner),
             offer,
             folder,
             wanted=wanted_of(part),
