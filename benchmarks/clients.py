@@ -70,6 +70,10 @@ class Known:
             self.secret = offer, stretch(PASSWORD, owner_key, offer)
         return succeed(self.secret)
 
+    def may_prove(self) -> bool:
+        """Always."""
+        return True
+
     def agreed(self, ok: Ok, owner_key: bytes) -> None:
         """Whatever it is."""
 

@@ -23,7 +23,7 @@ from twistedp2p.control.people import Running
 from twistedp2p.control.tree import Control
 from twistedp2p.face.report import document
 from twistedp2p.face.texts import accepted, in_words
-from twistedp2p.node import getting as getting_module
+from twistedp2p.node import order as order_module
 from twistedp2p.node import shares as shares_module
 
 API = "/api/v1/"
@@ -113,7 +113,7 @@ class ControlTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.patch(shares_module, "stretch", quick_stretch)
-        self.patch(getting_module, "stretch", quick_stretch)
+        self.patch(order_module, "stretch", quick_stretch)
         self.lan = Lan(self)
         self.alice = self.lan.node("alice", reader=False)
         self.bob = self.lan.node("bob")

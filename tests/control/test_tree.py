@@ -305,6 +305,17 @@ class TransfersTests(ControlTestCase):
         self.running[0].done.callback(None)
         self.assertIn(b"201 Created", program.came)
 
+    def test_what_one_offered_who_has_gone_can_be_got_of_others(self) -> None:
+        self.offered(self.bob, "a.txt", public=True)
+        (offer,) = self.get("catalogue")["items"]
+        self.lan.stop(self.bob)
+        self.assertEqual(self.get("catalogue?name=a.txt")["items"], [])
+        owner = offer["owner"]["fingerprint"]
+        for wanted in ({"name": "a.txt"}, {"id": offer["id"]}, {"name": "a.txt", "owner": owner}):
+            self.assertEqual(self.ask("POST", "transfers", wanted).status, 201)
+        missing = self.ask("POST", "transfers", {"name": "a.txt", "owner": "alice"})
+        self.assertEqual(missing.status, 404)
+
     def test_a_get_that_fails_is_a_problem_with_its_exit_code(self) -> None:
         self.offered(self.bob, "a.txt", public=True)
         with (

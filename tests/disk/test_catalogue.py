@@ -44,9 +44,23 @@ class CatalogueTests(StoreTests):
         self.assertIsNone(self.store.find(wanted[:8] + bytes(8)))  # half an id is none
         self.store.set_present(other.key, False, "", 0)
         self.assertIsNone(self.store.find(wanted))
+        self.assertEqual(other.key, self.store.find(wanted, False).owner)
         self.store.set_present(other.key, True, "", 0)
+        self.assertIsNone(self.store.find(wanted, False))
         other.withdraw("b.jpg")
         self.assertIsNone(self.store.find(wanted))
+
+    def test_what_one_offered_who_has_gone_is_found_by_its_name_where_that_is_asked_for(self):
+        origin, other = Origin(self.store, 1), Origin(self.store, 2)
+        for each in (origin, other):
+            each.offer("a.jpg")
+        other.offer("gone.jpg")
+        other.withdraw("gone.jpg")
+        self.store.set_present(other.key, False, "", 0)
+        for here, owner in ((True, origin), (False, other)):
+            owners = [offer.owner for offer in self.store.offers_called("a.jpg", here=here)]
+            self.assertEqual(owners, [owner.key])
+        self.assertEqual(self.store.offers_called("gone.jpg", here=False), [])
 
     def test_a_withdrawn_offer_is_gone(self):
         origin = Origin(self.store)

@@ -76,6 +76,7 @@ class Desk:
         self.closed = False
         self.done = []
         self.own = []
+        self.gone = []  # offers of those who are not here
         self.own_asked = []  # how many of them at most, each time
         self.found = []
         self.said = []
@@ -95,6 +96,9 @@ class Desk:
     def examine(self, told):
         self.told = told
         return self.examining
+
+    def called(self, name, *, here=True):
+        return [] if here else [offer for offer in self.gone if offer.name == name]
 
     def say(self, text):
         self.done.append(("say", text))

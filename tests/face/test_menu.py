@@ -222,6 +222,11 @@ class GetTests(MenuCase):
         self.type("2 1", "pw", " 1  coucou ")
         self.assertEqual(self.desk.done[-1], ("say", "coucou"))
 
+    def test_what_one_offered_who_has_gone_can_be_got_by_its_name(self):
+        self.desk.gone = [offer("gone.iso", public=True)]
+        self.type("2", "gone.iso")
+        self.assertEqual(self.desk.done[-1][:2], ("get", "gone.iso"))
+
     def test_no_password_no_get(self):
         self.type("2 1", "")
         self.assertEqual(self.desk.done, [])

@@ -219,6 +219,9 @@ class FakeOrder:
     def _refuse(self) -> tuple[bytes, bytes]:
         raise ShareError("Another node answers there.")
 
+    def may_prove(self) -> bool:
+        return True
+
     def agreed(self, ok: Ok, owner_key: bytes) -> None:
         self.ok = ok
 

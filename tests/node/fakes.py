@@ -25,12 +25,12 @@ from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.datagrams import body
 from twistedp2p.core.datagrams.closed import Envelope
 from twistedp2p.core.datagrams.datagram import MAX_DATAGRAM, Signed, Signer, group_name, parse
-from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import Event, Said
 from twistedp2p.core.feeds.feed import Heads
 from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.beacon import Beacon
 from twistedp2p.disk.instance import claim
+from twistedp2p.net.dial import NoAnswer
 from twistedp2p.net.tls import NodeTLS, NodeTLSFactory
 from twistedp2p.node import Config, Node, assembly
 
@@ -194,7 +194,7 @@ class FakeDialer:
         door = self._lan.doors.get(host)
         server = door and door.buildProtocol(IPv4Address("TCP", self._host, 40_000))
         if server is None or self._lan.is_parted(self._host, host):
-            raise ShareError("Nothing listens there.")
+            raise NoAnswer("Nothing listens there.")
         factory = NodeTLSFactory(self._tls, True, Factory.forProtocol(make), clock)
         client = factory.buildProtocol(None)
         self._lan.calls.append((self._host, host))

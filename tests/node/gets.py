@@ -15,6 +15,7 @@ from twistedp2p.core.calls.pieces import HAVE, TREE, Ask, write_peers
 from twistedp2p.core.content.tree import PIECE_LEAST, BadPiece, Tree, TreeHash
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.swarm.bitmap import to_bitmap
+from twistedp2p.net.fetch import broken
 
 OWNER, OTHER = b"o" * 32, b"x" * 32
 CONTENT = b"content"
@@ -58,6 +59,7 @@ class FakeClient:
         self.has = bytearray(b"\1" * self.tree.count)
         self.peers: list[tuple[str, int]] = []
         self.silent: set[int] = set()  # kinds of asks that it never answers
+        self.unanswered: list[Deferred[bytes]] = []
         self.choose: Callable[[bytes], int | None] = lambda _have: None
         self.ended: Deferred[BaseException | None] = Deferred()
 
@@ -68,7 +70,8 @@ class FakeClient:
     def ask(self, ask: Ask) -> Deferred[bytes]:
         self.asks.append(ask)
         if self.over or ask.kind in self.silent:
-            return Deferred()
+            self.unanswered.append(Deferred())
+            return self.unanswered[-1]
         if ask.kind == TREE:
             return succeed(self.tree.manifest + self.tree.hashes)
         return succeed(to_bitmap(self.has) if ask.kind == HAVE else write_peers(self.peers))
@@ -128,6 +131,9 @@ class FakeClient:
         if not self.over:
             self.over = True
             self.queue.clear()
+            unanswered, self.unanswered = self.unanswered, []
+            for each in unanswered:
+                each.errback(error or broken())
             self.ended.callback(error)
 
 

@@ -25,7 +25,8 @@ from twistedp2p.core.swarm.audience import Audience
 from twistedp2p.core.swarm.bitmap import bitmap_size, to_bitmap
 from twistedp2p.core.swarm.choice import Choice
 from twistedp2p.node.gather import Gather
-from twistedp2p.node.swarm import PeerOrder, Swarm
+from twistedp2p.node.order import PeerOrder
+from twistedp2p.node.swarm import Swarm
 
 DELAY = 0.005  # seconds that an ask is on its way
 JOINING = 0.15  # seconds until both ends of a new connection have proved the password

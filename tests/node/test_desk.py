@@ -25,6 +25,7 @@ from twistedp2p.disk.instance import claim
 from twistedp2p.net.sockets import SocketError
 from twistedp2p.node import Config, Node, assembly
 from twistedp2p.node import shares as shares_module
+from twistedp2p.node.opening import PATIENCE
 
 
 class DeskTestCase(SynchronousTestCase):
@@ -123,9 +124,11 @@ class OfferTests(DeskTestCase):
 
     def test_getting_from_an_owner_that_is_not_here_fails_in_a_sentence(self) -> None:
         gone = Offer(b"o" * 32, "a.jpg", 1, DIGEST, False)
-        error = self.failureResultOf(self.alice.get(gone, "secret").done, ShareError).value
-        self.assertEqual(error.code, Exit.NOT_FOUND)
+        done = self.alice.get(gone, "secret").done
         self.alice.get(gone, "secret")  # and nobody waits for it
+        self.lan.run_for(PATIENCE)
+        error = self.failureResultOf(done, ShareError).value
+        self.assertEqual(error.code, Exit.NOT_FOUND)
         gc.collect()
         self.assertEqual(len(self.lan.events(self.alice, FetchFailed)), 2)
         self.assertEqual(self.alice.get_running(), [])

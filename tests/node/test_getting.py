@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -22,23 +22,18 @@ from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.content.manifest import Entry, Manifest
 from twistedp2p.core.content.tree import TreeHash
 from twistedp2p.core.errors import Exit, ShareError
-from twistedp2p.core.events import FetchFailed, Notice, Progress
+from twistedp2p.core.events import Fetched, FetchFailed, Notice, Progress
 from twistedp2p.disk.download import Download
-from twistedp2p.net.dial import nonsense
+from twistedp2p.net.dial import NoAnswer, nonsense
 from twistedp2p.net.fetch import Refused, broken
 from twistedp2p.net.pump import in_threads_of
-from twistedp2p.node import getting as getting_module
-from twistedp2p.node.getting import (
-    AGAIN_FIRST,
-    AGAIN_MOST,
-    BUSY_LEAST,
-    BUSY_PATIENCE,
-    PATIENCE,
-    PATIENCE_WITH_OTHERS,
-    Sharing,
-)
+from twistedp2p.node import order as order_module
+from twistedp2p.node.getting import PATIENCE_WITH_OTHERS, Sharing
 from twistedp2p.node.holdings import Holdings
+from twistedp2p.node.neighbours import UNANSWERED_MOST
+from twistedp2p.node.opening import AGAIN_FIRST, AGAIN_MOST, BUSY_LEAST, BUSY_PATIENCE, PATIENCE
 from twistedp2p.node.progress import Courses
+from twistedp2p.node.swarm import PEERS_EVERY
 from twistedp2p.node.transfers import CHECKS_AT_ONCE, Transfer, Transfers
 
 CONTENT = random_content(40)
@@ -52,7 +47,7 @@ class GettingTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
-        self.patch(getting_module, "stretch", quick_stretch)
+        self.patch(order_module, "stretch", quick_stretch)
         self.clock, self.fetching = FakeReactor(), Fetching()
         self.events: list[Any] = []
         self.holdings = Holdings(self.clock.seconds)
@@ -340,6 +335,191 @@ class AgainTests(GettingTestCase):
         self.assertIsInstance(
             self.failureResultOf(self.fetching.asked[-1][0].stretched(OTHER)).value, ShareError
         )
+
+
+class OpeningTests(GettingTestCase):
+    """What goes wrong before the first byte of the content has come."""
+
+    def away(self) -> NoAnswer:
+        return NoAnswer("Nothing listens there.", Exit.NOT_FOUND)
+
+    def test_an_owner_that_is_not_reached_is_waited_for(self) -> None:
+        transfer = self.get()
+        for _ in range(3):
+            self.fetching.end(self.away())
+            self.clock.run_for(AGAIN_MOST)
+        self.connect().give_all()
+        self.arrived(transfer)
+        (notice,) = self.notices()
+        self.assertIn("a.bin: Nothing listens there. It goes on", notice)
+
+    def test_a_cut_while_the_password_is_proved(self) -> None:
+        transfer = self.get()
+        self.fetching.end(broken())
+        self.clock.run_for(AGAIN_FIRST)
+        self.connect().give_all()
+        self.arrived(transfer)
+
+    def test_a_cut_in_the_list_of_hashes(self) -> None:
+        """Of a ticket, too: its owner has answered."""
+        for offer in (True, False):
+            transfer = self.get() if offer else self.get_ticket()
+            client = FakeClient(CONTENT)
+            client.silent = {TREE}
+            self.fetching.end(client)
+            self.cut(client)
+            self.clock.run_for(AGAIN_FIRST)
+            self.connect().give_all()
+            path = Path(self.successResultOf(transfer.done).path)
+            self.assertEqual(CONTENT, path.read_bytes())
+
+    def get_ticket(self) -> Transfer:
+        return self.transfers.get("a.bin", "secret", lambda: self.where, None)
+
+    def test_what_an_owner_answers_ends_it(self) -> None:
+        """Attack 14: a wrong password is not tried again."""
+        for code in (403, 404, 409, 429):
+            error = Refused(Err(code))
+            transfer, tried = self.get(), len(self.fetching.asked)
+            self.fetching.end(error)
+            self.assertEqual(error.code, self.failed(transfer).code)
+            self.clock.run_for(PATIENCE)
+            self.assertEqual(tried, len(self.fetching.asked))
+
+    def test_where_a_ticket_points_at_nobody_that_is_said_at_once(self) -> None:
+        transfer = self.get_ticket()
+        self.fetching.end(self.away())
+        self.assertEqual("Nothing listens there.", str(self.failed(transfer)))
+
+    def test_an_owner_that_never_comes_is_left_in_the_end(self) -> None:
+        transfer = self.get()
+        for _ in range(int(PATIENCE) + 1):
+            if not self.fetching.asked[-1][2].called:
+                self.fetching.end(self.away())
+            self.clock.advance(1)
+        self.assertEqual("Nothing listens there.", str(self.failed(transfer)))
+        self.assertLess(len(self.fetching.asked), PATIENCE / 4)
+
+    def test_stopping_while_it_is_waited_for(self) -> None:
+        transfer = self.get()
+        self.fetching.end(self.away())
+        transfer.stop()
+        self.assertEqual("Stopped.", str(self.failed(transfer)))
+
+
+class NeighboursTests(GettingTestCase):
+    """The owner is away, and others of the group may have it."""
+
+    swarm = True
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.others = [(f"10.0.1.{number}", 9393) for number in range(4)]
+        self.excluded: list[bytes] = []
+        sharing = Sharing(self.holdings, 9393, others=self.there)
+        self.transfers._sharing = sharing
+
+    def there(self, owner: bytes) -> list[tuple[str, int]]:
+        self.excluded.append(owner)
+        return self.others
+
+    def begin(self) -> Transfer:
+        """Begun, and the owner is away."""
+        transfer = self.get()
+        self.fetching.end(NoAnswer("Nothing listens there.", Exit.NOT_FOUND), 0)
+        return transfer
+
+    def holder(self, number: int) -> FakeClient:
+        client = FakeClient(CONTENT, OTHER, "10.0.1.1")
+        self.fetching.end(client, number)
+        return client
+
+    def test_one_who_has_it_is_found_and_the_others_are_let_go(self) -> None:
+        transfer = self.begin()
+        asked = [addresses for _, addresses, _ in self.fetching.asked[1:]]
+        self.assertEqual([[each] for each in sorted(self.others)], sorted(asked))
+        self.assertEqual({OWNER}, set(self.excluded))
+        self.fetching.end(Refused(Err(404)), 1)
+        client = self.holder(2)
+        self.assertEqual(2, self.fetching.cancelled)
+        for _ in range(100):
+            self.clock.advance(0.25)
+            client.give_all()
+        self.arrived(transfer)
+        self.assertEqual([], self.notices())
+        (fetched,) = [each for each in self.events if isinstance(each, Fetched)]
+        self.assertEqual((OWNER, True), (fetched.owner, fetched.owner_known))
+
+    def test_the_owner_is_looked_for_meanwhile(self) -> None:
+        transfer = self.begin()
+        self.holder(2)
+        self.clock.run_for(AGAIN_FIRST)
+        self.assertEqual(WHERE, self.fetching.asked[-1][1])
+        owner = FakeClient(CONTENT)
+        self.fetching.end(owner)
+        for _ in range(20):
+            self.clock.advance(0.25)
+            owner.give_all()
+        self.arrived(transfer)
+
+    def test_who_knows_no_password_has_few_guesses_at_ours(self) -> None:
+        """Attack 3: nodes that say that they have it, only to be proved the password."""
+        transfer = self.begin()
+        proofs = 0
+        for _ in range(int(PATIENCE) + 10):
+            for order, addresses, answer in self.fetching.asked:
+                if answer.called:
+                    continue
+                if addresses == WHERE:
+                    answer.errback(NoAnswer("Nothing listens there."))
+                elif order.may_prove():
+                    proofs += 1
+                    answer.errback(Refused(Err(403)))
+                else:
+                    answer.errback(CancelledError())
+            self.clock.advance(1)
+        self.failed(transfer)
+        self.assertEqual(UNANSWERED_MOST, proofs)
+
+    def test_what_is_not_what_was_offered_is_not_taken(self) -> None:
+        """Attack 17: from one who knows the password."""
+        transfer = self.begin()
+        other = FakeClient(random_content(40, seed=2), OTHER)
+        self.fetching.end(other, 1)
+        client = FakeClient(CONTENT, OTHER)
+        client.tree = tree_of(bytes(len(CONTENT)))
+        self.fetching.end(client, 2)
+        self.assertTrue(client.over)
+        self.assertEqual([transfer], self.transfers.running())
+
+    def test_one_that_goes_is_replaced_by_another(self) -> None:
+        transfer = self.begin()
+        first = self.holder(1)
+        self.clock.advance(0.25)
+        first.give()
+        self.cut(first)
+        asked = len(self.fetching.asked)
+        self.clock.run_for(PEERS_EVERY)
+        number = next(
+            number
+            for number in range(asked, len(self.fetching.asked))
+            if self.fetching.asked[number][1] != WHERE
+        )
+        second = self.holder(number)
+        for _ in range(100):
+            self.clock.advance(0.25)
+            second.give_all()
+        self.arrived(transfer)
+
+    def test_nobody_is_asked_for_what_nobody_offered(self) -> None:
+        """Only the owner's word says what it is; and what is one piece is given on by nobody."""
+        small = random_content(1)
+        self.transfers.get("a.bin", "secret", lambda: self.where, None, owner=OWNER)
+        self.fetching.end(NoAnswer("Nothing listens there."))
+        offer = Offer(OWNER, "s.bin", len(small), tree_of(small).digest, False)
+        self.transfers.get("s.bin", "secret", lambda: self.where, offer)
+        self.fetching.end(NoAnswer("Nothing listens there."))
+        self.assertEqual([WHERE, WHERE], [addresses for _, addresses, _ in self.fetching.asked])
 
 
 class StoppingTests(GettingTestCase):

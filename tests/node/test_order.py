@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twistedp2p.core.calls.lines import Ok
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.errors import Exit, ShareError
-from twistedp2p.node.getting import Order
+from twistedp2p.node.order import Order
 
 OWNER = b"o" * 32
 DIGEST = "blake3:" + "0" * 64

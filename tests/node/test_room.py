@@ -13,8 +13,9 @@ from tests.node.test_shares import quick_stretch
 from twistedp2p.core.content.tree import PIECE_LEAST
 from twistedp2p.core.events import Fetched, FetchFailed, Progress
 from twistedp2p.node import Node
-from twistedp2p.node import getting as getting_module
+from twistedp2p.node import order as order_module
 from twistedp2p.node import shares as shares_module
+from twistedp2p.node.opening import PATIENCE
 
 SIZE = 12 * PIECE_LEAST - 5  # bytes
 
@@ -22,7 +23,7 @@ SIZE = 12 * PIECE_LEAST - 5  # bytes
 class RoomTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(shares_module, "stretch", quick_stretch)
-        self.patch(getting_module, "stretch", quick_stretch)
+        self.patch(order_module, "stretch", quick_stretch)
         self.lan = Lan(self)
         self.path = self.lan.folder / "big.bin"
         self.path.write_bytes(os.urandom(SIZE))
@@ -112,6 +113,37 @@ class RoomTests(SynchronousTestCase):
             self.lan.run_for(10)
         self.assertEqual([], [guess for guess in guesses if guess])
         self.assertEqual(2, len(self.lan.events(carol, FetchFailed)))
+
+    def test_who_starts_again_after_the_owner_has_gone_finds_those_who_have_it(self) -> None:
+        """The catalogue still binds what it is, and whoever is asked for it by its id answers."""
+        owner, (bob, carol, _) = self.room(3)
+        self.get(bob)
+        self.lan.run_for(10)
+        self.whole(bob)
+        self.get(carol)
+        self.in_the_middle(carol)
+        self.lan.stop(carol)
+        self.lan.stop(owner)
+        carol = self.lan.node("bob1")
+        self.lan.run_for(10)
+        self.assertEqual([], self.successResultOf(carol.search("big.bin")))
+        (offer,) = carol.called("big.bin", here=False)
+        self.assertEqual(offer, self.successResultOf(carol.find(offer.id, here=False)))
+        carol.get(offer, "secret")
+        self.lan.run_for(10)
+        self.whole(carol)
+        (fetched,) = self.lan.events(carol, Fetched)
+        self.assertEqual((offer.owner, True), (fetched.owner, fetched.owner_known))
+
+    def test_where_nobody_has_it_any_more_that_is_said(self) -> None:
+        owner, (bob,) = self.room(1)
+        self.lan.stop(owner)
+        (offer,) = bob.called("big.bin", here=False)
+        bob.get(offer, "secret")
+        self.lan.run_for(PATIENCE - 15)
+        self.assertEqual([], self.lan.events(bob, FetchFailed))
+        self.lan.run_for(15)
+        self.assertEqual(1, len(self.lan.events(bob, FetchFailed)))
 
     def test_the_owner_goes_and_comes_back(self) -> None:
         owner, (bob,) = self.room(1)

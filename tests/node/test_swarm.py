@@ -14,6 +14,7 @@ from twistedp2p.core.calls.pieces import HAVE, PEERS
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.swarm.choice import Choice
 from twistedp2p.node.gather import Gather
+from twistedp2p.node.order import PeerOrder
 from twistedp2p.node.swarm import (
     CHOSEN,
     HAVE_EVERY,
@@ -21,7 +22,6 @@ from twistedp2p.node.swarm import (
     PEERS_EVERY,
     PEERS_WAIT,
     TRIED_AGAIN,
-    PeerOrder,
     Swarm,
 )
 

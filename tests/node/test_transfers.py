@@ -21,13 +21,13 @@ from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import Fetched, FetchFailed, Progress
 from twistedp2p.core.names import offer_id
 from twistedp2p.net.pump import in_threads_of
-from twistedp2p.node import getting as getting_module
+from twistedp2p.node import order as order_module
+from twistedp2p.node.order import Order
 from twistedp2p.node.progress import Courses
 from twistedp2p.node.transfers import (
     AT_ONCE,
     AT_ONCE_EACH,
     CONNECTIONS_BURST,
-    Order,
     Transfer,
     Transfers,
 )
@@ -39,7 +39,7 @@ class TransfersTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
-        self.patch(getting_module, "stretch", quick_stretch)
+        self.patch(order_module, "stretch", quick_stretch)
         self.clock, self.fetching = FakeReactor(), Fetching()
         self.events: list[Any] = []
         self.transfers = Transfers(

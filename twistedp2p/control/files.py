@@ -77,15 +77,15 @@ class Files:
             self._told.put(row["id"], listing.offer)
         return rows
 
-    async def by_id(self, text: str) -> Offer | None:
-        """The offer of that id, of a node that is here: soon, if it was told lately."""
+    async def by_id(self, text: str, *, here: bool = True) -> Offer | None:
+        """The offer of that id, of a node that is here, or not: soon, if it was told lately."""
         wanted = offer_id_of(text)
         told = self._told.get(text)
         if told is not None:
-            for offer in self._node.called(told.name):
+            for offer in self._node.called(told.name, here=here):
                 if offer.owner == told.owner:
                     return offer
-        return await self._node.find(wanted)
+        return await self._node.find(wanted, here=here)
 
     async def _exactly(self, asked: Asked) -> list[Listing]:
         """What has that id or that name, the owner apart."""

@@ -158,15 +158,15 @@ class Transfers:
         return self._node.get(offer, password, folder, asked.text("part"))
 
     async def _meant(self, asked: Asked) -> Offer:
-        """The offer that is named."""
+        """The offer that is named: of somebody who is here, else of one who has gone."""
         name, owner = asked.text("name"), asked.text("owner")
         if not name:
-            found = await self._files.by_id(asked.text("id"))
+            known = asked.text("id")
+            found = await self._files.by_id(known) or await self._files.by_id(known, here=False)
             if found is None:
                 raise not_found(N_("No file on offer has that id."))
             return found
-        heard = self._node.nick_heard
-        offers = [o for o in self._node.called(name) if means(owner, o.owner, heard(o.owner))]
+        offers = self._called(name, owner, True) or self._called(name, owner, False)
         if not offers:
             raise not_found(N_("No file on offer is called that."))
         if len(offers) > 1:
@@ -175,6 +175,11 @@ class Transfers:
             status, sentence = HTTPStatus.CONFLICT, N_("More than one has it: {who}.")
             raise Problem(status, "ambiguous", sentence, Exit.USAGE, who=who)
         return offers[0]
+
+    def _called(self, name: str, owner: str, here: bool) -> list[Offer]:
+        heard = self._node.nick_heard
+        offers = self._node.called(name, here=here)
+        return [each for each in offers if means(owner, each.owner, heard(each.owner))]
 
 
 def _number(text: str) -> int:

@@ -162,11 +162,12 @@ class Catalogue(Entries):
         )
         return offer_of(rows[0]) if rows else None
 
-    def offers_called(self, name: str) -> list[Offer]:
-        """The live offers of exactly that name, of nodes that are here."""
+    def offers_called(self, name: str, *, here: bool = True) -> list[Offer]:
+        """The live offers of exactly that name, of nodes that are here, or of the others."""
         rows = self._db.run(
             f"SELECT {COLUMNS} FROM feeds AS f CROSS JOIN offers AS o ON o.feed = f.id"  # noqa: S608
-            " WHERE f.live AND f.present AND o.name = ? AND o.live",
+            " WHERE f.origin IS NOT NULL AND f.live AND f.present = ? AND o.name = ? AND o.live",
+            here,
             name,
         )
         return [offer_of(row) for row in rows]

@@ -106,13 +106,16 @@ class Store(Catalogue, Keys, Hosts, OwnContents):
             rows = heard_before(db, query, before, most)
         return [(row[0], Listing(offer_of(row[1:]), row[8], row[1] == own_key)) for row in rows]
 
-    def find(self, wanted: bytes) -> Offer | None:
-        """The live offer of that id, of a node that is here. May run in a thread."""
+    def find(self, wanted: bytes, here: bool = True) -> Offer | None:
+        """The live offer of that id, of a node that is here, or of one that is not. May run in a
+        thread.
+        """
         with self._reading() as db:
             rows = db.run(
                 f"SELECT {COLUMNS} FROM offers AS o CROSS JOIN feeds AS f ON f.id = o.feed"  # noqa: S608
-                " WHERE o.mark = ? AND o.live AND f.present",
+                " WHERE f.origin IS NOT NULL AND o.mark = ? AND o.live AND f.present = ?",
                 mark_of(wanted),
+                here,
             )
         return next((offer for offer in map(offer_of, rows) if offer.id == wanted), None)
 

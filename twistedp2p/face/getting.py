@@ -24,6 +24,8 @@ class Desk(Protocol):
 
     def search(self, text: str = "", most: int = 200) -> Any: ...
 
+    def called(self, name: str, *, here: bool = True) -> list[Offer]: ...
+
     def get(self, offer: Offer, password: str = "", *, part: str = "") -> Any: ...
 
     def get_ticket(self, ticket: Ticket, *, part: str = "") -> Any: ...
@@ -77,8 +79,9 @@ class Getting:
     def _named(self, text: str, found: list[Listing]) -> None:
         name, _, part = text.partition("/")
         exact = [listing for listing in found if listing.offer.name == name]
-        if len(exact) == 1:
-            self._get_offer(exact[0].offer, part)
+        gone = [] if exact else self._desk.called(name, here=False)
+        if len(exact) == 1 or len(gone) == 1:
+            self._get_offer(exact[0].offer if exact else gone[0], part)
             return
         if exact or (found and not is_number(text)):
             self._dialogue.system(self._("Which of these? Type 2 and its number."))

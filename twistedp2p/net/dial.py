@@ -32,6 +32,10 @@ def no_node() -> ShareError:
     return ShareError(N_("What answers there is not a p2pshare node."))
 
 
+class NoAnswer(ShareError):
+    """Nobody answers, or not any more: the network or the other end is gone, for now at least."""
+
+
 class Nonsense(ShareError):
     """The other end is no node, or a broken one."""
 
@@ -125,13 +129,13 @@ class Dialer:
             # ValueError: no host could be called that; gaierror: no interface is
             raise ShareError(N_("There is no host {host}."), Exit.NOT_FOUND, host=host) from None
         except net_error.ConnectionRefusedError:
-            raise ShareError(
+            raise NoAnswer(
                 N_("Nothing listens at {where}: has the other node quit?"),
                 Exit.NOT_FOUND,
                 where=where,
             ) from None
         except net_error.TimeoutError:
-            raise ShareError(
+            raise NoAnswer(
                 N_("{where} does not answer: a firewall, or another network?"),
                 Exit.TIMEOUT,
                 where=where,
@@ -139,7 +143,7 @@ class Dialer:
         except net_error.ConnectingCancelledError:
             raise CancelledError() from None
         except net_error.ConnectError as error:
-            raise ShareError(
+            raise NoAnswer(
                 N_("{where} cannot be reached: {why}."), Exit.FAILED, where=where, why=_why(error)
             ) from error
         return connected.wrappedProtocol

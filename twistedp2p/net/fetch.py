@@ -23,7 +23,7 @@ from twistedp2p.core.calls.pieces import BYTES, NEXT, Ask, Extent, piece_number
 from twistedp2p.core.content.tree import span
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.net.body import BodyReceiver
-from twistedp2p.net.dial import Dialer, NodeClient, no_node, nonsense
+from twistedp2p.net.dial import Dialer, NoAnswer, NodeClient, no_node, nonsense
 from twistedp2p.net.pump import InThread, Pump
 from twistedp2p.net.tls import Peer, frames_of
 
@@ -43,6 +43,9 @@ class Order(Protocol):
 
         Fails with `ShareError` when it is not the owner that was meant.
         """
+
+    def may_prove(self) -> bool:
+        """Whether our proof may go out, by which who knows no password can check one guess."""
 
     def agreed(self, ok: Ok, owner_key: bytes) -> None:
         """The owner has proved the password; raises `ShareError` if it is not what was meant."""
@@ -151,7 +154,10 @@ class FileClient(NodeClient):
 
     def _answered(self, end: ClientEnd, answer: Share | Ok | Err) -> None:
         if isinstance(answer, Share):
-            self.sendLine(end.get().line())
+            if self._order.may_prove():
+                self.sendLine(end.get().line())
+            else:
+                self.close()
         elif isinstance(answer, Ok):
             self._agree(end, answer)
         else:
@@ -335,7 +341,7 @@ class FileClient(NodeClient):
         self.ended.callback(None if failure is None else failure.value)
 
     def _timed_out(self) -> None:
-        self._fail(ShareError(N_("The other end went silent."), Exit.TIMEOUT))
+        self._fail(NoAnswer(N_("The other end went silent."), Exit.TIMEOUT))
 
     def connectionLost(self, reason: Failure = ...) -> None:  # type: ignore[assignment]
         """The end, whoever made it."""
@@ -348,9 +354,9 @@ class FileClient(NodeClient):
             self._fail(no_node())
 
 
-def broken() -> ShareError:
+def broken() -> NoAnswer:
     """The connection ended, nobody knows why."""
-    return ShareError(N_("The connection broke in the middle."))
+    return NoAnswer(N_("The connection broke in the middle."))
 
 
 def damaged() -> ShareError:
@@ -398,7 +404,7 @@ class Fetcher:
         next address. Both ends have proved the password then. Raises `ShareError`: that one is busy
         where any is, for it is worth waiting for, else what was wrong with the last.
         """
-        failure: ShareError = ShareError(N_("No address of the owner is known."), Exit.NOT_FOUND)
+        failure: ShareError = NoAnswer(N_("No address of the owner is known."), Exit.NOT_FOUND)
         for host, port in addresses:
             try:
                 client = await self._connect(order, host, port)

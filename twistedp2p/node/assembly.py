@@ -315,7 +315,12 @@ class Assembly:
             in_thread=self._threads.run,
             folder=self.config.download_folder,
             sharing=(
-                Sharing(self._holdings, self.file_port, self._others.may_be_a_node)
+                Sharing(
+                    self._holdings,
+                    self.file_port,
+                    self._others.may_be_a_node,
+                    self._others.file_services_but,
+                )
                 if self.config.swarm
                 else None
             ),

@@ -137,13 +137,15 @@ class Node(Assembly):
         query = Query.parse(owners)
         return self._threads.run(self._store.heard_before, query, self.key, before, most)
 
-    def find(self, offer: bytes) -> Deferred[Offer | None]:
-        """The offer of that id, of a node that is here."""
-        return self._threads.run(self._store.find, offer)
+    def find(self, offer: bytes, *, here: bool = True) -> Deferred[Offer | None]:
+        """The offer of that id, of a node that is here; or of one that is not, which others may
+        have fetched."""
+        return self._threads.run(self._store.find, offer, here)
 
-    def called(self, name: str) -> list[Offer]:
-        """What nodes that are here offer under exactly that name."""
-        return self._store.offers_called(name)
+    def called(self, name: str, *, here: bool = True) -> list[Offer]:
+        """What nodes that are here offer under exactly that name; or those that are not, which
+        others may have fetched."""
+        return self._store.offers_called(name, here=here)
 
     def get(
         self, offer: Offer, password: str = "", folder: Path | None = None, part: str = ""

@@ -3,7 +3,7 @@
 A connection that is cut costs what was under way of at most a piece: we connect again for as long
 as something comes now and then, and what is verified stays on the disk for a later get. A full disk
 ends it at once. An owner that refuses, or sends what is not what was offered, is not asked again:
-it goes on for as long as others send something. One that is busy is asked again for a while.
+it goes on for as long as others send something.
 """
 
 from __future__ import annotations
@@ -11,150 +11,47 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twistedp2p.core.calls.cpace import stretch
-from twistedp2p.core.calls.lines import Ok
-from twistedp2p.core.calls.pieces import TREE, Ask
-from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.content.manifest import BadManifest
 from twistedp2p.core.content.tree import Tree, piece_count
 from twistedp2p.core.errors import N_, Exit, ShareError
-from twistedp2p.core.names import offer_id
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.swarm.choice import Choice
 from twistedp2p.disk.download import Download
 from twistedp2p.disk.finished import FinishedFile, FinishedFolder
 from twistedp2p.net.dial import Nonsense
-from twistedp2p.net.fetch import BUSY, Refused, broken, damaged
-from twistedp2p.net.pump import InThread
+from twistedp2p.net.fetch import Refused, broken, damaged
 from twistedp2p.node.gather import Gather, Source
 from twistedp2p.node.holdings import Held, Holdings
+from twistedp2p.node.neighbours import Neighbours
+from twistedp2p.node.opening import AGAIN_FIRST, AGAIN_MOST, PATIENCE, Fetching, Opening
+from twistedp2p.node.order import AnotherNode, Order, PeerOrder
 from twistedp2p.node.progress import Noted
-from twistedp2p.node.swarm import PeerOrder, Swarm
+from twistedp2p.node.swarm import Swarm
 
-AGAIN_FIRST, AGAIN_MOST = 1.0, 8.0  # seconds until we connect again; doubled each time
-BUSY_LEAST, BUSY_MOST = 2.0, 30.0  # seconds, until an owner that is busy is asked again
-BUSY_PATIENCE = 120.0  # seconds in which one may have a place for us
-PATIENCE = 60.0  # seconds in which nothing comes, after which a get without its owner ends
 PATIENCE_WITH_OTHERS = 15.0  # the same where the owner has refused: others send what they have
 FOR_GOOD = (Exit.DENIED, Exit.DAMAGED)  # an owner that ends so is not asked again
 GONE, CHANGED = 404, 409  # nor is one that refuses with these numbers
-
-Address = tuple[str, int]
-PublicPrs = Callable[[bytes, bytes], bytes | None]  # as of `closed.Envelope.public_prs`
 
 _NOT = bytes([1, 0]).ljust(256)  # a translation: 1 for each 0, 0 for each 1
 _log = Logger()
 
 
-class AnotherNode(ShareError):
-    """Who answers is not the owner; the owner may be elsewhere by now."""
-
-
-class Fetching(Protocol):
-    """What of `net.fetch.Fetcher` is needed."""
-
-    async def connect(self, order: Any, addresses: Sequence[Address]) -> Any: ...
-
-
-@attrs.define
-class Order:
-    """What is wanted: implements `net.fetch.Order`.
-
-    `offer` is the catalogue's or None; `required` is the key that the owner must have, or empty
-    where a ticket is all that is known.
-    """
-
-    offer: Offer | None
-    name: str
-    password: str = attrs.field(repr=False)
-    folder: Path
-    in_thread: InThread
-    required: bytes
-    members_prs: PublicPrs | None = None  # for a public offer of a closed group
-    wanted: Sequence[str] | None = None  # of a folder; None: all
-    owner: bytes = b""
-    ok: Ok | None = None  # what the first owner that proved the password said
-    _secret: bytes = attrs.field(default=b"", repr=False)
-    _secret_of: bytes = attrs.field(default=b"", repr=False)  # the owner whom it was stretched for
-
-    async def prepare(self) -> None:
-        """Stretch the password before any connection is made, where the owner is known."""
-        if self.required:
-            self._secret = await self._stretch(self.required)
-            self._secret_of = self.required
-
-    def _stretch(self, owner: bytes) -> Deferred[bytes]:
-        prs = self.members_prs and self.members_prs(owner, offer_id(owner, self.name))
-        if prs:
-            return succeed(prs)
-        secret: Deferred[bytes] = self.in_thread(
-            stretch, self.password, owner, offer_id(owner, self.name)
-        )
-        return secret.addErrback(_no_password)
-
-    def stretched(self, owner_key: bytes) -> Deferred[tuple[bytes, bytes]]:
-        """The offer's id and the stretched password; fails when it is another owner."""
-        required = self.required or (self.owner if self.ok is not None else b"")
-        if required and owner_key != required:
-            return fail(
-                AnotherNode(
-                    N_("Another node answers at the owner's address: {name} was not taken."),
-                    Exit.DENIED,
-                    name=self.name,
-                )
-            )
-        self.owner = owner_key
-        known = self._secret_of == owner_key
-        secret = succeed(self._secret) if known else self._stretch(owner_key)
-        return secret.addCallback(self._keep_secret, owner_key)
-
-    def _keep_secret(self, prs: bytes, owner: bytes) -> tuple[bytes, bytes]:
-        self._secret, self._secret_of = prs, owner
-        return offer_id(owner, self.name), prs
-
-    @property
-    def secret(self) -> tuple[bytes, bytes]:
-        """The offer's id and the stretched password, once an owner is known."""
-        return offer_id(self.owner, self.name), self._secret
-
-    def agreed(self, ok: Ok, owner_key: bytes) -> None:
-        """What is to come must be what was offered, and the same from everybody."""
-        meant = self.offer or self.ok
-        if meant is not None and (
-            (ok.digest, ok.size) != (meant.digest, meant.size)
-            or bool(ok.manifest) != self._is_folder(meant)
-        ):
-            raise ShareError(
-                N_("What was to come is not the {name} that was offered."),
-                Exit.DAMAGED,
-                name=self.name,
-            )
-        self.ok = self.ok or ok
-
-    @staticmethod
-    def _is_folder(meant: Offer | Ok) -> bool:
-        return bool(meant.manifest) if isinstance(meant, Ok) else meant.files is not None
-
-
-def _no_password(failure: Failure) -> Any:
-    failure.trap(ValueError)
-    raise ShareError(N_("A password has 1 to 256 characters."), Exit.USAGE)
-
-
 @attrs.frozen
 class Sharing:
-    """Where downloads are given on while they come, and after."""
+    """Address downloads are given on while they come, and after."""
 
     holdings: Holdings
     port: int  # TCP
     near: Callable[[str], bool] = lambda _host: True  # whether nodes may be at that address
+    others: Callable[[bytes], Sequence[Address]] = lambda _owner: ()  # where all but that one serve
 
 
 class Getting:
@@ -198,6 +95,7 @@ class Getting:
         self._held: Held | None = None
         self._swarm: Swarm | None = None
         self.gather: Gather | None = None
+        self._neighbours = self._who_may_have_it()
         self._kept: Download | None = None
         self._broken: Deferred[None] = Deferred()
         self._again: Deferred[None] | None = None
@@ -210,9 +108,17 @@ class Getting:
         Cancelling stops it.
         """
         try:
-            client = await self._once_there_is_a_place()
+            opened = await Opening(
+                self.order,
+                self._addresses,
+                self._fetching,
+                self._neighbours,
+                clock=self._clock,
+                draw=self._draw,
+                tell=self._tell,
+            ).run()
+            client, tree = opened.client, opened.tree
             try:
-                tree = await self._tree(client)
                 kept = await self._begin(tree)
             except BaseException:
                 client.close()
@@ -235,7 +141,9 @@ class Getting:
             if client.over and not gather.complete:  # it did not wait until all was checked
                 self._connect_again(broken(), 0.0)
             else:
-                gather.add(client, client.ended, owner=True)
+                gather.add(client, client.ended, owner=opened.of_owner)
+                if not opened.of_owner:
+                    self._connect_again(broken(), AGAIN_FIRST)
             gather.begin()
             self._share(gather, kept)
             try:
@@ -251,31 +159,13 @@ class Getting:
         finally:
             self._end()
 
-    async def _once_there_is_a_place(self) -> Any:
-        """A connection to the owner; raises `ShareError`."""
-        until = self._clock.seconds() + BUSY_PATIENCE
-        told = False
-        while True:
-            try:
-                return await self._fetching.connect(self.order, self._addresses())
-            except Refused as refused:
-                # Those who were sent away together do not come back together.
-                wait = min(max(BUSY_LEAST, refused.seconds), BUSY_MOST) * (
-                    1 + self._draw(100) / 100
-                )
-                if refused.number != BUSY or self._clock.seconds() + wait > until:
-                    raise
-            if not told:
-                told = True
-                self._tell(
-                    ShareError(
-                        N_(
-                            "{name}: the owner is busy. It is asked again, for two minutes at most."
-                        ),
-                        name=self.order.name,
-                    )
-                )
-            await deferLater(self._clock, wait)
+    def _who_may_have_it(self) -> Neighbours | None:
+        """Nobody gives on what is one piece, and nobody's word counts for what is not offered."""
+        order, sharing = self.order, self._sharing
+        if sharing is None or order.offer is None or piece_count(order.offer.size) <= 1:
+            return None
+        owner, others = order.offer.owner, sharing.others
+        return Neighbours(order, lambda: others(owner), self._draw)
 
     def _in_company(self, tree: Tree) -> bool:
         """Of a single piece there is nothing to give on while it comes."""
@@ -296,10 +186,11 @@ class Getting:
             self._clock,
             sharing.near,
             lambda: sharing.holdings.callers(held),
+            self._neighbours,
         )
 
     def _finish(self, kept: Download) -> tuple[Path, FinishedFile | FinishedFolder | None]:
-        """Where it stands, and what reads all of it there, to be given on. Blocks."""
+        """Address it stands, and what reads all of it there, to be given on. Blocks."""
         path = kept.finish()
         with suppress(OSError):
             if kept.manifest is None:
@@ -307,17 +198,6 @@ class Getting:
             if self.order.wanted is None and self._held is not None:
                 return path, FinishedFolder(path, kept.manifest)
         return path, None
-
-    async def _tree(self, client: Any) -> Tree:
-        ok = client.ok
-        if piece_count(ok.size) <= 1 and not ok.manifest:
-            text = b""
-        else:
-            text = await client.ask(Ask(TREE))
-        try:
-            return Tree.read(ok.size, text[: ok.manifest], text[ok.manifest :], ok.digest)
-        except ValueError:
-            raise damaged() from None
 
     async def _begin(self, tree: Tree) -> Download:
         """What was there before is hashed, which may take long."""

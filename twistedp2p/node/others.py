@@ -46,6 +46,11 @@ class Others:
         hosts = dict.fromkeys(address[0] for address in peer.addresses)
         return [(host, peer.files) for host in sorted(hosts, key=lambda host: ":" in host)]
 
+    def file_services_but(self, key: bytes) -> list[Address]:
+        """Where everybody takes calls who is here, but that node."""
+        others = (peer.key for peer in self._roster.peers() if peer.key != key)
+        return [found[0] for each in others if (found := self.file_addresses(each))]
+
     def may_be_a_node(self, host: str) -> bool:
         """Whether a node could be at that IP address: on a network of ours, or one that is here."""
         here = (each[0] for peer in self._roster.peers() for each in peer.addresses)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import attrs
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twistedp2p.core.calls.lines import Ok
 from twistedp2p.core.calls.pieces import HAVE, PEERS, Ask, read_peers
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.presence.addresses import Address, means_the_same
 from twistedp2p.node.gather import Gather, Source
+from twistedp2p.node.neighbours import Neighbours
+from twistedp2p.node.order import PeerOrder
 
 MAX_SOURCES = 14  # connections of one download
 CHOSEN = 8  # of them, before those who chose us are joined in return: who is not asked is no use
@@ -33,26 +33,6 @@ Connect = Callable[[Any, Sequence[Address]], Any]
 _log = Logger()
 
 
-@attrs.frozen
-class PeerOrder:
-    """Orders from another than the owner: implements `net.fetch.Order`.
-
-    Whoever answers must know the same password and promise the same content; each piece is
-    checked, so no more needs to be known of it.
-    """
-
-    secret: tuple[bytes, bytes] = attrs.field(repr=False)  # the offer's id, the stretched password
-    check: Callable[[Ok, bytes], None]
-
-    def stretched(self, owner_key: bytes) -> Deferred[tuple[bytes, bytes]]:
-        """The offer's id and the stretched password."""
-        return succeed(self.secret)
-
-    def agreed(self, ok: Ok, owner_key: bytes) -> None:
-        """Raises `ShareError` where it has something else."""
-        self.check(ok, owner_key)
-
-
 class Swarm:
     """Looks for sources of one download beside its owner, and at what they have."""
 
@@ -65,12 +45,15 @@ class Swarm:
         clock: Any,
         near: Callable[[str], bool] = lambda _host: True,
         callers: Callable[[], Sequence[Address]] = lambda: (),
+        neighbours: Neighbours | None = None,
     ) -> None:
         """`port`: where we give on what we have (TCP); `near`: whether a node may be at a host.
 
         Else whoever is asked for others could have us connect to any host at all. `callers`: where
         those serve who ask us; they are known at once, while an answer about others may be late.
+        `neighbours`: who is asked where there is no source at all.
         """
+        self._neighbours = neighbours
         self._callers = callers
         self._near = near
         self._gather = gather
@@ -128,6 +111,8 @@ class Swarm:
                 source.client.ask(Ask(PEERS, self._port)).addBoth(self._heard_of, source)
         # Those who were lost: nobody may be left who would tell of them again.
         self._join_all([where for where, _ in self._not_before.items()], CHOSEN)
+        if self._neighbours is not None and not self._gather.sources:
+            self._join_all(self._neighbours.some(), CHOSEN, self._neighbours)
 
     def _heard_of(self, answer: bytes | Failure, source: Source) -> None:
         self._asked.discard(source)
@@ -142,10 +127,11 @@ class Swarm:
         there = [peer for peer in peers if means_the_same(peer[0], source.client.host)]
         self._join_all(there, CHOSEN)
 
-    def _join_all(self, peers: Sequence[Address], most: int) -> None:
+    def _join_all(self, peers: Sequence[Address], most: int, order: Any = None) -> None:
         for where in peers:
             if self._near(where[0]) and self._may_join(where, most):
-                self._connecting[where] = joining = Deferred.fromCoroutine(self._join(where))
+                joining = Deferred.fromCoroutine(self._join(where, order or self._order))
+                self._connecting[where] = joining
                 if joining.called:  # failed at once
                     del self._connecting[where]
                 joining.addErrback(_not_joined)
@@ -158,9 +144,9 @@ class Swarm:
         not_before = self._not_before.get(where) or 0.0
         return bool(not_before <= self._clock.seconds())
 
-    async def _join(self, where: Address) -> None:
+    async def _join(self, where: Address, order: Any) -> None:
         try:
-            client = await self._connect(self._order, [where])
+            client = await self._connect(order, [where])
         except ShareError as error:
             refused = error.code in (Exit.DENIED, Exit.DAMAGED)
             self._not_before.put(where, NEVER if refused else self._clock.seconds() + TRIED_AGAIN)

@@ -25,8 +25,11 @@ from twistedp2p.core.errors import N_, ShareError
 from twistedp2p.core.events import Event, Fetched, FetchFailed, Notice
 from twistedp2p.core.limits import CappedTable, TokenBucket
 from twistedp2p.core.names import clean_name
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.net.pump import InThread
-from twistedp2p.node.getting import Address, Fetching, Getting, Order, PublicPrs, Sharing
+from twistedp2p.node.getting import Getting, Sharing
+from twistedp2p.node.opening import Fetching
+from twistedp2p.node.order import Order, PublicPrs
 from twistedp2p.node.progress import Courses
 
 AT_ONCE = 16  # transfers in
@@ -217,7 +220,7 @@ class Transfers:
             str(path),
             getting.size,
             self._courses.end(number),
-            order.owner,
+            order.owner or order.required,
             known,
             not known and self._owner_changed(*addresses[0], order.owner),
         )
