@@ -100,6 +100,17 @@ class FileTests(ApiTestCase):
         self.assertEqual(path, self.here / "a.jpg")
         self.assertEqual(path.read_bytes(), CONTENT)
 
+    async def test_what_a_killed_script_left_there_goes(self) -> None:
+        """Attack 24: a part that nobody has gone on with for a week."""
+        left, fresh = (self.here / f".{n}123456789abcdef.part" for n in "ab")
+        for path in (left, fresh):
+            path.write_bytes(b"half")
+        os.utime(left, (0, 0))
+        await self.fetch(await self.serve(self.file()), "secret", "a.jpg")
+        await self.until(lambda: not left.exists())
+        self.assertTrue(fresh.exists())
+        fresh.unlink()
+
     async def test_an_empty_file_goes_there_too(self) -> None:
         server = await self.serve(self.file("empty", b""))
         self.assertEqual((await self.fetch(server, "secret", "empty")).read_bytes(), b"")

@@ -35,6 +35,7 @@ from twistedp2p.core.names import KEY_SIZE, b64, clean_nick, unb64
 from twistedp2p.core.presence.ladder import parse_peer
 from twistedp2p.disk.instance import Instance, claim
 from twistedp2p.disk.store import Store
+from twistedp2p.disk.taking import remove_left
 from twistedp2p.net.admission import Limits
 from twistedp2p.net.dial import Dialer
 from twistedp2p.net.fetch import Fetcher
@@ -84,6 +85,7 @@ def fetch_file(
         in_thread=in_thread,
         folder=Path(folder),
     )
+    in_thread(remove_left, Path(folder), time.time()).addErrback(lambda _: None)
     password, name = file
     required = unb64(owner, KEY_SIZE) if owner else b""
     transfer = transfers.get(

@@ -452,3 +452,11 @@ class LeftTests(FolderTests):
         self.now = 0.0
         self.remove(self.folder / "missing")
         self.remove(self.outside)
+
+    def test_whether_anything_is_left_is_told(self):
+        self.assertFalse(remove_left(self.folder, 0.0))
+        path = self.left()
+        self.assertTrue(remove_left(self.folder, self.now - 2))
+        self.assertFalse(remove_left(self.folder, self.now))
+        self.assertFalse(path.exists())
+        self.assertTrue(remove_left(self.folder / "away", self.now))

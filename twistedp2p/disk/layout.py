@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from twistedp2p.disk.index import id_mark, indexed
 
-LAYOUT = 11  # of the tables; kept in the file as `user_version`
+LAYOUT = 12  # of the tables; kept in the file as `user_version`
 
 _NAMES = """
 CREATE VIRTUAL TABLE names USING fts5(
@@ -21,6 +21,7 @@ _SHOWN = """
 CREATE TABLE shown(
     id INTEGER PRIMARY KEY, origin BLOB, epoch INTEGER, chat TEXT, UNIQUE(origin, epoch))
 """
+_PART_FOLDERS = "CREATE TABLE part_folders(folder BLOB PRIMARY KEY, used INTEGER)"
 _BY_ID = "CREATE INDEX offers_by_id ON offers(mark) WHERE live"
 _GRAMS = "CREATE VIRTUAL TABLE grams USING fts5vocab(names, row)"
 
@@ -57,6 +58,7 @@ CREATE TABLE shares(
 {_HOSTS};
 {_CONTENTS};
 {_SHOWN};
+{_PART_FOLDERS};
 """
 
 
@@ -114,6 +116,10 @@ def _remember_what_was_shown(db: sqlite3.Connection) -> None:
     db.execute(_SHOWN)
 
 
+def _remember_part_folders(db: sqlite3.Connection) -> None:
+    db.execute(_PART_FOLDERS)
+
+
 STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
     4: _index_letters_and_owners,
     5: _keep_when_it_was_said,
@@ -122,4 +128,5 @@ STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
     8: _keep_contents,
     9: _index_ids,
     10: _remember_what_was_shown,
+    11: _remember_part_folders,
 }

@@ -2,7 +2,7 @@
 
 Own and others' feed entries as signed bytes (`entries`), the offers among them (`catalogue`) with
 their search index (`search`), pinned keys (`keys`), hosts that were met (`hosts`), and what is
-needed to serve our own offers (`shares`, `contents`).
+needed to serve our own offers (`shares`, `contents`); where downloads went (`part_folders`).
 Calls take well under a millisecond, but for `search`, `folder` and `tidy`, which have connections
 of their own so that they may run in a thread.
 
@@ -25,6 +25,7 @@ from twistedp2p.disk.database import Database
 from twistedp2p.disk.hosts import Hosts
 from twistedp2p.disk.index import mark_of
 from twistedp2p.disk.keys import Keys
+from twistedp2p.disk.part_folders import PartFolders
 from twistedp2p.disk.search import COLUMNS, find, heard_before
 from twistedp2p.disk.shares import Share
 from twistedp2p.disk.tidy import tidy
@@ -32,7 +33,7 @@ from twistedp2p.disk.tidy import tidy
 SEARCH_POOL = 300  # rows that are ranked
 
 
-class Store(Catalogue, Keys, Hosts, OwnContents):
+class Store(Catalogue, Keys, Hosts, OwnContents, PartFolders):
     """The node's memory in the file `path`; raises `ShareError` when it cannot be used.
 
     Neither `own_key` nor a well-known key loses anything to make room for others.

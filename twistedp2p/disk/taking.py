@@ -91,32 +91,40 @@ def remove_folder(folder: int, name: str) -> None:
     os.rmdir(name, dir_fd=folder)
 
 
-def remove_left(folder: Path, now: float) -> None:
+def remove_left(folder: Path, now: float) -> bool:
     """Remove the parts that nobody has taken over for long in `folder`, and nothing else. Blocks.
 
     `now` is the time of day. Removed is what bears our kind of name, is ours, an ordinary file
-    without another name or a folder, in use by nobody, and was used last long ago.
+    without another name or a folder, in use by nobody, and was used last long ago. Returns whether
+    others are there, or may be.
     """
-    with contextlib.suppress(OSError):
+    try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            for name in filter(PART.fullmatch, os.listdir(descriptor)):
-                with contextlib.suppress(OSError):
-                    _remove_if_left(descriptor, name, now)
-        finally:
-            os.close(descriptor)
+    except OSError:  # a disk that is not there now
+        return True
+    left = False
+    try:
+        for name in filter(PART.fullmatch, os.listdir(descriptor)):
+            try:
+                left = not _remove_if_left(descriptor, name, now) or left
+            except OSError:
+                left = True
+    finally:
+        os.close(descriptor)
+    return left
 
 
-def _remove_if_left(folder: int, name: str, now: float) -> None:
+def _remove_if_left(folder: int, name: str, now: float) -> bool:
     part = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
     try:
         status = os.fstat(part)
         if not is_ours(status) or now - status.st_mtime <= LEFT_AFTER or not locked(part):
-            return
+            return False
         if stat.S_ISDIR(status.st_mode):
             remove_folder(folder, name)
         else:
             os.unlink(name, dir_fd=folder)
+        return True
     finally:
         os.close(part)
 

@@ -25,7 +25,6 @@ from twistedp2p.core.presence.ping import Ping
 from twistedp2p.core.presence.roster import Roster
 from twistedp2p.disk.instance import Instance
 from twistedp2p.disk.store import Store
-from twistedp2p.disk.taking import remove_left
 from twistedp2p.net.dial import Dialer
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.group import Group
@@ -45,6 +44,7 @@ from twistedp2p.node.faces import Faces
 from twistedp2p.node.feeds import Feeds
 from twistedp2p.node.getting import Sharing
 from twistedp2p.node.holdings import Holdings
+from twistedp2p.node.leftovers import Leftovers
 from twistedp2p.node.membership import Membership
 from twistedp2p.node.memory import Notes
 from twistedp2p.node.nicks import Nicks
@@ -307,6 +307,13 @@ class Assembly:
         ]
         self._serving = Serving(self._shares, self._store, self._courses, clock=reactor)
         self._holdings = Holdings(reactor.seconds)
+        self._leftovers = Leftovers(
+            self._store,
+            self.config.download_folder,
+            clock=reactor,
+            wall=self._wall,
+            in_thread=self._threads.run,
+        )
         self._transfers = Transfers(
             Fetcher(Dialer(reactor, self._tls), self.key, reactor, self._threads.run),
             self._courses,
@@ -314,6 +321,7 @@ class Assembly:
             clock=reactor,
             in_thread=self._threads.run,
             folder=self.config.download_folder,
+            goes_to=self._leftovers.goes_to,
             sharing=(
                 Sharing(
                     self._holdings,
@@ -420,7 +428,7 @@ class Assembly:
             folder.start()
         if self._membership is not None:
             self._membership.start()
-        self._threads.run(remove_left, self.config.download_folder, self._wall())
+        self._leftovers.start()
         self._tidying.start()
 
     async def stop(self) -> None:
@@ -435,6 +443,7 @@ class Assembly:
         """Stop all rooms, without a word to the others."""
         self._is_open = False
         self._tidying.stop()
+        self._leftovers.stop()
         self._examination.stop()
         for folder in self._shared:
             folder.stop()

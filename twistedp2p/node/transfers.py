@@ -105,11 +105,13 @@ class Transfers:
         clock: Any,
         in_thread: InThread,
         folder: Path,
+        goes_to: Callable[[Path], None] = lambda _folder: None,
         sharing: Sharing | None = None,
         draw: Callable[[int], int] = secrets.randbelow,
         owner_changed: Callable[[str, int, bytes], bool] = lambda _host, _port, _key: False,
         public_prs: PublicPrs = lambda _owner, _offer: None,
     ) -> None:
+        """`folder`: where downloads go that name none; `goes_to` is told where each goes."""
         self._public_prs = public_prs
         self._owner_changed = owner_changed
         self._fetching = fetching
@@ -118,6 +120,7 @@ class Transfers:
         self._clock = clock
         self._in_thread = in_thread
         self._folder = folder
+        self._goes_to = goes_to
         self._sharing = sharing
         self._draw = draw
         self._running: dict[int, Transfer] = {}
@@ -159,6 +162,7 @@ class Transfers:
             self._public_prs if public else None,
             wanted=wanted,
         )
+        self._goes_to(order.folder)
         getting = Getting(
             order,
             addresses,
