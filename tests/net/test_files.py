@@ -42,7 +42,7 @@ from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.net import answers as answers_module
 from twistedp2p.net.admission import YIELDS, Limits
 from twistedp2p.net.answers import IDLE, STALL
-from twistedp2p.net.body import WAKE, BodyReceiver
+from twistedp2p.net.body import UNSENT, WAKE, BodyReceiver
 from twistedp2p.net.dial import HANDSHAKE_DEADLINE
 from twistedp2p.net.fetch import STALL as CLIENT_STALL
 from twistedp2p.net.serve import GO_DEADLINE, PROOF_DEADLINE
@@ -1155,6 +1155,7 @@ class DoorTests(FilesTestCase):
         wire.client_end.paused = True
         wire.server_end.takes = FRAME
         wire.run()
+        self.assertEqual(UNSENT, wire.server_end.keeps)
         bench.clock.advance(STALL + 1)
         self.assertTrue(wire.server_end.aborted)
         wire.client_end.paused = False

@@ -45,6 +45,7 @@ class End:
         self.protocol: Any = None
         self.came = bytearray()  # bytes that wait to be read
         self.wakes_at = 1  # so many of them
+        self.keeps = 0  # bytes that the system keeps at most before they are sent; 0: no matter
 
     def write(self, data: bytes) -> None:
         if not (self.closing or self.aborted or self.closed):
@@ -74,8 +75,11 @@ class End:
         return count
 
     def setsockopt(self, level: int, option: int, value: int) -> None:
-        assert (level, option) == (socket.SOL_SOCKET, socket.SO_RCVLOWAT)
-        self.wakes_at = value
+        if (level, option) == (socket.SOL_SOCKET, socket.SO_RCVLOWAT):
+            self.wakes_at = value
+        else:
+            assert (level, option) == (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+            self.keeps = value
 
     def doRead(self) -> None:
         """What the reactor calls; a `BodyReceiver` takes its place."""

@@ -23,6 +23,9 @@ from zope.interface import implementer
 from twistedp2p.core.calls.frames import FRAME, SEALED, TAG, BadFrame, Frames
 
 BURST = 4  # frames sent, or read, before others have their turn
+# Of what was never sent the system takes no more: without it, up to 3 MiB for each who reads
+# nothing. What is on its way is not counted, so a long or fast way is filled all the same.
+UNSENT = 2 * FRAME  # bytes
 WAKE = 65_536  # bytes that have come, for which the system wakes us in the middle of a frame
 
 
@@ -144,6 +147,12 @@ class _Straight:
             return self._send(data)
         except OSError:  # it would block; or it is broken, which the transport will find
             return 0
+
+
+def bound_unsent(tcp: Any) -> None:
+    """Have the system keep no more than `UNSENT` bytes for who does not read."""
+    with suppress(OSError, AttributeError):  # another system keeps what it keeps
+        tcp.getHandle().setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
 
 
 class BodySender(FileSender):

@@ -42,7 +42,7 @@ from twistedp2p.core.errors import ShareError
 from twistedp2p.core.limits import counted_as
 from twistedp2p.net.admission import Admission, Limits
 from twistedp2p.net.answers import STALL, Answers, Asker, Served, Shelf
-from twistedp2p.net.body import Room
+from twistedp2p.net.body import Room, bound_unsent
 from twistedp2p.net.deadline import Deadline
 from twistedp2p.net.talk import Talk
 from twistedp2p.net.tls import (
@@ -208,6 +208,7 @@ class FileServer(LineReceiver):
     def _begin(self) -> None:
         """GO was said: from now on there are asks and answers."""
         assert self._served is not None
+        bound_unsent(self.transport.tcp)
         asker = Asker(
             self._peer.key,
             self._host,
