@@ -375,25 +375,24 @@ class GetTests(CommandTestCase):
         self.assertEqual((self.bytes_out, self.out, self.err), (b"\x00\xffdata", "", ""))
         self.assertFalse(folders[0].exists())
 
-    def test_to_standard_output_goes_one_file_of_a_folder_and_no_folder(self) -> None:
+    def test_to_standard_output_goes_one_file(self) -> None:
         def begin(_query: object, body: dict[str, Any]) -> Any:
             top = Path(body["folder"]) / "photos"
-            (top / "paris").mkdir(parents=True)
-            (top / "paris" / "tower.jpg").write_bytes(b"tower")
+            if "part" in body:
+                (top / "paris").mkdir(parents=True)
+                (top / "paris" / "tower.jpg").write_bytes(b"tower")
+            else:
+                top.write_bytes(b"a file")
             self.there = {**self.there, "path": str(top)}
             return {"number": 7, "name": "photos"}
 
         self.fake.answers["POST", "transfers"] = begin
-        folder = offer("photos", folder={"files": 3})
-        self.fake.answers["GET", "catalogue"] = {"items": [folder], "next": None}
         self.assertEqual(self.command("get", "photos/paris/tower.jpg", "-o", "-"), 0)
         self.assertEqual((self.bytes_out, self.err), (b"tower", ""))
-        self.assertEqual(self.command("get", "photos/paris", "-o", "-"), Exit.USAGE)
-        self.assertEqual(self.bytes_out, b"")
-        self.fake.asked.clear()
-        self.assertEqual(self.command("get", "photos", "-o", "-"), Exit.USAGE)
-        self.assertEqual(self.err, "p2pshare: photos is a folder: -o - takes files.\n")
-        self.assertEqual(self.posted(), [])  # it was not even begun
+        part = {"name": "photos", "part": "paris/tower.jpg", "one_file": True}
+        self.assertEqual(self.posted(), [part])  # the node refuses a folder, before it comes
+        self.assertEqual(self.command("get", TICKET, "-o", "-"), 0)
+        self.assertEqual(self.posted()[1:], [{"ticket": TICKET, "one_file": True}])
 
     def test_of_several_it_is_said_which_is_not_there(self) -> None:
         def begin(_query: object, body: dict[str, Any]) -> Any:
@@ -436,6 +435,31 @@ class GetTests(CommandTestCase):
             self.assertEqual(process.wait(50), -number)
             self.assertEqual(self.fake.asked[-1][:2], ("DELETE", "transfers/7"))
             self.assertEqual(list(temporary.iterdir()), [])
+
+    def test_what_comes_before_the_number_is_known_cancels_it_too(self) -> None:
+        self.fake.answers["DELETE", "transfers/7"] = {}
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asked, answer = threading.Event(), threading.Event()
+
+            def begin(*_: object, **__: object) -> dict[str, Any]:
+                asked.set()  # noqa: B023 - they are those of this round
+                answer.wait(50)  # noqa: B023
+                return {"number": 7, "name": "lecture.mp4"}
+
+            self.fake.answers["POST", "transfers"] = begin
+            process = subprocess.Popen(
+                [sys.executable, "-m", "twistedp2p.cli", "get", "lecture.mp4"],
+                env=child_environment(),
+            )
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+            self.assertTrue(asked.wait(50))
+            process.send_signal(number)
+            self.assertRaises(subprocess.TimeoutExpired, process.wait, 0.2)
+            answer.set()
+            ended = Exit.INTERRUPTED if number == signal.SIGINT else -number
+            self.assertEqual(process.wait(50), ended)
+            self.assertEqual(self.fake.asked[-1][:2], ("DELETE", "transfers/7"))
 
     def test_nothing_that_was_not_checked_is_printed(self) -> None:
         self.there = {**self.there, "state": "failed", "error": {"detail": "Damaged.", "exit": 6}}

@@ -90,7 +90,7 @@ class ConformanceTests(ControlTestCase):
 
     def test_every_address_answers_as_described(self) -> None:
         transfer = Transfer(77, "a.txt")
-        self.patch(self.alice, "get", lambda *_: transfer)
+        self.patch(self.alice, "get", lambda *_, **__: transfer)
         self.patch(self.alice, "get_running", lambda: [transfer])
         offer = self.offered(self.bob, "a.txt", public=True).offer
         told = self.control._transfers._happened

@@ -230,13 +230,15 @@ class TransfersTests(ControlTestCase):
         super().setUp()
         self.got: list[tuple[Any, ...]] = []
         self.running: list[Transfer] = []
-        self.patch(self.alice, "get", lambda *what: self.begun(what, what[0].name))
-        self.patch(self.alice, "get_ticket", lambda *what: self.begun(what, what[0].name))
+        self.one_file: list[bool] = []
+        self.patch(self.alice, "get", self.begun)
+        self.patch(self.alice, "get_ticket", self.begun)
         self.patch(self.alice, "get_running", lambda: self.running)
 
-    def begun(self, what: tuple[Any, ...], name: str) -> Transfer:
+    def begun(self, *what: Any, one_file: bool) -> Transfer:
         self.got.append(what)
-        self.running.append(Transfer(len(self.running) + 1, name))
+        self.one_file.append(one_file)
+        self.running.append(Transfer(len(self.running) + 1, what[0].name))
         return self.running[-1]
 
     def test_a_get_by_id_name_or_ticket(self) -> None:
@@ -264,6 +266,20 @@ class TransfersTests(ControlTestCase):
         ):
             self.assertEqual(self.ask("POST", "transfers", body).status, 201)
             self.assertEqual(self.got.pop()[-1], part)
+
+    def test_one_file_and_no_folder(self) -> None:
+        (self.lan.folder / "photos").mkdir()
+        self.file("photos/a.jpg")
+        self.successResultOf(self.bob.offer(str(self.lan.folder / "photos"), public=True))
+        self.lan.run_for(2)
+        wanted = {"name": "photos", "one_file": True}
+        answer = self.ask("POST", "transfers", wanted)
+        self.assertEqual((answer.status, answer.document["exit"]), (422, Exit.USAGE))
+        self.assertEqual(self.got, [])
+        self.assertEqual(self.ask("POST", "transfers", {**wanted, "part": "a.jpg"}).status, 201)
+        ticket = {"ticket": '("10.0.0.2",9393),("monpass","photos")', "one_file": True}
+        self.assertEqual(self.ask("POST", "transfers", ticket).status, 201)
+        self.assertEqual(self.one_file, [True, True])
 
     def test_a_get_that_makes_no_sense_is_refused(self) -> None:
         self.offered(self.bob, "a.txt")

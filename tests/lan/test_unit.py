@@ -120,20 +120,30 @@ class UnitTests(SynchronousTestCase):
         for name in ("user", "system"):
             self.assertIn(f"\n{line}\n", unit(name, self.folder))
 
-    def test_the_service_of_the_machine_is_shut_in(self) -> None:
-        """As systemd itself reckons, where it is at hand."""
+    def analyze(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """What systemd says of a unit, where it is at hand."""
         if shutil.which("systemd-analyze") is None:
             raise unittest.SkipTest("systemd-analyze is not installed")
         path = self.folder / "p2pshare.service"
-        path.write_text(unit("system", Path("/usr/bin")).replace("=twistd", "=/usr/bin/true"))
-        done = subprocess.run(
-            ["systemd-analyze", "security", "--offline=true", "--no-pager", str(path)],
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
+        path.write_text(unit(name, Path("/usr/bin")).replace("=twistd", "=/usr/bin/true"))
+        return subprocess.run(
+            ["systemd-analyze", *arguments, "--no-pager", str(path)],
+            env={**os.environ, "LC_ALL": "C.UTF-8", "XDG_RUNTIME_DIR": str(self.folder)},
             capture_output=True,
             text=True,
             timeout=PATIENCE,
             check=False,
         )
+
+    def test_systemd_understands_every_line(self) -> None:
+        for name in ("system", "user"):
+            done = self.analyze(name, "verify", f"--{name}", "--man=no")
+            said = [line for line in done.stderr.splitlines() if "p2pshare.service" in line]
+            self.assertEqual((done.returncode, said), (0, []), done.stderr)
+
+    def test_the_service_of_the_machine_is_shut_in(self) -> None:
+        """As systemd itself reckons."""
+        done = self.analyze("system", "security", "--offline=true")
         if "unrecognized option" in done.stderr:
             raise unittest.SkipTest("this systemd-analyze reads no unit that is not loaded")
         found = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)

@@ -294,6 +294,27 @@ class AgainTests(GettingTestCase):
             self.assertTrue(client.over)
             self.assertEqual([], list(self.folder.iterdir()))
 
+    def test_a_folder_in_a_folder_is_refused_before_it_comes_where_one_file_is_wanted(self) -> None:
+        entries = (Entry("paris/", 0, 0), Entry("paris/a.txt", len(CONTENT), 0))
+        made = TreeHash(len(CONTENT))
+        made.update(CONTENT)
+        tree = made.finish(Manifest(entries).write())
+        for part, taken in (("paris", False), ("paris/a.txt", True)):
+            client = FakeClient(CONTENT)
+            client.tree, client.ok = tree, Ok(b"", tree.size, len(tree.manifest), tree.digest, "d")
+            transfer = self.transfers.get(
+                "d", "secret", lambda: self.where, None, wanted=[part], one_file=True
+            )
+            self.fetching.end(client)
+            if taken:
+                client.give_all()
+                self.successResultOf(transfer.done)
+            else:
+                error = self.failed(transfer)
+                self.assertEqual((Exit.USAGE, "d/paris"), (error.code, error.values["name"]))
+                self.assertEqual([], client.pieces)
+                self.assertEqual([], list(self.folder.iterdir()))
+
     def test_a_defect_of_this_program_ends_it(self) -> None:
         """It would be met again with each connection, for ever."""
 

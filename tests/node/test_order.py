@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.internet.defer import succeed
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -40,6 +41,15 @@ class FolderOrFileTests(SynchronousTestCase):
             order = self.order(offer)
             order.agreed(ok(right), OWNER)
             self.assertEqual(order.ok, ok(right))
+
+    def test_a_folder_is_refused_where_one_file_is_wanted(self) -> None:
+        for wanted, manifest, refused in ((None, 40, True), (None, 0, False), (["a"], 40, False)):
+            order = attrs.evolve(self.order(None), wanted=wanted, one_file=True)
+            if refused:
+                error = self.assertRaises(ShareError, order.agreed, ok(manifest), OWNER)
+                self.assertEqual(error.code, Exit.USAGE)
+            else:
+                order.agreed(ok(manifest), OWNER)
 
     def test_without_one_the_first_who_proved_the_password_says_it_for_all(self) -> None:
         order = self.order(None)

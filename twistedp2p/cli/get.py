@@ -69,8 +69,6 @@ def run(options: argparse.Namespace) -> int:
     if options.output and not to_stdout and not os.path.isdir(options.output):
         raise ShareError(N_("There is no folder {folder}."), Exit.USAGE, folder=options.output)
     wanted = lines_of(options.what)
-    folder = Path(tempfile.mkdtemp(prefix="p2pshare-") if to_stdout else options.output or ".")
-    get = Get(output, client, folder.absolute(), password)
 
     def one(what: str) -> None:
         if to_stdout:
@@ -78,7 +76,9 @@ def run(options: argparse.Namespace) -> int:
         else:
             _show(output, get.whole(what, options.owner or ""))
 
-    with _signals_as_ctrl_c():
+    with Signals() as signals:
+        folder = Path(tempfile.mkdtemp(prefix="p2pshare-") if to_stdout else options.output or ".")
+        get = Get(output, client, folder.absolute(), password, signals)
         try:
             return for_each(output, wanted, one)
         finally:
@@ -86,28 +86,46 @@ def run(options: argparse.Namespace) -> int:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _signals_as_ctrl_c() -> Iterator[None]:
+class Signals:
     """SIGTERM and SIGHUP end what is done here as Ctrl-C does, and then the process."""
-    signals = (signal.SIGTERM, signal.SIGHUP)
-    ours = [each for each in signals if signal.getsignal(each) is signal.SIG_DFL]  # nohup: not
-    came: list[int] = []
 
-    def interrupt(number: int, _frame: object) -> None:
-        came.append(number)
-        for each in ours:  # what is cleaned up meanwhile is not to be cut
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
+    def __init__(self) -> None:
+        usual = (signal.SIG_DFL, signal.default_int_handler)
+        each = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        # What is ignored stays so: nohup wants that.
+        self._before = {one: way for one in each if (way := signal.getsignal(one)) in usual}
+        self._came: list[int] = []
+        self._held = False
 
-    for each in ours:
-        signal.signal(each, interrupt)
-    try:
-        yield
-    finally:
-        for each in ours:
-            signal.signal(each, signal.SIG_DFL)
-        if came:
-            os.kill(os.getpid(), came[0])
+    def __enter__(self) -> Signals:
+        for each in self._before:
+            signal.signal(each, self._interrupt)
+        return self
+
+    def _interrupt(self, number: int, _frame: object) -> None:
+        self._came.append(number)
+        for each in self._before:  # what is cleaned up meanwhile is cut by nothing but Ctrl-C
+            if each != signal.SIGINT:
+                signal.signal(each, signal.SIG_IGN)
+        if not self._held or len(self._came) > 1:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """The first that comes meanwhile waits for the end of this."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+            if self._came:
+                raise KeyboardInterrupt
+
+    def __exit__(self, *_: object) -> None:
+        for each, way in self._before.items():
+            signal.signal(each, way)
+        if self._came and self._came[0] != signal.SIGINT:
+            os.kill(os.getpid(), self._came[0])
 
 
 class Get:
@@ -116,58 +134,52 @@ class Get:
     :param password: given beforehand, or empty: then a person is asked where one is needed.
     """
 
-    def __init__(self, output: Output, client: Client, folder: Path, password: str) -> None:
+    def __init__(
+        self, output: Output, client: Client, folder: Path, password: str, signals: Signals
+    ) -> None:
         self._output = output
         self._client = client
         self._folder = folder
         self._password = password
+        self._signals = signals
+        self._number: int | None = None  # of the transfer that is under way
 
-    def whole(self, what: str, owner: str) -> dict[str, Any]:
-        """The transfer, when the file has come; raises `ShareError`."""
+    def whole(self, what: str, owner: str, *, one_file: bool = False) -> dict[str, Any]:
+        """The transfer, when all has come; raises `ShareError`.
+
+        `one_file`: a folder is refused, before anything of it comes.
+        """
+        self._number = None
         try:
-            number = self._begun(what, owner)["number"]
+            number = self._begun(what, owner, {"one_file": True} if one_file else {})
+            return self._followed(number)
         except Refused as refused:
             if is_ticket(what):  # it has a password in it
                 raise
             raise ShareError("{name}: {why}", refused.code, name=what, why=refused) from None
-        try:
-            return self._followed(number)
         except KeyboardInterrupt:
-            self._client.delete("transfers", number)
+            if self._number is not None:
+                self._client.delete("transfers", self._number)
             raise
         finally:
             self._output.wipe()
 
     def file(self, what: str, owner: str) -> Path:
-        """Where one file stands, when it has come, of a folder, too; raises `ShareError`.
+        """Where one file stands, when it has come, of a folder, too; raises `ShareError`."""
+        path = Path(self.whole(what, owner, one_file=True)["path"])
+        return path / named(what)[1] if path.is_dir() else path
 
-        A folder is refused: before it comes, where that can be known.
+    def _begun(self, what: str, owner: str, some: dict[str, Any]) -> int:
+        """The number of a get under way. A ticket shows that it is one; what looks like an id may
+        be a name.
+
+        `some` goes with it.
         """
-        _, part = named(what)
-        whole = ShareError(N_("{name} is a folder: -o - takes files."), Exit.USAGE, name=what)
-        if not part and not is_ticket(what) and self._is_folder(what, owner):
-            raise whole
-        path = Path(self.whole(what, owner)["path"])
-        if path.is_dir() and part:
-            path /= part
-        if path.is_dir():
-            raise whole
-        return path
-
-    def _is_folder(self, what: str, owner: str) -> bool:
-        """Whether nothing but folders is called that."""
-        name, _ = named(what)
-        found = self._client.get("catalogue", name=name, owner=owner)["items"]
-        if not found and ID.fullmatch(name):
-            found = self._client.get("catalogue", id=name)["items"]
-        return bool(found) and all(offer["folder"] for offer in found)
-
-    def _begun(self, what: str, owner: str) -> Any:
-        """A get under way. A ticket shows that it is one; what looks like an id may be a name."""
         if is_ticket(what):
-            return self._post({"ticket": what}, what)
+            return self._post({"ticket": what, **some}, what)
         name, part = named(what)
-        some = {"part": part} if part else {}
+        if part:
+            some = {**some, "part": part}
         if ID.fullmatch(name):
             try:
                 return self._post({"id": name, **some}, name)
@@ -175,20 +187,27 @@ class Get:
                 if error.code != Exit.NOT_FOUND:
                     raise
         if owner:
-            some["owner"] = owner
+            some = {**some, "owner": owner}
         return self._post({"name": name, **some}, name)
 
-    def _post(self, wanted: dict[str, str], what: str) -> Any:
+    def _post(self, wanted: dict[str, Any], what: str) -> int:
         body = {**wanted, "folder": str(self._folder)}
         if self._password and "ticket" not in wanted:
             body["password"] = self._password
         try:
-            return self._client.post("transfers", body=body, patience=PATIENCE)
+            return self._begin(body)
         except Refused as refused:
             if refused.kind != "password-needed":
                 raise
         body["password"] = asked_password(self._output, what)
-        return self._client.post("transfers", body=body, patience=PATIENCE)
+        return self._begin(body)
+
+    def _begin(self, body: dict[str, Any]) -> int:
+        """Who is interrupted here has to know what to cancel."""
+        with self._signals.held():
+            begun = self._client.post("transfers", body=body, patience=PATIENCE)
+            self._number = int(begun["number"])
+        return self._number
 
     def _followed(self, number: int) -> dict[str, Any]:
         wait, notice = LOOK_FIRST, ""

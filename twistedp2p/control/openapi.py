@@ -166,6 +166,7 @@ BODIES = {
             "name": GIVEN,
             "owner": TEXT,
             "part": TEXT,
+            "one_file": FLAG,
             "password": TEXT,
             "folder": PATH,
             "wait": FLAG,

@@ -16,6 +16,7 @@ from twistedp2p.core.events import Event, Fetched, FetchFailed, Notice, Progress
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.ticket import TicketError, parse_wanted
 from twistedp2p.node import Node
+from twistedp2p.node.order import a_folder
 
 NUMBER_MOST = 10**15
 KEPT = 1000  # transfers, the ended ones included
@@ -130,7 +131,9 @@ class Transfers:
 
     async def get(self, asked: Asked) -> Reply:
         """``POST /transfers``: begins a get; with `wait`, answered when it is over."""
-        asked.only("id", "ticket", "name", "owner", "part", "password", "folder", "wait")
+        asked.only(
+            "id", "ticket", "name", "owner", "part", "one_file", "password", "folder", "wait"
+        )
         transfer = await self._begun(asked, _folder(asked.text("folder")))
         row = self._row(transfer.number, transfer.name)
         if asked.flag("wait"):
@@ -138,6 +141,7 @@ class Transfers:
         return Reply(self._told(row, asked.language), HTTPStatus.CREATED)
 
     async def _begun(self, asked: Asked, folder: Path | None) -> Any:
+        one_file = asked.flag("one_file")
         given = [name for name in ("id", "ticket", "name") if asked.text(name)]
         if len(given) != 1:
             raise wrong(N_("Say one of id, ticket and name."))
@@ -146,16 +150,19 @@ class Transfers:
                 ticket, part = parse_wanted(asked.text("ticket"))
             except TicketError as error:
                 raise ShareError(str(error), Exit.USAGE) from None
-            return self._node.get_ticket(ticket, folder, asked.text("part") or part)
+            part = asked.text("part") or part
+            return self._node.get_ticket(ticket, folder, part, one_file=one_file)
         offer = await self._meant(asked)
-        password = asked.text("password")
+        part, password = asked.text("part"), asked.text("password")
+        if one_file and offer.files is not None and not part.strip("/"):
+            raise a_folder(offer.name)
         if offer.owner == self._node.key:
             status, sentence = HTTPStatus.CONFLICT, N_("{name} is your own.")
             raise Problem(status, "own", sentence, Exit.USAGE, name=offer.name)
         if not offer.public and not password:
             status, sentence = HTTPStatus.FORBIDDEN, N_("{name} needs a password.")
             raise Problem(status, "password-needed", sentence, Exit.DENIED, name=offer.name)
-        return self._node.get(offer, password, folder, asked.text("part"))
+        return self._node.get(offer, password, folder, part, one_file=one_file)
 
     async def _meant(self, asked: Asked) -> Offer:
         """The offer that is named: of somebody who is here, else of one who has gone."""

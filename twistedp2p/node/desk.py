@@ -148,9 +148,18 @@ class Node(Assembly):
         return self._store.offers_called(name, here=here)
 
     def get(
-        self, offer: Offer, password: str = "", folder: Path | None = None, part: str = ""
+        self,
+        offer: Offer,
+        password: str = "",
+        folder: Path | None = None,
+        part: str = "",
+        *,
+        one_file: bool = False,
     ) -> Transfer:
-        """Fetch an offer of the catalogue, or `part` of a folder: a path below it."""
+        """Fetch an offer of the catalogue, or `part` of a folder: a path below it.
+
+        `one_file`: a folder is refused, as soon as it is known to be one.
+        """
         return self._transfers.get(
             offer.name,
             password,
@@ -158,9 +167,17 @@ class Node(Assembly):
             offer,
             folder,
             wanted=wanted_of(part),
+            one_file=one_file,
         )
 
-    def get_ticket(self, ticket: Ticket, folder: Path | None = None, part: str = "") -> Transfer:
+    def get_ticket(
+        self,
+        ticket: Ticket,
+        folder: Path | None = None,
+        part: str = "",
+        *,
+        one_file: bool = False,
+    ) -> Transfer:
         """Fetch by ticket; where one node alone can be meant, its key is required too."""
         name = clean_name(ticket.name)
         offers = [
@@ -170,13 +187,19 @@ class Node(Assembly):
             if (offer := self._store.offer(peer.key, name)) is not None
         ]
         if len(offers) == 1:
-            return self.get(offers[0], ticket.password, folder, part)
+            return self.get(offers[0], ticket.password, folder, part, one_file=one_file)
 
         def addresses() -> list[tuple[str, int]]:
             return [(host, ticket.port) for host in self._group.ways_to(ticket.host)]
 
         return self._transfers.get(
-            name, ticket.password, addresses, None, folder, wanted=wanted_of(part)
+            name,
+            ticket.password,
+            addresses,
+            None,
+            folder,
+            wanted=wanted_of(part),
+            one_file=one_file,
         )
 
     def get_running(self) -> list[Transfer]:

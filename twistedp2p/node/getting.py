@@ -32,7 +32,7 @@ from twistedp2p.node.gather import Gather, Source
 from twistedp2p.node.holdings import Held, Holdings
 from twistedp2p.node.neighbours import Neighbours
 from twistedp2p.node.opening import AGAIN_FIRST, AGAIN_MOST, PATIENCE, Fetching, Opening
-from twistedp2p.node.order import AnotherNode, Order, PeerOrder
+from twistedp2p.node.order import AnotherNode, Order, PeerOrder, a_folder
 from twistedp2p.node.progress import Noted
 from twistedp2p.node.swarm import Swarm
 
@@ -228,6 +228,10 @@ class Getting:
                 sentence, Exit.NOT_FOUND, name=order.name, part=error.args[0]
             ) from None
         self._kept = kept
+        if order.one_file and kept.manifest is not None and order.wanted is not None:
+            (part,) = order.wanted
+            if not kept.manifest.is_file(part):
+                raise a_folder(f"{order.name}/{part}")
         if self._stopped:
             self._let_go()
         if not kept.begun_before:

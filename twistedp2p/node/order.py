@@ -40,6 +40,7 @@ class Order:
     required: bytes
     members_prs: PublicPrs | None = None  # for a public offer of a closed group
     wanted: Sequence[str] | None = None  # of a folder; None: all
+    one_file: bool = False  # a folder is refused, before anything of it comes
     owner: bytes = b""
     ok: Ok | None = None  # what the first owner that proved the password said
     _secret: bytes = attrs.field(default=b"", repr=False)
@@ -101,6 +102,8 @@ class Order:
                 Exit.DAMAGED,
                 name=self.name,
             )
+        if self.one_file and ok.manifest and self.wanted is None:
+            raise a_folder(self.name)
         self.ok = self.ok or ok
 
     @staticmethod
@@ -130,6 +133,12 @@ class PeerOrder:
     def agreed(self, ok: Ok, owner_key: bytes) -> None:
         """Raises `ShareError` where it has something else."""
         self.check(ok, owner_key)
+
+
+def a_folder(name: str) -> ShareError:
+    """Why it is refused where one file is wanted."""
+    sentence = N_("{name} is a folder, and one file was asked for.")
+    return ShareError(sentence, Exit.USAGE, name=name)
 
 
 def _no_password(failure: Failure) -> Any:

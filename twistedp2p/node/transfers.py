@@ -143,12 +143,14 @@ class Transfers:
         folder: Path | None = None,
         owner: bytes = b"",
         wanted: Sequence[str] | None = None,
+        one_file: bool = False,
     ) -> Transfer:
         """Fetch a file or folder; `offer` is the catalogue's, where it is known.
 
         `addresses` are those of the owner, whenever it is asked: it may come back with others.
         `owner` is the key that is required of the owner, where that is known without an offer.
         `wanted`: which files and folders of a folder, as paths below it; None: all.
+        `one_file`: a folder is refused; `wanted` is then None, or one path.
         """
         number = self._courses.number()
         public = offer is not None and offer.public
@@ -161,6 +163,7 @@ class Transfers:
             owner if offer is None else offer.owner,
             self._public_prs if public else None,
             wanted=wanted,
+            one_file=one_file,
         )
         self._goes_to(order.folder)
         getting = Getting(

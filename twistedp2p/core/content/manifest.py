@@ -142,6 +142,12 @@ class Manifest:
             found |= some
         return sorted(found)
 
+    def is_file(self, path: str) -> bool:
+        """Whether that is a file, and no folder."""
+        bare = path.rstrip("/")
+        place = bisect_left(self._paths, bare)
+        return place < len(self._paths) and self._paths[place] == bare
+
     def part(self, wanted: Sequence[str]) -> list[tuple[int, int]]:
         """Where these files and folders are in the stream: offsets and lengths, in order, joined.
 
