@@ -195,6 +195,19 @@ class SwarmTests(SynchronousTestCase):
         self.assertEqual([PEER], self.fetching.asked[0][1])
         self.assertEqual([b"\0"], [asked.have for asked in self.owner.queue])
 
+    def test_who_is_alone_again_is_served_as_one_who_is_alone(self) -> None:
+        """Others have gone, of whom the owner tells for a while."""
+        self.begin(PEER)
+        peer = self.joined()
+        self.run_for(PEERS_WAIT)
+        self.assertEqual([b"\0"], [asked.have for asked in self.owner.queue])  # it chooses
+        peer.lose(ShareError("The other end went silent."))
+        self.run_for(2 * PEERS_EVERY)
+        self.owner.choose = lambda _have: 0
+        self.owner.give()
+        self.assertTrue(self.owner.pieces)
+        self.assertEqual([b""] * len(self.owner.queue), [each.have for each in self.owner.queue])
+
     def test_nobody_who_calls_has_us_connect_to_where_no_node_can_be(self) -> None:
         """Attack 39."""
         self.callers = [("8.8.8.8", 9393)]

@@ -221,9 +221,14 @@ class Gather:
         self.choice.source(source, source.has, owner=source.owner)
         self.ask_more(source)
 
+    @property
+    def waits(self) -> bool:
+        """Whether nothing is asked for, as it was not said yet whether others fetch this, too."""
+        return self._crowd is None
+
     def others(self, crowd: bool) -> None:
-        """Whether others fetch this, too: then the owner chooses what it hands to whom."""
-        self._crowd = crowd or self._crowd or False
+        """Whether others fetch this now, too: then the owner chooses what it hands to whom."""
+        self._crowd = crowd
         self._ask_all()
 
     def _ask_all(self) -> None:

@@ -69,7 +69,7 @@ class Swarm:
         self._every = max(HAVE_EVERY, len(gather.bitmap) / HAVE_BYTES)
         self._calls: dict[str, IDelayedCall] = {}
         self._over = False
-        self._calls["wait"] = clock.callLater(PEERS_WAIT, gather.others, False)
+        self._calls["wait"] = clock.callLater(PEERS_WAIT, self._wait_no_more)
         self._ask_for_peers(PEERS_FIRST)
         self._look()
 
@@ -81,6 +81,10 @@ class Swarm:
                 call.cancel()
         for connecting in list(self._connecting.values()):
             connecting.cancel()
+
+    def _wait_no_more(self) -> None:
+        if self._gather.waits:
+            self._gather.others(False)
 
     def _look(self) -> None:
         """Ask those who do not have all yet what they have by now; and who else is there."""
@@ -123,8 +127,9 @@ class Swarm:
         except ValueError:
             source.distrust()
             return
-        self._gather.others(bool(peers))
         there = [peer for peer in peers if means_the_same(peer[0], source.client.host)]
+        # Who has left is told of for a while: where nobody else is reached, we are alone.
+        self._gather.others(any(map(self._may_be_there, there)))
         self._join_all(there, CHOSEN)
 
     def _join_all(self, peers: Sequence[Address], most: int, order: Any = None) -> None:
@@ -141,6 +146,10 @@ class Swarm:
             return False
         if where in self._connecting or where in self._joined:
             return False
+        return self._may_be_there(where)
+
+    def _may_be_there(self, where: Address) -> bool:
+        """Whether it was reached, or was not tried lately."""
         not_before = self._not_before.get(where) or 0.0
         return bool(not_before <= self._clock.seconds())
 
