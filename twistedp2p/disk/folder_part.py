@@ -37,9 +37,10 @@ class FolderPart:
         self._folder = folder
         self._manifest = manifest
         chosen = range(len(manifest.entries)) if wanted is None else manifest.within(wanted)
-        self._entries = [manifest.entries[index] for index in chosen]
-        self._wanted = None if wanted is None else {entry.path for entry in self._entries}
-        made = {entry.path.rstrip("/") for entry in self._entries}
+        self._chosen: Sequence[int] = chosen  # numbers of entries
+        paths = [manifest.entries.paths[index] for index in chosen]
+        self._wanted = None if wanted is None else set(paths)
+        made = {path.rstrip("/") for path in paths}
         for path in list(made):  # and the folders on the way to them
             while (path := path.rpartition("/")[0]) and path not in made:
                 made.add(path)
@@ -140,14 +141,14 @@ class FolderPart:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(_REST, dir_fd=self._part)
         with Below(self._part, make=True) as below:
-            for entry in self._entries:
+            for entry in map(self._manifest.entries.__getitem__, self._chosen):
                 if entry.is_folder:
                     below.folder(entry.path[:-1])
                 elif self._left or not entry.size:
                     with _opened(below, entry.path) as file:
                         os.ftruncate(file, entry.size)
             # From the end, for a folder's time changes with what is made in it.
-            for entry in reversed(self._entries):
+            for entry in map(self._manifest.entries.__getitem__, reversed(self._chosen)):
                 parent, _, own_name = entry.path.removesuffix("/").rpartition("/")
                 times, folder = (entry.mtime, entry.mtime), below.folder(parent)
                 os.utime(own_name, times, dir_fd=folder, follow_symlinks=False)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import attrs
 
-from twistedp2p.core.content.manifest import BadManifest, Entry, Manifest
+from twistedp2p.core.content.entries import Entries, Entry
+from twistedp2p.core.content.manifest import BadManifest, Manifest
 from twistedp2p.core.content.tree import Tree, TreeHash
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.disk.below import Below
@@ -96,19 +97,15 @@ def read_folder(
     top = open_folder(path)
     try:
         scan = Scan(top, path, stopped, leave_out)
-        entries = tuple(found.entry for found in scan.found)
+        entries = scan.entries
         _check_some_is_left(path, entries, scan.skipped)
         status = os.fstat(top)
         identity = FolderIdentity(
             status.st_dev,
             status.st_ino,
-            array("q", [found.mtime_ns for found in scan.found]),
-            array("Q", [found.inode for found in scan.found]),
-            {
-                at: found.path
-                for at, found in enumerate(scan.found)
-                if found.path != found.entry.path
-            },
+            array("q", [mtime_ns for *_, mtime_ns, _ in scan.found]),
+            array("Q", [inode for *_, inode in scan.found]),
+            {at: path for at, (clean, _, path, _, _) in enumerate(scan.found) if path != clean},
         )
         manifest = Manifest(entries)
         tree = _hashed(top, manifest, identity, progress, lambda: _stop(path, stopped))
@@ -125,7 +122,7 @@ def read_folder(
     return identity, tree, scan.skipped
 
 
-def _check_some_is_left(path: str | Path, entries: tuple[Entry, ...], skipped: Skipped) -> None:
+def _check_some_is_left(path: str | Path, entries: Entries, skipped: Skipped) -> None:
     """What is left of /proc and the like is folders, and files that are empty for once."""
     content = any(entry.size for entry in entries)
     files = any(not entry.is_folder for entry in entries)

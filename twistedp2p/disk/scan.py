@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from twistedp2p.core.content.manifest import MOST_DEPTH, MOST_ENTRIES, MOST_MTIME, Entry, folded
+from twistedp2p.core.content.entries import Entries
+from twistedp2p.core.content.manifest import MOST_DEPTH, MOST_ENTRIES, MOST_MTIME, folded
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.names import clean_name
 from twistedp2p.disk.below import FOLDER, SAFE
@@ -19,14 +20,10 @@ from twistedp2p.disk.taking import PART
 ASKED_EVERY = 1000  # entries between two looks at whether to stop
 
 
-@attrs.frozen
-class Found:
-    """A file or folder as it is on the disk, and its entry in the manifest."""
-
-    entry: Entry
-    path: str  # below the folder, as the disk has it
-    mtime_ns: int  # nanoseconds since 1970
-    inode: int
+# A file or folder: path and size in the manifest; path below the folder, as the disk has it; time
+# of modification, nanoseconds since 1970; inode. A plain tuple, at which Python's garbage collector
+# does not look: see `content.entries`.
+Found = tuple[str, int, str, int, int]
 
 
 @attrs.define
@@ -58,7 +55,15 @@ class Scan:
         self._leave_out = leave_out
         self._found: list[Found] = []
         self._look(top, "", "", 1)
-        self.found = sorted(self._found, key=lambda found: found.entry.path)
+        self.found = sorted(self._found)
+
+    @property
+    def entries(self) -> Entries:
+        """What the manifest has of them."""
+        entries = Entries()
+        for clean, size, _, mtime_ns, _ in self.found:
+            entries.add(clean, size, min(max(0, mtime_ns // 10**9), MOST_MTIME))
+        return entries
 
     def _look(self, folder: int, path: str, clean: str, depth: int) -> None:
         """Take in what is in one folder; `path` and `clean` end with "/", or are empty."""
@@ -116,9 +121,7 @@ class Scan:
             return -1
 
     def _take(self, clean: str, path: str, status: os.stat_result, size: int) -> None:
-        mtime = min(max(0, status.st_mtime_ns // 10**9), MOST_MTIME)
-        entry = Entry(clean, size, mtime)
-        self._found.append(Found(entry, path, status.st_mtime_ns, status.st_ino))
+        self._found.append((clean, size, path, status.st_mtime_ns, status.st_ino))
         if len(self._found) > MOST_ENTRIES:
             raise self._too_much()
         if len(self._found) % ASKED_EVERY == 0 and self._stopped():

@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 import attrs
 
+from twistedp2p.core.content.entries import Entries, Entry
 from twistedp2p.core.names import FILE_NAME_BYTES, clean_name
 
 MOST_ENTRIES = 100_000
@@ -40,39 +42,30 @@ class BadManifest(ValueError):
     """Not a manifest, or one of a folder that is not to be made."""
 
 
-@attrs.frozen
-class Entry:
-    """A file or folder."""
-
-    path: str  # "a/b.txt"; of a folder "a/"
-    size: int  # bytes
-    mtime: int  # seconds since 1970
-
-    @property
-    def is_folder(self) -> bool:
-        """Whether it is a folder."""
-        return self.path.endswith("/")
+def _columns(entries: Iterable[Entry]) -> Entries:
+    try:
+        return Entries.of(entries)
+    except OverflowError:
+        raise BadManifest("a number out of bounds") from None
 
 
 @attrs.frozen
 class Manifest:
     """Entries in their order; raises `BadManifest` where they are not as they must be."""
 
-    entries: tuple[Entry, ...] = attrs.field(repr=False)
+    entries: Entries = attrs.field(repr=False, converter=_columns)
     size: int = attrs.field(init=False)  # bytes of all files
-    _starts: list[int] = attrs.field(init=False, repr=False, eq=False)
-    _paths: list[str] = attrs.field(init=False, repr=False, eq=False)
+    _starts: array[int] = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         if len(self.entries) > MOST_ENTRIES:
             raise BadManifest("too many files")
         _check(self.entries)
-        *starts, size = accumulate((entry.size for entry in self.entries), initial=0)
-        if size > MOST_SIZE:
+        if sum(self.entries.sizes) > MOST_SIZE:
             raise BadManifest("too large")
-        object.__setattr__(self, "size", size)
+        starts = array("q", accumulate(self.entries.sizes, initial=0))
+        object.__setattr__(self, "size", starts.pop())
         object.__setattr__(self, "_starts", starts)
-        object.__setattr__(self, "_paths", [entry.path for entry in self.entries])
 
     def write(self) -> bytes:
         """The manifest as it is sent; raises `BadManifest` when that is over 16 MiB."""
@@ -94,15 +87,15 @@ class Manifest:
         if not text.startswith(_HEAD):
             raise BadManifest("not a manifest")
         # Line by line: one call for all of them would keep every other thread from running.
-        entries, at = [], len(_HEAD)
+        entries, at = Entries(), len(_HEAD)
         while at < len(text):
             line = _LINE.match(text, at)
             if line is None:
                 raise BadManifest("a line that is not understood")
             path, size, mtime = line.groups()
-            entries.append(Entry(path, int(size), int(mtime)))
+            entries.add(path, int(size), int(mtime))
             at = line.end()
-        return cls(tuple(entries))
+        return cls(entries)
 
     def slices(self, offset: int, length: int) -> Iterator[tuple[Entry, int, int]]:
         """What of which files makes up a range of the stream: entry, offset in it, length.
@@ -132,10 +125,11 @@ class Manifest:
         found: set[int] = set()
         for path in wanted:
             bare = path.rstrip("/")
-            first, after = (bisect_left(self._paths, bare + end) for end in ("/", "0"))
+            paths = self.entries.paths
+            first, after = (bisect_left(paths, bare + end) for end in ("/", "0"))
             some = set(range(first, after))  # "0" is what comes after "/"
-            file = bisect_left(self._paths, bare)
-            if file < len(self._paths) and self._paths[file] == bare:
+            file = bisect_left(paths, bare)
+            if file < len(paths) and paths[file] == bare:
                 some.add(file)
             if not some:
                 raise LookupError(path)
@@ -145,8 +139,9 @@ class Manifest:
     def is_file(self, path: str) -> bool:
         """Whether that is a file, and no folder."""
         bare = path.rstrip("/")
-        place = bisect_left(self._paths, bare)
-        return place < len(self._paths) and self._paths[place] == bare
+        paths = self.entries.paths
+        place = bisect_left(paths, bare)
+        return place < len(paths) and paths[place] == bare
 
     def part(self, wanted: Sequence[str]) -> list[tuple[int, int]]:
         """Where these files and folders are in the stream: offsets and lengths, in order, joined.
@@ -155,7 +150,7 @@ class Manifest:
         """
         spans: list[tuple[int, int]] = []
         for index in self.within(wanted):
-            start, size = self._starts[index], self.entries[index].size
+            start, size = self._starts[index], self.entries.sizes[index]
             if size and spans and sum(spans[-1]) == start:
                 spans[-1] = spans[-1][0], spans[-1][1] + size
             elif size:
@@ -204,13 +199,13 @@ class _Paths:
         return known
 
 
-def _check(entries: tuple[Entry, ...]) -> None:
+def _check(entries: Entries) -> None:
     paths, before = _Paths(), ""
     for entry in entries:
         if not before < entry.path:
             raise BadManifest("not sorted")
         before = entry.path
-        if entry.size < 0 or not 0 <= entry.mtime <= MOST_MTIME:
+        if entry.mtime > MOST_MTIME:
             raise BadManifest("a number out of bounds")
         if not entry.is_folder:
             paths.add(entry.path)
