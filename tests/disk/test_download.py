@@ -3,12 +3,14 @@
 import errno
 import fcntl
 import io
+import itertools
 import os
 import random
 import stat
 import subprocess
 import threading
 import zipfile
+from types import SimpleNamespace
 from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -781,9 +783,33 @@ class SyncTests(DownloadTests):
         (names,) = self.synced()
         self.assertNotIn("a.jpg", names)
 
-    def test_a_large_one_is_not_waited_for(self):
-        self.patch(file_part, "SYNC_MOST", len(DATA) - 1)
+    def at(self, rate):
+        """Have a large file come at that rate, in bytes a second; what was begun to be written."""
+        self.patch(file_part, "SYNC_MOST", PIECE)
+        seconds = itertools.count(0.0, PIECE / rate)
+        self.patch(file_part, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+        begun = []
+        self.patch(os, "posix_fadvise", lambda _file, at, size, _how: begun.append((at, size)))
+        return begun
+
+    def test_a_large_one_that_comes_fast_is_not_waited_for(self):
+        begun = self.at(2 * file_part.WRITE_OUT)
         self.assertEqual(self.synced(), [])
+        self.assertEqual(begun, [])
+
+    def test_a_large_one_that_comes_as_disks_write_is_written_out_as_it_comes(self):
+        begun = self.at(file_part.WRITE_OUT / 2)
+        (names,) = self.synced()
+        self.assertNotIn("a.jpg", names)
+        self.assertEqual(begun, [(at, min(PIECE, len(DATA) - at))
+                                 for at in range(0, len(DATA), PIECE)])  # fmt: skip
+
+    def test_what_came_too_fast_is_made_up_for_in_a_pause(self):
+        begun = self.at(2 * file_part.WRITE_OUT)
+        paused = itertools.chain([0.0] * 10, itertools.repeat(100.0))
+        self.patch(file_part, "time", SimpleNamespace(monotonic=lambda: next(paused)))
+        self.assertEqual(len(self.synced()), 1)
+        self.assertEqual(len(begun), 10)
 
 
 class RoomTests(DownloadTests):

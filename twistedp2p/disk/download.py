@@ -240,6 +240,7 @@ class Download:
         with self._lock:
             self.have[index] = 1
             self._begun.pop(index, None)
+        self._part.settled(*self.tree.span(index))
         return True
 
     def gone(self, source: Hashable) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import threading
+import time
 from collections.abc import Iterator
 
 from twistedp2p.core.errors import N_
@@ -16,7 +18,10 @@ MAX_TWINS = 1000  # files of one name in a folder
 # bring first: up to 2.4 s of a processor for a GiB with 1 MiB, 0.3 to 0.4 with this, 0.4 with half.
 WRITE = 32_768  # bytes
 NEW_FILE = 0o644  # never executable; the user's umask applies
-SYNC_MOST = 16 * 2**20  # bytes: a larger file is not waited for until it is on the disk
+SYNC_MOST = 16 * 2**20  # bytes: a file of which more is yet to be written out is not waited for
+# What comes no faster than this is written out as it comes: a disk that does not keep up is what
+# the end waits for. What comes faster would wait for the disk most of its time.
+WRITE_OUT = 150_000_000  # bytes a second
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -30,6 +35,10 @@ class FilePart:
         self._size = size
         taken = take_file(folder, digest)
         self._file, self._name, self.again = taken.descriptor, taken.name, taken.again
+        self._lock = threading.Lock()
+        self._behind: list[tuple[int, int]] = []  # offsets and lengths that are not written out
+        self._bytes_behind = 0
+        self._behind_since = time.monotonic()  # seconds
 
     def is_empty(self) -> bool:
         """Whether nothing was written yet."""
@@ -60,6 +69,20 @@ class FilePart:
         """Write all of `data`."""
         write_all(self._file, offset, data)
 
+    def settled(self, offset: int, length: int) -> None:
+        """That stays as it is: have the disk begin with it, where it has the time."""
+        now = time.monotonic()
+        with self._lock:
+            self._behind.append((offset, length))
+            self._bytes_behind += length
+            if self._bytes_behind > (now - self._behind_since) * WRITE_OUT:
+                return
+            behind, self._behind = self._behind, []
+            self._bytes_behind, self._behind_since = 0, now
+        for begin, size in behind:
+            with contextlib.suppress(OSError):  # which writes what is dirty, and does not wait
+                os.posix_fadvise(self._file, begin, size, os.POSIX_FADV_DONTNEED)
+
     def readinto(self, offset: int, room: memoryview) -> int:
         """Read what is there, up to all that there is room for."""
         return os.preadv(self._file, [room], offset)
@@ -69,7 +92,7 @@ class FilePart:
         os.ftruncate(self._file, self._size)
         with contextlib.suppress(PermissionError):  # a memory stick keeps no modes
             os.fchmod(self._file, NEW_FILE & ~umask())
-        if self._size <= SYNC_MOST:
+        if self._bytes_behind <= SYNC_MOST:
             os.fsync(self._file)
         alone = os.fstat(self._file).st_nlink == 1
         if not alone or not is_the_one(self._file, self._folder, self._name):

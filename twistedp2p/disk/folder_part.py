@@ -107,6 +107,9 @@ class FolderPart:
                     write_all(file, at, data[:count])
                 data = data[count:]
 
+    def settled(self, _offset: int, _length: int) -> None:
+        """Of a folder the end does not wait for the disk: it may have very many files."""
+
     def readinto(self, offset: int, room: memoryview) -> int:
         """Read what is there, up to all that there is room for."""
         done = 0
