@@ -25,11 +25,11 @@ from twistedp2p.disk.socket_path import Place, places, take_place
 from twistedp2p.disk.token import keep_token
 from twistedp2p.face.report import document
 from twistedp2p.face.texts import accepted, in_words
+from twistedp2p.net.doorstep import BACKLOG, Doorstep
 from twistedp2p.node import Node
 
 LOOPBACK = "127.0.0.1"
 ANSWERED_WITHIN = 0.1  # seconds that the answer to a stop has to go out
-BACKLOG = 1024  # connections that wait: a stranger who makes many is not to keep the owner out
 
 _log = Logger()
 
@@ -113,10 +113,10 @@ class Doors:
     def _open_web(self, web: Web) -> None:
         door = self._control.door(web)
         try:
-            port = self._reactor.listenTCP(web.port, door, BACKLOG, LOOPBACK)
-        except CannotListenError as error:
-            raise _not_to_be_had(web.port, error.socketError) from error
-        self._doors.append((door, port))
+            step = Doorstep(self._reactor, LOOPBACK, web.port, door, web.vouches)
+        except OSError as error:
+            raise _not_to_be_had(web.port, error) from error
+        self._doors.append((door, step))
 
     def close(self) -> Deferred[Any]:
         """Let nobody in any more, and those inside go; fires when that is done. May be called

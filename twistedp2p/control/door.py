@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import socket
 import struct
@@ -45,6 +46,7 @@ ALWAYS = {
 }
 """Sent with everything: none of it is a page, and none of it for other pages."""
 
+_BEARER = re.compile(rb"\nAuthorization:[ \t]*(Bearer [!-~]+)", re.IGNORECASE)
 _PEER = struct.Struct("iII")  # struct ucred: process, user, group (unix(7))
 
 
@@ -60,6 +62,15 @@ class Web:
         """As a browser has it."""
         return f"http://127.0.0.1:{self.port}"
 
+    def vouches(self, sent: bytes) -> bool:
+        """Whether the token is in what somebody has sent so far; more than a hint it is not."""
+        given = _BEARER.search(sent)
+        return given is not None and secrets.compare_digest(given[1], self._bearer)
+
+    @property
+    def _bearer(self) -> bytes:
+        return b"Bearer " + self.token.encode()
+
     def refused(self, headers: Headers) -> Problem | None:
         """Why who sends these is not let in, if so."""
         names = [f"{host}:{self.port}".encode() for host in ("127.0.0.1", "localhost")]
@@ -71,7 +82,7 @@ class Web:
         if _one(headers, b"Sec-Fetch-Site") not in (None, b"same-origin", b"none"):
             return _denied(HTTPStatus.FORBIDDEN, "foreign-origin", N_("Not from another page."))
         given = _one(headers, b"Authorization") or b""
-        if not secrets.compare_digest(given, b"Bearer " + self.token.encode()):
+        if not secrets.compare_digest(given, self._bearer):
             return _denied(HTTPStatus.UNAUTHORIZED, "token-needed", N_("The token is needed."))
         return None
 
