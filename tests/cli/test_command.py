@@ -165,6 +165,22 @@ class OptionTests(SynchronousTestCase):
             ):
                 self.assertEqual(cli.main(["doctor"]), code)
 
+    def test_a_reader_of_the_doctor_that_has_seen_enough(self) -> None:
+        for more in ([], ["--json"]):
+            reading, writing = os.pipe()
+            os.close(reading)
+            process = subprocess.run(
+                [sys.executable, "-m", "twistedp2p.cli", "doctor", "--quick", "-i", "lo", *more],
+                env={**child_environment(), "LC_ALL": "C.UTF-8"},
+                stdout=writing,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            os.close(writing)
+            self.assertEqual((process.returncode, process.stderr), (Exit.BROKEN_PIPE, ""))
+
 
 def codes_of(text: str) -> set[int]:
     """The numbers in the first column of each table."""

@@ -178,6 +178,8 @@ class StatusTests(CommandTestCase):
         self.assertEqual(json.loads(self.out), self.status)
 
     def test_the_token_is_printed_alone(self) -> None:
+        self.assertEqual(self.command("status", "--token"), Exit.NOT_FOUND)
+        self.assertEqual(self.err.count("--web"), 1)
         token = "A" * 43
         (self.folder / "p2pshare" / "1" / "control.token").write_text(token + "\n")
         self.assertEqual(self.command("status", "--token"), 0)

@@ -32,13 +32,13 @@ def run(options: argparse.Namespace) -> int:
     from twisted.internet.task import react
 
     options.group = group_address(options.group)
-    ended: list[int | ShareError] = []
+    ended: list[int | Exception] = []
 
     async def examine(reactor: Any) -> None:
         keep_steady(reactor)
         try:
             ended.append(await _examine(reactor, options))
-        except ShareError as error:
+        except (ShareError, OSError) as error:  # such as a pipe that nobody reads any more
             ended.append(error)
 
     try:
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     except SystemExit as end:
         if not ended:  # by a signal, or by a defect, which is logged
             return int(end.code or Exit.INTERRUPTED)
-    if isinstance(ended[0], ShareError):
+    if isinstance(ended[0], Exception):
         raise ended[0]
     return ended[0]
 

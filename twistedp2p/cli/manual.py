@@ -19,7 +19,7 @@ EXITS = {
     Exit.NO_INPUT: "a file cannot be read",
     Exit.NO_INTERFACE: "no such interface",
     Exit.PORT_TAKEN: "a port is taken",
-    Exit.NO_FOLDER: "a folder cannot be used",
+    Exit.NO_FOLDER: "a folder cannot be used, or the node of that name runs already",
 }
 """How a node ends that could not start."""
 

@@ -22,6 +22,9 @@ def read_token(slot: Path) -> str:
     try:
         text = path.read_text("ascii").strip()
         unb64(text, SIZE)
+    except FileNotFoundError:
+        sentence = N_("There is no token: no node of that name was started with --web.")
+        raise ShareError(sentence, Exit.NOT_FOUND) from None
     except OSError as error:
         raise _unreadable(path, error.strerror) from error
     except ValueError:
