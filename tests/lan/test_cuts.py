@@ -41,6 +41,32 @@ class SourceTests(NodesTestCase):
         self.assertEqual(digest(receiver.folder / "big.bin"), digest(owner.folder / "big.bin"))
         receiver.expect_not("! ")
 
+    def test_who_starts_again_after_the_owner_has_gone_finds_who_has_it(self) -> None:
+        lan = self.lan(3)
+        owner, holder, receiver = (
+            self.node(name, lan=lan, ns=ns)
+            for ns, name in enumerate(("owner", "holder", "receiver"))
+        )
+        self.offer(owner, self.make(owner, "big.bin"))
+        for node in (holder, receiver):
+            node.expect(r"owner offers big\.bin")
+        holder.type("2", "big.bin", "monpass")
+        holder.expect(r"big\.bin is here, whole")
+        for ns in (0, 1):
+            lan.rate(ns, SLOW_LINK)
+        receiver.type("2", "big.bin", "monpass")
+        self.in_the_middle(receiver)
+        for node in (receiver, owner):
+            node.process.kill()
+            node.wait()
+        for ns in (0, 1):
+            lan.rate(ns, LINK)
+        again = self.node("receiver", lan=lan, ns=2, home="receiver")
+        again.expect("holder is here")
+        again.type("2", "big.bin", "monpass")
+        again.expect(r"big\.bin is here, whole")
+        self.assertEqual(digest(again.folder / "big.bin"), digest(owner.folder / "big.bin"))
+
 
 class CutTests(TestCase):
     timeout = 600  # seconds, never met: every wait has a deadline of its own
