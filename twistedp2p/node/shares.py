@@ -349,9 +349,7 @@ class Shares:
 def _with(share: Share, content: Content) -> Share:
     """The offer of what was read."""
     known, tree, folder = content.identity, content.tree, content.folder
-    files = None
-    if folder is not None:
-        files = sum(not entry.is_folder for entry in folder.manifest.entries)
+    files = None if folder is None else folder.manifest.files
     return attrs.evolve(
         share, **attrs.asdict(known), digest=tree.digest, manifest=len(tree.manifest), files=files
     )

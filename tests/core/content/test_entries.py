@@ -32,6 +32,10 @@ class EntriesTests(SynchronousTestCase):
         for size, mtime in ((-1, 0), (0, -1), (2**64, 0), (0, 2**64)):
             self.assertRaises(BadManifest, Manifest, [Entry("a", size, mtime)])
 
+    def test_how_many_are_files_is_known(self) -> None:
+        """To count them takes a thread's time, which the loop has not."""
+        self.assertEqual(2, Manifest(SOME).files)
+
     def test_many_are_nothing_to_the_garbage_collector(self) -> None:
         """It would look at each, now and then, while every thread waits."""
         lines = "".join(f'["{number:06}",1,1]\n' for number in range(10_000))

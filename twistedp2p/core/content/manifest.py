@@ -55,6 +55,7 @@ class Manifest:
 
     entries: Entries = attrs.field(repr=False, converter=_columns)
     size: int = attrs.field(init=False)  # bytes of all files
+    files: int = attrs.field(init=False)  # how many entries are no folders
     _starts: array[int] = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
@@ -66,6 +67,8 @@ class Manifest:
         starts = array("q", accumulate(self.entries.sizes, initial=0))
         object.__setattr__(self, "size", starts.pop())
         object.__setattr__(self, "_starts", starts)
+        folders = sum(path.endswith("/") for path in self.entries.paths)
+        object.__setattr__(self, "files", len(self.entries) - folders)
 
     def write(self) -> bytes:
         """The manifest as it is sent; raises `BadManifest` when that is over 16 MiB."""
