@@ -10,9 +10,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.gets import FakeClient, Fetching, MemoryKept, random_content, tree_of
+from twistedp2p.core.calls.lines import Err
 from twistedp2p.core.calls.pieces import HAVE, PEERS
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.swarm.choice import Choice
+from twistedp2p.net.fetch import Refused
 from twistedp2p.node.gather import Gather
 from twistedp2p.node.order import PeerOrder
 from twistedp2p.node.swarm import (
@@ -207,6 +209,14 @@ class SwarmTests(SynchronousTestCase):
         self.owner.give()
         self.assertTrue(self.owner.pieces)
         self.assertEqual([b""] * len(self.owner.queue), [each.have for each in self.owner.queue])
+
+    def test_those_who_are_busy_are_a_crowd(self) -> None:
+        self.begin(PEER)
+        self.fetching.end(Refused(Err(503, 5)))
+        self.run_for(PEERS_EVERY)
+        self.owner.choose = lambda _have: 0
+        self.owner.give()
+        self.assertEqual([], self.owner.pieces)
 
     def test_nobody_who_calls_has_us_connect_to_where_no_node_can_be(self) -> None:
         """Attack 39."""

@@ -14,6 +14,7 @@ from twistedp2p.core.calls.pieces import HAVE, PEERS, Ask, read_peers
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.presence.addresses import Address, means_the_same
+from twistedp2p.net.dial import NoAnswer
 from twistedp2p.node.gather import Gather, Source
 from twistedp2p.node.neighbours import Neighbours
 from twistedp2p.node.order import PeerOrder
@@ -64,6 +65,7 @@ class Swarm:
         self._looking: set[Source] = set()  # those whose answer to HAVE has yet to come
         self._asked: set[Source] = set()  # and those whose answer to PEERS has
         self._not_before: CappedTable[Address, float] = CappedTable(MAX_TRIED)
+        self._away: CappedTable[Address, bool] = CappedTable(MAX_TRIED)
         self._connecting: dict[Address, Deferred[None]] = {}
         self._joined: set[Address] = set()
         self._every = max(HAVE_EVERY, len(gather.bitmap) / HAVE_BYTES)
@@ -146,12 +148,12 @@ class Swarm:
             return False
         if where in self._connecting or where in self._joined:
             return False
-        return self._may_be_there(where)
-
-    def _may_be_there(self, where: Address) -> bool:
-        """Whether it was reached, or was not tried lately."""
         not_before = self._not_before.get(where) or 0.0
         return bool(not_before <= self._clock.seconds())
+
+    def _may_be_there(self, where: Address) -> bool:
+        """Whether it was not in vain that it was tried last; one that is busy is there."""
+        return where not in self._away
 
     async def _join(self, where: Address, order: Any) -> None:
         try:
@@ -159,6 +161,8 @@ class Swarm:
         except ShareError as error:
             refused = error.code in (Exit.DENIED, Exit.DAMAGED)
             self._not_before.put(where, NEVER if refused else self._clock.seconds() + TRIED_AGAIN)
+            if isinstance(error, NoAnswer):
+                self._away.put(where, True)
             raise
         finally:
             self._connecting.pop(where, None)
@@ -166,11 +170,13 @@ class Swarm:
             client.close()
             return
         self._joined.add(where)
+        self._away.pop(where)
         source = self._gather.add(client, client.ended, owner=False)
         client.ended.addCallback(lambda _: self._gone(source, where))
 
     def _gone(self, source: Source, where: Address) -> None:
         self._joined.discard(where)
+        self._away.put(where, True)
         again = NEVER if source.wrong else self._clock.seconds() + TRIED_AGAIN
         self._not_before.put(where, again)
 
