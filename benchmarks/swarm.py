@@ -38,6 +38,7 @@ PORT = 9393  # TCP
 BUSY = 0.9  # of the processors' time, from which on they are said to be the limit
 CHUNK = 2**20  # bytes
 START = 60.0  # seconds for the nodes to start and the file to be read
+SETTLE = 10.0  # seconds until all have greeted each other, which is not what is measured
 NODE = """
 import json, sys
 from pathlib import Path
@@ -198,6 +199,7 @@ def run(options: argparse.Namespace, folder: Path, mode: str) -> None:
         owner, *receivers = members
         owner.order(f"offer {folder / 'big.bin'} {PASSWORD}")
         owner.told("offered")
+        time.sleep(SETTLE)
         shape(lan, options)
         before, (spent, had) = sent_by(lan, 0), busy()
         links = Links(lan, options.megabits) if options.links else None
