@@ -1028,6 +1028,24 @@ class DoorTests(FilesTestCase):
         self.assertEqual(64, bench.service.admission.unproven.total())
         bench.clock.advance(PROOF_DEADLINE + 1)
 
+    def test_who_waits_for_what_is_loaded_counts_until_he_has_a_place(self) -> None:
+        """Attack 41: who knows a password, and comes again and again while much is read."""
+        bench = Bench(limits=Limits(unproven_per_address=2))
+        bench.shelf.loads = []
+        fetches = [bench.connect() for _ in range(2)]
+        for _fetch, wire in fetches:
+            wire.run()
+        self.assertEqual(2, len(bench.shelf.loads))
+        self.assertIsNone(bench.accept())
+        self.assertIsNotNone(bench.accept("10.0.0.9"))
+        for load in list(bench.shelf.loads):
+            load.callback(None)
+        self.assertEqual(0, bench.service.admission.unproven["10.0.0.1"])
+        for fetch, wire in fetches:
+            wire.run()
+            self.assertEqual(b"hello", self.successResultOf(fetch.done))
+        self.assertEqual(b"hello", self.fetched(bench))
+
     def test_a_few_addresses_do_not_close_the_door_for_all(self) -> None:
         """Attack 41: eight that say nothing take all places, again and again."""
         bench = Bench(limits=Limits(connections_rate=1e6, connections_burst=1e6))

@@ -151,7 +151,7 @@ class Member:
         tree = self.room.tree
         if ask.kind == BYTES:
             if self.gather is None:
-                self.audience.handed(ask.a, ask.b, tree.piece)
+                self.audience.handed(ask.a, ask.b, tree.size)
             return [_Body(ask.b, True)]
         if ask.kind == NEXT:
             number = self.audience.next(ask.have)

@@ -141,6 +141,14 @@ class SharedFolderTests(SynchronousTestCase):
         self.refuses = ""
         self.assertEqual(self.looks(round(AGAIN_MOST / LOOK_EVERY)), ["/shared/a"])
 
+    def test_what_fails_for_months_is_tried_all_the_same(self) -> None:
+        self.patch(shared_folder, "AGAIN_MOST", LOOK_EVERY)
+        self.inside["a"] = (1,)
+        self.refuses = "it may not be read"
+        self.assertGreater(len(self.looks(1100)), 1050)
+        self.refuses = ""
+        self.assertEqual(self.looks(2), ["/shared/a"])
+
     def test_what_was_replaced_while_it_was_read_is_offered_as_it_is_now(self) -> None:
         self.waiting = []
         self.inside["a"] = (1,)

@@ -174,7 +174,6 @@ class FileServer(LineReceiver):
         shelf.guessed(served, self._address, self._peer.key, right)
         if not right:
             raise Refusal(403)
-        self._leave_the_unproven()
         loading = shelf.loading(served)
         if loading is None:
             self._take_place(end, served)
@@ -196,6 +195,7 @@ class FileServer(LineReceiver):
         self._service.shelf.check(served)
         self._service.admission.take_place(self._peer.key, self._address)
         self._placed = True
+        self._leave_the_unproven()  # not before: what is loaded may keep many waiting
         self._moved_at = self._service.clock.seconds()
         self.sendLine(end.ok(served.size, served.manifest, served.digest, served.name).line())
         self._deadline.set(GO_DEADLINE)

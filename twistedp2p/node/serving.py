@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.calls.pieces import HAVE, TREE, Ask, write_peers
-from twistedp2p.core.content.tree import Tree, piece_count, piece_size
+from twistedp2p.core.content.tree import Tree, piece_count
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.swarm.audience import Audience
@@ -94,7 +94,7 @@ class Serving:
 
     def chosen(self, served: Share, offset: int, length: int) -> None:
         """A client chose these bytes itself, and was sent them."""
-        self._audience(served).handed(offset, length, piece_size(served.size))
+        self._audience(served).handed(offset, length, served.size)
 
     def _audience(self, served: Share) -> Audience:
         which = served.name, served.digest

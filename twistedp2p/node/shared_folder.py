@@ -48,14 +48,14 @@ class _Row:
     offered: State | None = None  # in which it is on offer
     name: str = ""  # under which it is
     under_way: bool = False
-    tries: int = 0  # in this state
     not_before: float = 0.0  # seconds: when it is tried again
+    pause: float = AGAIN_FIRST  # seconds from the next try to the one after it
     told: str = ""  # why it failed
 
     def put_off(self, now: float) -> None:
         """It is tried once more; where it is needed again, that is later each time."""
-        self.not_before = now + min(AGAIN_FIRST * 2**self.tries, AGAIN_MOST)
-        self.tries += 1
+        self.not_before = now + self.pause
+        self.pause = min(2 * self.pause, AGAIN_MOST)
 
 
 class SharedFolder:
@@ -129,7 +129,7 @@ class SharedFolder:
         if row.name in self._lost:
             row.offered, row.name = None, ""
         if row.seen != state:
-            row.seen, row.tries, row.not_before, row.told = state, 0, 0.0, ""
+            row.seen, row.pause, row.not_before, row.told = state, AGAIN_FIRST, 0.0, ""
             return False
         due = row.not_before <= self._clock.seconds()
         return row.offered != state and due and not row.under_way
@@ -154,10 +154,10 @@ class SharedFolder:
         async with self._places:
             if self._stopped or self._rows.get(name) is not row:
                 return
-            row.put_off(self._clock.seconds())
             state, path = row.seen, os.path.join(self._path, name)
-            origin = self._origin(name, state)
             try:
+                row.put_off(self._clock.seconds())
+                origin = self._origin(name, state)
                 offered = await self._offering.offer(path, self._password, self._public, origin)
             except ShareError as error:
                 self._tell(row, error)

@@ -8,6 +8,7 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from twistedp2p.core.calls.pieces import MAX_PEERS
+from twistedp2p.core.content.tree import PIECE_LEAST
 from twistedp2p.core.swarm.audience import LATELY, PRESENT, Audience
 from twistedp2p.core.swarm.bitmap import to_bitmap
 
@@ -31,6 +32,19 @@ class AudienceTests(SynchronousTestCase):
         have[7] = 0
         for _ in range(300):
             self.assertEqual(7, it.next(to_bitmap(have)))
+
+    def test_whole_pieces_that_somebody_chose_himself_count_the_last_one_too(self) -> None:
+        size = 2 * PIECE_LEAST + 5
+        for offset, length, left in (
+            (PIECE_LEAST, size - PIECE_LEAST, {0}),  # the shorter last one, whole
+            (PIECE_LEAST, size - PIECE_LEAST - 1, {0, 2}),
+            (1, size - 1, {0}),
+            (size - 1, 1, {0, 1, 2}),
+            (size, 0, {0, 1, 2}),
+        ):
+            it = audience(3)
+            it.handed(offset, length, size)
+            self.assertEqual(left, {it.next(b"\0") for _ in left})
 
     def test_what_is_no_bitmap(self) -> None:
         it = audience(10)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import attrs
 
 from twistedp2p.core.calls.pieces import MAX_PEERS
+from twistedp2p.core.content.tree import piece_size
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.presence.addresses import Address, means_the_same
 from twistedp2p.core.swarm.bitmap import from_bitmap
@@ -60,12 +61,13 @@ class Audience:
             seen.where for key, seen in self._seen.items() if key != but and now - seen.at <= within
         ]
 
-    def handed(self, offset: int, length: int, piece: int) -> None:
-        """Somebody was handed these bytes of his own choice; pieces have `piece` bytes.
+    def handed(self, offset: int, length: int, size: int) -> None:
+        """Somebody was handed these bytes of his own choice, of an offer of `size` bytes.
 
         Only whole pieces count: of a part of one nobody can check what he gives on.
         """
-        for index in range(-(-offset // piece), (offset + length) // piece):
+        piece, end = piece_size(size), offset + length
+        for index in range(-(-offset // piece), self._count if end == size else end // piece):
             self._handed[index] = min(self._handed[index] + 1, MOST_HANDED)
 
     def next(self, have: bytes) -> int | None:
