@@ -489,3 +489,11 @@ class GetTests(CommandTestCase):
         self.assertEqual(self.command("cancel", "7/../8"), Exit.NOT_FOUND)
         self.assertEqual(self.fake.asked[-1][1], "transfers/7%2F..%2F8")
         self.assertEqual(API, "/api/v1/")
+
+    def test_one_that_is_over_does_not_keep_the_others_running(self) -> None:
+        for number in (2, 3):
+            self.fake.answers["DELETE", f"transfers/{number}"] = {}
+        self.assertEqual(self.command("cancel", "1", "2", "3"), Exit.NOT_FOUND)
+        asked = [path for method, path, *_ in self.fake.asked if method == "DELETE"]
+        self.assertEqual(asked, ["transfers/1", "transfers/2", "transfers/3"])
+        self.assertEqual(len(self.err.splitlines()), 1)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from twistedp2p.cli.client import Client
-from twistedp2p.cli.show import Output
+from twistedp2p.cli.show import Output, say_error
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.disk.config_file import read_settings
 from twistedp2p.disk.socket_path import (
@@ -198,7 +198,7 @@ def lines_of(values: Sequence[str]) -> list[str]:
     return lines
 
 
-def for_each(output: Output, values: Iterable[str], do: Callable[[str], None]) -> int:
+def for_each(values: Iterable[str], do: Callable[[str], None]) -> int:
     """Do it for one after the other: the exit code of the last that failed, else `Exit.OK`.
 
     What fails is told, and the others go on. Raises `ShareError` where no node runs: none would go.
@@ -210,6 +210,6 @@ def for_each(output: Output, values: Iterable[str], do: Callable[[str], None]) -
         except ShareError as error:
             if error.code == Exit.NO_NODE:
                 raise
-            output.error(error)
+            say_error(error)
             ended = error.code
     return ended

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from twistedp2p.cli.ask import add_instance, client_of, filled
-from twistedp2p.core.errors import Exit
+from twistedp2p.cli.ask import add_instance, client_of, filled, for_each
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +20,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Stop them; raises `ShareError`."""
+    """Stop one after the other; the exit code of the last that failed; raises `ShareError`."""
     client = client_of(options)
-    for number in options.numbers:
-        client.delete("transfers", number)
-    return Exit.OK
+    return for_each(options.numbers, lambda number: client.delete("transfers", number))

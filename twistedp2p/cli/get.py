@@ -36,10 +36,10 @@ OPENS = re.compile(r"[(（]")  # a ticket does
 LOOK_FIRST, LOOK_LAST = 0.02, 0.2  # seconds between two looks at how far it has come
 
 EPILOG = """\
-WHAT/PART, as photos/paris, gets a part of a folder. An id may begin with -:
-put -- before it. - reads such lines from standard input: a ticket has its
-password in it, and arguments can be read by everybody on this machine. -o -
-writes a file when all of it was checked. On a pipe: the path of what has come.
+WHAT/PART, as photos/paris, gets a part of a folder. - reads such lines from
+standard input: a ticket has its password in it, and arguments can be read by
+everybody on this machine. -o - writes a file when all of it was checked. On a
+pipe: the path of what has come.
 """
 
 
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         folder = Path(tempfile.mkdtemp(prefix="p2pshare-") if to_stdout else options.output or ".")
         get = Get(output, client, folder.absolute(), password, signals)
         try:
-            return for_each(output, wanted, one)
+            return for_each(wanted, one)
         finally:
             if to_stdout:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         wanted = {**body, "path": os.path.abspath(path)}
         _show(output, client.post("offers", body=wanted, patience=None))
 
-    return for_each(output, options.paths, one)
+    return for_each(options.paths, one)
 
 
 def _show(output: Output, offered: dict[str, Any]) -> None:

@@ -101,11 +101,6 @@ class Output:
             self.wipe()
             print(shown_text(in_words(self.translate, sentence, values)), file=sys.stderr)
 
-    def error(self, error: ShareError) -> None:
-        """What went wrong with one of several things."""
-        self.wipe()
-        say_error(error)
-
     def progress(self, name: str, done: int, size: int, rate: float) -> None:
         """Draw how far something has come, over what was drawn before, where there is a terminal.
 
