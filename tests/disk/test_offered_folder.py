@@ -95,6 +95,16 @@ class ScanTests(FolderTests):
         self.assertEqual(before, 8)
         self.assertEqual(self.skipped, Skipped(links=3, special=2))
 
+    def test_the_memory_of_a_node_is_not_offered(self):
+        """Attack 46: a home is offered, and the node's private key is in it."""
+        self.put(".local/state/p2pshare/1/node.key")
+        self.put(".local/state/p2pshare/1/group.db")
+        paths = self.paths()
+        self.assertEqual([path for path in paths if "p2pshare" in path], ["local/state/p2pshare/"])
+        self.assertEqual(self.skipped, Skipped(special=1))
+        self.folder /= ".local/state/p2pshare/1"
+        self.assertIn("private key", self.refused())
+
     def test_what_tells_no_size_is_skipped_and_counted(self):
         """A file of /proc is of no size, and not empty."""
         real = os.pread

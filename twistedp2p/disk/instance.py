@@ -34,6 +34,7 @@ from twistedp2p.disk.private import make_private, try_lock
 from twistedp2p.disk.socket_path import DEFAULT, check_instance, instance_name
 
 MAX_SLOTS = 100  # nodes of one user on one host
+KEY_FILE = "node.key"  # in the folder of a node
 
 
 @attrs.define
@@ -88,7 +89,7 @@ class Instance:
 
         Raises `ShareError`, and the identity is then as it was.
         """
-        path = self.folder / "node.key"
+        path = self.folder / KEY_FILE
         try:
             _keep_aside(path)
             _make_identity(path)
@@ -116,7 +117,7 @@ def claim(state_folder: Path, instance: str = DEFAULT) -> Instance:
             lock = try_lock(folder / "lock")
             if lock is not None:
                 try:
-                    return Instance(folder, _identity(folder / "node.key"), lock)
+                    return Instance(folder, _identity(folder / KEY_FILE), lock)
                 except BaseException:
                     os.close(lock)
                     raise

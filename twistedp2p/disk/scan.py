@@ -13,6 +13,7 @@ from twistedp2p.core.content.manifest import MOST_DEPTH, MOST_ENTRIES, MOST_MTIM
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.names import clean_name
 from twistedp2p.disk.below import FOLDER, SAFE
+from twistedp2p.disk.instance import KEY_FILE
 from twistedp2p.disk.offered_file import tells_size
 from twistedp2p.disk.parts import numbered
 from twistedp2p.disk.taking import PART
@@ -31,7 +32,7 @@ class Skipped:
     """How many files and folders are not offered, and why."""
 
     links: int = 0
-    special: int = 0  # pipes, sockets, devices, and what tells no size
+    special: int = 0  # pipes, sockets, devices, what tells no size, and the memory of nodes
     unreadable: int = 0
 
 
@@ -54,6 +55,9 @@ class Scan:
         self._stopped = stopped
         self._leave_out = leave_out
         self._found: list[Found] = []
+        if _is_memory(top):
+            sentence = N_("{path} is the memory of a node, with its private key: not offered.")
+            raise ShareError(sentence, Exit.USAGE, path=path)
         self._look(top, "", "", 1)
         self.found = sorted(self._found)
 
@@ -115,10 +119,15 @@ class Scan:
 
     def _open(self, name: str, folder: int) -> int:
         try:
-            return os.open(name, FOLDER, dir_fd=folder)
+            below = os.open(name, FOLDER, dir_fd=folder)
         except OSError:
             self.skipped.unreadable += 1
             return -1
+        if not _is_memory(below):
+            return below
+        os.close(below)
+        self.skipped.special += 1
+        return -1
 
     def _take(self, clean: str, path: str, status: os.stat_result, size: int) -> None:
         self._found.append((clean, size, path, status.st_mtime_ns, status.st_ino))
@@ -135,6 +144,11 @@ class Scan:
             entries=MOST_ENTRIES,
             depth=MOST_DEPTH,
         )
+
+
+def _is_memory(folder: int) -> bool:
+    """Whether a node has its key there: who offers his home is not to give that away."""
+    return os.access(KEY_FILE, os.F_OK, dir_fd=folder, follow_symlinks=False)
 
 
 def _is_empty(name: str, folder: int) -> bool:
