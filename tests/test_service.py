@@ -148,7 +148,7 @@ class ClientsTests(SynchronousTestCase):
         self.patch(service, "make_room", lambda needed: 1024)
         error = self.assertRaises(ShareError, service.limits_of, 1000, 16)
         self.assertEqual(Exit.USAGE, error.code)
-        self.assertIn("1000 clients at once 3256 files", str(error))
+        self.assertIn("1000 clients at once 6256 files", str(error))
         self.assertIn("--max-clients", str(error))
 
     def test_the_usual_number_is_served_as_far_as_there_is_room(self) -> None:

@@ -248,15 +248,18 @@ class WholeFileTests(FilesTestCase):
             self.assertEqual([], bench.clock.getDelayedCalls())
 
     def test_what_fails_in_a_way_of_its_own_while_it_is_read_leaves_nobody_waiting(self) -> None:
-        bench = Bench()
-        bench.shelf.loads = []
-        fetch, wire = bench.connect()
-        wire.run()
-        bench.shelf.loads[0].errback(KeyError("defect"))
-        wire.run()
-        self.assertIn("could not read", str(self.failure(fetch)))
-        self.assertEqual(1, len(self.flushLoggedErrors(KeyError)))
-        self.assertEqual([], bench.clock.getDelayedCalls())
+        for proven in (False, True):
+            bench = Bench()
+            fetch, wire = bench.connect()
+            while proven and fetch.client.ok is None:
+                wire.step()
+            bench.shelf.loads = []
+            wire.run()
+            bench.shelf.loads[0].errback(KeyError("defect"))
+            wire.run()
+            self.assertEqual(not proven, "could not read" in str(self.failure(fetch)))
+            self.assertEqual(1, len(self.flushLoggedErrors(KeyError)))
+            self.assertEqual([], bench.clock.getDelayedCalls())
 
     def test_the_deadline_of_the_proof_ends_with_the_proof(self) -> None:
         bench = Bench()

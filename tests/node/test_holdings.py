@@ -8,7 +8,9 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.gets import MemoryKept, random_content, tree_of
@@ -217,6 +219,24 @@ class HoldingsTests(SynchronousTestCase):
         held = self.hold()
         self.assertEqual(429, self.refused(self.holdings.guess, held, "10.0.0.1", b"x" * 32))
 
+    def test_an_ask_opens_what_is_finished_when_it_is_read_and_no_more_often(self) -> None:
+        held = self.hold()
+        self.finish(held)
+        with mock.patch.object(held.pieces, "readinto", wraps=held.pieces.readinto) as read:
+            reader = self.holdings.open(held, 0, 9)
+            self.assertEqual(0, read.call_count)
+            self.assertEqual(9, reader.readinto(memoryview(bytearray(9))))
+        self.assertEqual(1, read.call_count)
+
+    def test_the_tree_of_a_folder_is_in_memory_once_for_all_who_are_sent_it(self) -> None:
+        tree = attrs.evolve(tree_of(CONTENT), manifest=b"what is in it")
+        held = self.holdings.hold(OFFER, "album", PRS, tree, MemoryKept(tree))
+        first, second = (
+            self.holdings.text(held, Ask(TREE), key * 32, "10.0.0.1") for key in (b"1", b"2")
+        )
+        self.assertEqual(tree.text, first)
+        self.assertIs(first, second)
+
     def test_two_downloads_of_one_offer_do_not_end_each_other(self) -> None:
         first = self.hold()
         second = self.hold(have={1})
@@ -246,7 +266,7 @@ class HoldingsTests(SynchronousTestCase):
 
             patched = self.patch(FinishedFile, "readinto", fail)
             self.assertEqual(500, self.refused(self.holdings.check, held))
-            self.assertEqual(500, self.refused(self.holdings.open, held, 0, 1))
+            self.assertRaises(type(error), self.read, held, 0, 1)
             patched.restore()
         self.assertEqual(CONTENT[:1], self.read(held, 0, 1))
 

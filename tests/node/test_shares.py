@@ -644,6 +644,22 @@ class WatchingTests(SharesTestCase):
         self.clock.run_for(WATCH_EVERY + 1)
         self.assertEqual(len(self.told(OfferGone)), 3)
 
+    def test_a_folder_in_memory_is_looked_at_without_reading_what_is_kept_of_it(self) -> None:
+        path = self.file("photos/b.jpg")
+        self.offer(path.parent)
+        with mock.patch.object(self.store, "folder", wraps=self.store.folder) as read:
+            self.shares.start()
+            self.clock.run_for(WATCH_EVERY + 1)
+            self.assertEqual((0, ["photos"]), (read.call_count, self.names()))
+            self.shares.folders.drop("photos")
+            self.clock.run_for(WATCH_EVERY + 1)
+            self.assertEqual((1, ["photos"]), (read.call_count, self.names()))
+        self.assertEqual(0, self.shares.folders.entries)
+        self.offer(path.parent)
+        path.unlink()
+        self.clock.run_for(WATCH_EVERY + 1)
+        self.assertEqual([], self.names())
+
     def test_many_files_are_looked_at_some_at_a_time(self) -> None:
         self.patch(watching, "LOOK_AT_ONCE", 3)
         for number in range(10):

@@ -46,10 +46,15 @@ class OfferedFolder:
     @classmethod
     def read(cls, tree: Tree, identity: bytes) -> OfferedFolder:
         """As they are kept; raises ValueError. For a thread, as `of`."""
-        folder = cls.of(tree, FolderIdentity.read(identity))
-        if len(folder.identity.times) != len(folder.manifest.entries):
-            raise BadManifest("not the identity of that folder")
-        return folder
+        return cls(*known_folder(tree, identity), tree.text)
+
+
+def known_folder(tree: Tree, identity: bytes) -> tuple[Manifest, FolderIdentity]:
+    """What is in it and in which state, as they are kept; raises ValueError. For a thread."""
+    manifest, known = Manifest.read(tree.manifest), FolderIdentity.read(identity)
+    if len(known.times) != len(manifest.entries):
+        raise BadManifest("not the identity of that folder")
+    return manifest, known
 
 
 @attrs.frozen
@@ -102,12 +107,11 @@ def open_offered(
     return FolderReader(top, folder.manifest, folder.identity, offset, length)
 
 
-def changed(share: Share, kept: tuple[Tree, bytes] | None) -> str:
+def changed(share: Share, folder: tuple[Manifest, FolderIdentity] | None) -> str:
     """The reason why it is not what was offered any more; empty where that is not known. Blocks.
 
-    `kept`: of a folder, what `OfferedFolder.read` takes.
+    `folder`: of one, what `known_folder` gives.
     """
-    if kept is None:
+    if folder is None:
         return check_file(share.path, identity_of(share))
-    folder = OfferedFolder.read(*kept)
-    return check_folder(share.path, folder.manifest, folder.identity)
+    return check_folder(share.path, *folder)

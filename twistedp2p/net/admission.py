@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twistedp2p.core.calls.conversation import Refusal
 from twistedp2p.core.limits import Buckets
 
+FILES = 5  # of a transfer: its socket, a folder, two on the way below it, and a file there
 YIELDS = 10.0  # seconds without content, after which a place is another's where all are taken
 
 
@@ -50,8 +51,8 @@ class Limits:
 
     @property
     def descriptors(self) -> int:
-        """How many the service can have open: sockets, and a file for each transfer."""
-        return self.unproven + 2 * self.transfers
+        """How many the service has open at most, unless folders are deep: see `FILES`."""
+        return self.unproven + FILES * self.transfers
 
 
 class Connection(Protocol):

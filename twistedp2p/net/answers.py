@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistedp2p.core.calls.conversation import Refusal
@@ -29,6 +30,8 @@ from twistedp2p.net.deadline import Deadline
 
 STALL = 30.0  # seconds without progress of an answer
 IDLE = 120.0  # seconds from the last answer to the next ask
+
+_log = Logger()
 
 
 class Served(Protocol):
@@ -167,7 +170,7 @@ class Answers:
                 if (loading := self._shelf.loading(self._served)) is not None:
                     self._sending = True
                     deadline.set(STALL)
-                    loading.addCallbacks(self._loaded, lambda _failure: self._asker.cut())
+                    loading.addCallbacks(self._loaded, self._not_loaded)
                     return
                 try:
                     self._ask = self._waiting.popleft()
@@ -181,6 +184,11 @@ class Answers:
     def _loaded(self, _: None) -> None:
         self._sending = False
         self._next()
+
+    def _not_loaded(self, failure: Failure) -> None:
+        if not failure.check(Refusal):
+            _log.failure("what was to be loaded", failure)
+        self._asker.cut()
 
     def _open(self, ask: Ask) -> None:
         """What answers `ask`: one body, or two for NEXT. Raises `Refusal`."""
@@ -203,11 +211,10 @@ class Answers:
         """None of those that this client was given by NEXT before: it may have asked ahead, and
         not know yet which they are.
         """
-        size = 8 * len(have)
-        known = int.from_bytes(have, "big") | (self._given & ((1 << size) - 1))
+        known = int.from_bytes(have, "big") | self._given
         number = self._shelf.next(self._served, known.to_bytes(len(have), "big"))
         if number is not None:
-            self._given |= 1 << (size - 1 - number)
+            self._given |= 1 << (8 * len(have) - 1 - number)
         return number
 
     def _send_body(self) -> None:

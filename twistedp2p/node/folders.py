@@ -43,7 +43,12 @@ class Folders:
         return Deferred.fromCoroutine(self._load(share))
 
     def _is_here(self, share: Share) -> bool:
-        return self._kept.get(share.name, (None, None))[0] is share
+        return self.here(share) is not None
+
+    def here(self, share: Share) -> OfferedFolder | None:
+        """Where it is in memory; that is no use of it which would keep it there."""
+        kept, folder = self._kept.get(share.name, (None, None))
+        return folder if kept is share else None
 
     async def _load(self, share: Share) -> None:
         async with self._one_at_a_time:  # many may ask for one, and each takes a lot of memory

@@ -18,7 +18,7 @@ from twistedp2p.net.pump import InThread
 from twistedp2p.node.again import Again
 
 LOOK_EVERY = 2.0  # seconds; what was the same at two looks is at rest
-LOOK_PART = 10  # a look that takes long is followed by a pause so many times as long
+LOOK_PART = 50  # a look that takes long is followed by a pause so many times as long
 AT_ONCE = 4  # offers that are made at the same time
 GONE_AT_ONCE, GONE_EVERY = 10, 0.2  # offers withdrawn in one go; seconds to the next look then
 AGAIN_FIRST, AGAIN_MOST = 10.0, 600.0  # seconds from a try to the next; doubled each time

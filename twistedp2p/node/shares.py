@@ -105,6 +105,7 @@ class Shares:
             lambda: list(self._shares.values()),
             self.withdraw_changed,
             store,
+            self.folders.here,
             clock=clock,
             in_thread=in_thread,
         )

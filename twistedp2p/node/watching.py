@@ -9,8 +9,10 @@ from typing import Any
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from twistedp2p.core.content.manifest import Manifest
 from twistedp2p.core.errors import ShareError
-from twistedp2p.disk.offered import changed
+from twistedp2p.disk.offered import OfferedFolder, changed, known_folder
+from twistedp2p.disk.offered_folder import FolderIdentity
 from twistedp2p.disk.shares import Share
 from twistedp2p.disk.store import Store
 from twistedp2p.net.pump import InThread
@@ -32,13 +34,16 @@ class Watching:
         offered: Callable[[], list[Share]],
         withdraw: Callable[[Share, str], None],
         store: Store,
+        in_memory: Callable[[Share], OfferedFolder | None],
         *,
         clock: Any,
         in_thread: InThread,
     ) -> None:
+        """`in_memory`: what is known of a folder; None where the `store` is to be read."""
         self._offered = offered
         self._withdraw = withdraw
         self._store = store
+        self._in_memory = in_memory
         self._clock = clock
         self._in_thread = in_thread
         self._again = Again(self._look, pause=WATCH_EVERY, what="what is on offer", clock=clock)
@@ -55,7 +60,8 @@ class Watching:
         """Look at all, some at a time, and withdraw a few at a time: a whole disk may have gone."""
         rest = iter(self._offered())
         while some := list(islice(rest, LOOK_AT_ONCE)):
-            looked: _Found = await self._in_thread(_changed, self._store, some)
+            known = [(share, self._in_memory(share)) for share in some]
+            looked: _Found = await self._in_thread(_changed, self._store, known)
             for number, (share, why) in enumerate(looked, 1):
                 self._withdraw(share, why)
                 if number % GONE_AT_ONCE == 0:
@@ -64,12 +70,12 @@ class Watching:
         return WATCH_EVERY
 
 
-def _changed(store: Store, shares: list[Share]) -> _Found:
+def _changed(store: Store, known: list[tuple[Share, OfferedFolder | None]]) -> _Found:
     """Those that are not what was offered, and why. Blocks."""
     found = []
-    for share in shares:
+    for share, here in known:
         try:
-            why = changed(share, store.folder(share) if share.manifest else None)
+            why = changed(share, _folder(store, share, here))
         except (ShareError, ValueError):  # the memory cannot be read, or is damaged
             continue
         except Exception:  # of one it is no reason to look at no other
@@ -78,3 +84,12 @@ def _changed(store: Store, shares: list[Share]) -> _Found:
         if why:
             found.append((share, why))
     return found
+
+
+def _folder(
+    store: Store, share: Share, here: OfferedFolder | None
+) -> tuple[Manifest, FolderIdentity] | None:
+    """None of a file."""
+    if here is not None:
+        return here.manifest, here.identity
+    return known_folder(*store.folder(share)) if share.manifest else None
