@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from typing import Any
+from unittest import mock
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -107,6 +108,13 @@ class SwarmTests(SynchronousTestCase):
         self.joined()
         self.run_for(3 * TRIED_AGAIN)
         self.assertEqual(1, len(self.fetching.asked))
+
+    def test_of_one_who_is_connected_nobody_looks_where_he_is(self) -> None:
+        self.begin(PEER)
+        self.joined()
+        with mock.patch.object(self.swarm, "_near") as near:
+            self.run_for(2 * PEERS_EVERY)
+        self.assertFalse(near.called)
 
     def test_one_who_cannot_be_reached_is_tried_again_later(self) -> None:
         self.begin(PEER)

@@ -136,7 +136,7 @@ class Swarm:
 
     def _join_all(self, peers: Sequence[Address], most: int, order: Any = None) -> None:
         for where in peers:
-            if self._near(where[0]) and self._may_join(where, most):
+            if self._may_join(where, most) and self._near(where[0]):
                 joining = Deferred.fromCoroutine(self._join(where, order or self._order))
                 self._connecting[where] = joining
                 if joining.called:  # failed at once
