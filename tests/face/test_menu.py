@@ -19,8 +19,8 @@ from twistedp2p.core.events import (
     Progress,
     Said,
 )
-from twistedp2p.core.ticket import Ticket
-from twistedp2p.face.getting import TICKET_PROMPT, looks_like_ticket
+from twistedp2p.core.ticket import Ticket, looks_like_ticket
+from twistedp2p.face.getting import TICKET_PROMPT
 from twistedp2p.face.listings import LIST_ROWS, LOSS_SHOWN, REASONS, WHO_ROWS
 from twistedp2p.face.menu import COMPLETIONS, Menu
 from twistedp2p.face.texts import translations

@@ -227,17 +227,12 @@ class Get:
 
 
 def is_ticket(what: str) -> bool:
-    """Whether it is, or has in it, a ticket or what was meant to be one."""
-    if what.lstrip().startswith(("(", "（")):
-        return True
+    """As `core.ticket.looks_like_ticket`, which is not loaded for what has no parenthesis."""
     if not OPENS.search(what):
         return False
-    from twistedp2p.core.ticket import TicketError, find_tickets  # slow to load
+    from twistedp2p.core.ticket import looks_like_ticket  # slow to load
 
-    try:
-        return bool(find_tickets(what, 1))
-    except TicketError:
-        return False
+    return looks_like_ticket(what)
 
 
 def named(what: str) -> tuple[str, str]:

@@ -164,6 +164,16 @@ def find_tickets(text: str, most: int = 8) -> list[Ticket]:
     return [ticket for ticket, _ in _scan(text, most)[0]]
 
 
+def looks_like_ticket(text: str) -> bool:
+    """Whether it is, or has in it, a ticket or what was meant to be one."""
+    if text.lstrip().startswith(tuple(_OPEN)):
+        return True
+    try:
+        return bool(find_tickets(text, 1))
+    except TicketError:
+        return False
+
+
 def _scan(text: str, most: int) -> tuple[list[tuple[Ticket, int]], TicketError]:
     """The tickets and where each ends; what is wrong with the first candidate that is none."""
     if len(text) > TEXT_CHARACTERS:

@@ -29,7 +29,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import Output, create_output
 
-from twistedp2p.face.getting import looks_like_ticket
+from twistedp2p.core.ticket import looks_like_ticket
 from twistedp2p.face.menu import Menu
 from twistedp2p.face.texts import rows_of
 

@@ -6,10 +6,9 @@ from typing import Any, Protocol
 
 from twistedp2p.core.catalogue import Listing, Offer
 from twistedp2p.core.errors import ShareError
-from twistedp2p.core.ticket import Ticket, TicketError, parse_wanted
+from twistedp2p.core.ticket import Ticket, TicketError, looks_like_ticket, parse_wanted
 from twistedp2p.face.dialogue import Dialogue
 from twistedp2p.face.listings import Listings
-from twistedp2p.face.news import tickets_in
 from twistedp2p.face.numbers import Numbers, is_number
 from twistedp2p.face.texts import Translate
 
@@ -130,11 +129,6 @@ class Getting:
             sentence = self._("No file that is coming has that number; see /transfers.")
             self._dialogue.system(sentence)
         self._dialogue.ask_top()
-
-
-def looks_like_ticket(text: str) -> bool:
-    """Whether a line is, or has in it, a ticket or what was meant to be one."""
-    return text.startswith(("(", "（")) or bool(tickets_in(text, 1))
 
 
 def check_password(password: str) -> None:

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.events import Event, OfferAdded, OfferGone, Progress
 from twistedp2p.core.names import clean_line, fingerprint
+from twistedp2p.core.ticket import looks_like_ticket
 from twistedp2p.face import getting, listings, offering, talking
 from twistedp2p.face.dialogue import MAX_LINE, Dialogue, Screen, Step
-from twistedp2p.face.getting import looks_like_ticket
 from twistedp2p.face.news import BARS, News
 from twistedp2p.face.numbers import Numbers
 from twistedp2p.face.report import Row, diagnosis_rows, finding_rows
