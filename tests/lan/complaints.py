@@ -19,8 +19,6 @@ from twistedp2p.core.errors import Exit
 
 STATEFUL = "INPUT -i eth0 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
 DROP_IN = "INPUT -i eth0 -j DROP"
-OUTGOING = "-A OUTPUT -o eth0 -d 224.0.0.0/4 -j DROP"
-DROP_PORTS = "-A INPUT -i eth0 -p udp --dport 9392:9393 -j DROP"
 AT_ONCE = 4  # of them
 HOLD = """
 import socket, sys

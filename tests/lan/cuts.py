@@ -81,17 +81,15 @@ class Cost:
     again: int  # bytes that the receiver was sent more than once
 
     @property
-    def most(self) -> int:
-        """Bytes that may be sent again."""
-        pieces = len(self.cuts) * self.sources
-        pieces += SPOILT * self.cuts.count("power cut")
-        return pieces * PIECE_LEAST + UNWRITTEN * sum(cut in LOSING for cut in self.cuts)
+    def pieces(self) -> int:
+        """Bytes of a piece for each source and cut, and of those that were spoilt."""
+        pieces = len(self.cuts) * self.sources + SPOILT * self.cuts.count("power cut")
+        return pieces * PIECE_LEAST
 
     @property
-    def is_small(self) -> bool:
-        """Whether it was a piece for each source and cut, or less."""
-        pieces = len(self.cuts) * self.sources + SPOILT * self.cuts.count("power cut")
-        return self.again <= pieces * PIECE_LEAST
+    def most(self) -> int:
+        """Bytes that may be sent again."""
+        return self.pieces + UNWRITTEN * sum(cut in LOSING for cut in self.cuts)
 
     def __str__(self) -> str:
         cuts = ", ".join(self.cuts) or "not cut"
@@ -105,13 +103,24 @@ class Room:
     """The three nodes, and what happens to them."""
 
     def __init__(
-        self, folder: Path, chance: random.Random, size: int = SIZE, down: float = DOWN_MOST
+        self,
+        folder: Path,
+        chance: random.Random,
+        size: int = SIZE,
+        down: float = DOWN_MOST,
+        slow: float = MEGABITS,
     ) -> None:
-        """`folder`: an empty one; `size`: of the file, in bytes; `down`: seconds, of a link."""
+        """
+        :param folder: an empty one.
+        :param size: of the file, in bytes.
+        :param down: seconds at most, of a link.
+        :param slow: megabits a second of each link, until all cuts of a download are done.
+        """
         self._folder = folder
         self._chance = chance
         self._size = size
         self._down = down
+        self._slow = slow
         self._nodes: dict[str, NodeProcess] = {}
         self._asked: dict[str, int] = {}  # where in its output a node was told to get something
         self._content: dict[str, dict[str, str]] = {}  # digests of files, by what is offered
@@ -127,9 +136,8 @@ class Room:
             raise
 
     def _begin(self) -> None:
-        for ns, name in enumerate(NAMES):
+        for name in NAMES:
             self._place(name).mkdir(parents=True, exist_ok=True)
-            self._lan.rate(ns, MEGABITS)
             self._start(name)
         for what in ("file", "folder"):
             self._offer(what)
@@ -149,10 +157,12 @@ class Room:
         :param company: the holder fetches it at the same time, so that there are two sources.
         """
         takers = (RECEIVER, HOLDER) if company else (RECEIVER,)
+        self._rate(self._slow)
         before, began = self._came(), time.monotonic()
         for name in takers:
             self._get(name, what)
         done = tuple(cut for cut in cuts if self._is_cut(cut, what, takers))
+        self._rate(MEGABITS)
         for name in takers:
             self._ends(name, what)
         seconds = time.monotonic() - began
@@ -163,6 +173,10 @@ class Room:
         if "changed" not in done and not company:
             assert cost.again <= cost.most, f"{cost}\n{self._stories()}"
         return cost
+
+    def _rate(self, megabits: float) -> None:
+        for ns in range(len(NAMES)):
+            self._lan.rate(ns, megabits)
 
     def _is_cut(self, cut: str, what: str, takers: tuple[str, ...]) -> bool:
         """Wait for a moment in the middle, and cut; False where it has come by then."""
@@ -392,7 +406,7 @@ def main() -> int:
     print(
         f"sent again: median {again[len(again) // 2] / MIB:.2f} MiB,"
         f" most {again[-1] / MIB:.2f} MiB; a piece for each source and cut, or less:"
-        f" {sum(cost.is_small for cost in unchanged)} of {len(unchanged)}"
+        f" {sum(cost.again <= cost.pieces for cost in unchanged)} of {len(unchanged)}"
     )
     return 0
 

@@ -69,15 +69,16 @@ class SourceTests(NodesTestCase):
 
 
 class CutTests(TestCase):
-    timeout = 600  # seconds, never met: every wait has a deadline of its own
+    timeout = 1200  # seconds, never met: every wait has a deadline of its own
 
     def test_whatever_cuts_a_download_it_comes_whole(self) -> None:
         require_namespaces(self)
         folder = tempfile.TemporaryDirectory(prefix="p2pshare-test-")
         self.addCleanup(folder.cleanup)
-        room = Room(Path(folder.name), random.Random(SEED), SIZE, DOWN)
+        room = Room(Path(folder.name), random.Random(SEED), SIZE, DOWN, SLOW_LINK)
         self.addCleanup(room.close)
         for number, cut in enumerate(CUTS_IN_COMPANY):
             company = number % 2 == 0 and cut != "changed"
-            room.download("folder" if number % 3 == 1 else "file", [cut], company)
+            cost = room.download("folder" if number % 3 == 1 else "file", [cut], company)
+            self.assertEqual(cost.cuts, (cut,))
         room.check_logs()
