@@ -18,9 +18,6 @@ from twistedp2p.cli.ask import (
 from twistedp2p.cli.show import Output
 from twistedp2p.core.errors import N_
 
-LEFT_OUT = N_(  # as a node says it
-    "Left out of {name}: {links} links, {special} special files, {unreadable} that cannot be read."
-)
 EPILOG = """\
 A folder is one offer, with all that is in it. Without a password three words
 are made, for each offer its own. All is read once before the group is told.
@@ -56,6 +53,8 @@ def run(options: argparse.Namespace) -> int:
 def _show(output: Output, offered: dict[str, Any]) -> None:
     password, left_out = offered.get("password"), offered.get("left_out", {})
     if any(left_out.values()):
+        from twistedp2p.core.events import LEFT_OUT  # slow to load
+
         output.note(LEFT_OUT, name=offered["name"], **left_out)
     if output.document:
         output.json(offered)

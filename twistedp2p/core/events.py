@@ -5,7 +5,12 @@ from __future__ import annotations
 import attrs
 
 from twistedp2p.core.catalogue import Offer
-from twistedp2p.core.errors import Exit
+from twistedp2p.core.errors import N_, Exit
+
+LEFT_OUT = N_(
+    "Left out of {name}: {links} links, {special} special files, {unreadable} that cannot be read."
+)
+"""The `Notice` of a folder that is not offered whole."""
 
 
 @attrs.frozen

@@ -22,6 +22,7 @@ from twistedp2p.core.calls.lines import ERRORS, BadLine, Err, Ok, Share, parse_o
 from twistedp2p.core.calls.pieces import BYTES, NEXT, Ask, Extent, piece_number
 from twistedp2p.core.content.tree import span
 from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.net.body import BodyReceiver
 from twistedp2p.net.dial import Dialer, NoAnswer, NodeClient, no_node, nonsense
 from twistedp2p.net.pump import InThread, Pump
@@ -397,7 +398,7 @@ class Fetcher:
         self._own_key = own_key
         self._in_thread = in_thread
 
-    async def connect(self, order: Order, addresses: Sequence[tuple[str, int]]) -> FileClient:
+    async def connect(self, order: Order, addresses: Sequence[Address]) -> FileClient:
         """A connection to the first of `addresses` (host, TCP port) where the owner answers.
 
         What goes wrong before an owner that may be the one has shown its key is a reason to try the

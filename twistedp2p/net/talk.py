@@ -35,6 +35,7 @@ from twistedp2p.core.calls.lines import (
 )
 from twistedp2p.core.datagrams.closed import Envelope
 from twistedp2p.core.errors import N_, Exit, ShareError
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.net.dial import Dialer, NodeClient, no_node, nonsense
 from twistedp2p.net.tls import Peer
 
@@ -219,7 +220,7 @@ class Calling(Protocol):
         self,
         verb: type[Any],
         talk: Callable[[str], Any],
-        addresses: Sequence[tuple[str, int]],
+        addresses: Sequence[Address],
         wanted: Callable[[bytes], bool],
     ) -> Coroutine[Any, Any, Any]: ...
 
@@ -236,7 +237,7 @@ class Calls:
         self,
         verb: type[Sync | Tell],
         talk: Callable[[str], Talk],
-        addresses: Sequence[tuple[str, int]],
+        addresses: Sequence[Address],
         wanted: Callable[[bytes], bool],
     ) -> Any:
         """Talk to the node behind the first of `addresses` (host, TCP port) that goes along.

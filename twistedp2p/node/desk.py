@@ -20,6 +20,7 @@ from twistedp2p.core.events import (
     Said,
 )
 from twistedp2p.core.names import clean_name, clean_nick
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.roster import Peer
 from twistedp2p.core.ticket import Ticket
 from twistedp2p.disk.offered import check_path
@@ -189,7 +190,7 @@ class Node(Assembly):
         if len(offers) == 1:
             return self.get(offers[0], ticket.password, folder, part, one_file=one_file)
 
-        def addresses() -> list[tuple[str, int]]:
+        def addresses() -> list[Address]:
             return [(host, ticket.port) for host in self._group.ways_to(ticket.host)]
 
         return self._transfers.get(

@@ -14,6 +14,7 @@ from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.events import DirectMessage, Event
 from twistedp2p.core.limits import Buckets, TokenBucket
 from twistedp2p.core.names import clean_line, fingerprint, look_alike
+from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.roster import Peer, Roster
 from twistedp2p.net.talk import Calling, Places
 from twistedp2p.net.tell import HearTalk, TellTalk
@@ -42,7 +43,7 @@ class DirectMessages:
         emit: Callable[[Event], None],
         *,
         has_reader: Callable[[], bool],
-        addresses_of: Callable[[bytes], list[tuple[str, int]]],
+        addresses_of: Callable[[bytes], list[Address]],
         clock: Any,
         wall: Callable[[], float],
     ) -> None:

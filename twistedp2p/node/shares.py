@@ -18,7 +18,7 @@ from twistedp2p.core.calls.cpace import PUBLIC_PASSWORD, stretch
 from twistedp2p.core.catalogue import MAX_OFFERS_PER_NODE, Offer, write_withdraw
 from twistedp2p.core.content.tree import PIECE_LEAST
 from twistedp2p.core.errors import N_, Exit, ShareError
-from twistedp2p.core.events import Event, Notice, OfferAdded, OfferGone
+from twistedp2p.core.events import LEFT_OUT, Event, Notice, OfferAdded, OfferGone
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.names import clean_name, offer_id
 from twistedp2p.core.words import looks_generated, three_words
@@ -37,9 +37,6 @@ from twistedp2p.node.watching import Watching
 CHANGED_MOST = 1000  # offers of which it is known that they were withdrawn as they had changed
 NAMES_TOLD = 5  # of offers that need their passwords again
 TOLD_AT_ONCE, TOLD_PAUSE = 50, 0.02  # offers published anew in one go; seconds in between
-_LEFT_OUT = N_(
-    "Left out of {name}: {links} links, {special} special files, {unreadable} that cannot be read."
-)
 
 _log = Logger()
 
@@ -246,7 +243,7 @@ class Shares:
         offer = self._make_known(self._for_members(share), content)
         left_out = attrs.asdict(content.skipped)
         if any(left_out.values()):
-            self._emit(Notice(_LEFT_OUT, {"name": name, **left_out}))
+            self._emit(Notice(LEFT_OUT, {"name": name, **left_out}))
         return Offered(offer, "" if public else secret, generated, left_out)
 
     def _wanted(self, path: str) -> str:

@@ -23,7 +23,7 @@ from twistedp2p.core.calls.lines import Sync
 from twistedp2p.core.calls.sync import MAX_PEERS_TOLD, LivePeer, Replica
 from twistedp2p.core.errors import ShareError
 from twistedp2p.core.limits import CappedTable, TokenBucket
-from twistedp2p.core.presence.addresses import means_the_same
+from twistedp2p.core.presence.addresses import Address, means_the_same
 from twistedp2p.core.presence.roster import MAX_PEERS, Peer, Roster
 from twistedp2p.net.sync import SyncTalk
 from twistedp2p.net.talk import Busy, Calling, Places
@@ -54,7 +54,7 @@ class Syncs:
         calls: Calling,
         roster: Roster,
         *,
-        addresses_of: Callable[[bytes], list[tuple[str, int]]],
+        addresses_of: Callable[[bytes], list[Address]],
         own_key: bytes,
         group: bytes,
         together: Callable[[], AbstractContextManager[None]],
