@@ -24,9 +24,9 @@ from typing import Any
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import deferLater, react
 
-from benchmarks.memory import free_port
 from benchmarks.search import EXACT, add_catalogue_options, ingest_all
 from benchmarks.transfer import append_record, processor, table
+from tests.lan.nodes import free_port
 from twistedp2p.disk.instance import claim
 from twistedp2p.doors import Doors
 from twistedp2p.net.pump import in_threads_of

@@ -33,6 +33,7 @@ from pathlib import Path
 
 from benchmarks.processes import read_times
 from benchmarks.search import Owner, names, owners
+from tests.lan.nodes import free_port
 from twistedp2p.core.datagrams.datagram import Signer, group_name
 from twistedp2p.core.feeds.feed import Heads
 from twistedp2p.core.presence.beacon import EVERY_MOST, Beacon
@@ -124,19 +125,6 @@ class BenchedNode:
         """End it."""
         self.process.terminate()
         self.process.wait()
-
-
-def free_port() -> int:
-    """A UDP port that is free with the next one."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket(type=socket.SOCK_DGRAM) as one, socket.socket() as other:
-            try:
-                one.bind(("", port))
-                other.bind(("", port + 1))
-            except OSError:
-                continue
-        return port
 
 
 def make_file(path: Path, size: int) -> None:

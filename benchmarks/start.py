@@ -41,10 +41,10 @@ from benchmarks.memory import (
     START,
     TRANSFER,
     BenchedNode,
-    free_port,
     make_file,
     size_of,
 )
+from tests.lan.nodes import free_port
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.datagrams.datagram import Signer, group_name
 from twistedp2p.core.feeds.feed import Feed

@@ -127,11 +127,6 @@ class Member:
         raise SystemExit("a node has ended")
 
 
-def sent_by(lan: Lan, ns: int) -> int:
-    """Bytes that eth0 of a namespace has sent."""
-    return int(lan.run(ns, ["cat", "/sys/class/net/eth0/statistics/tx_bytes"]).stdout)
-
-
 class Links:
     """How busy the links are, second by second."""
 
@@ -201,7 +196,7 @@ def run(options: argparse.Namespace, folder: Path, mode: str) -> None:
         owner.told("offered")
         time.sleep(SETTLE)
         shape(lan, options)
-        before, (spent, had) = sent_by(lan, 0), busy()
+        before, (spent, had) = lan.sent(0), busy()
         links = Links(lan, options.megabits) if options.links else None
         begun = time.monotonic()
         ticket = f'("{lan.address(0)}",{PORT}),("{PASSWORD}","big.bin")'
@@ -210,7 +205,7 @@ def run(options: argparse.Namespace, folder: Path, mode: str) -> None:
         seconds = sorted(float(str(member.told("fetched")["seconds"])) for member in receivers)
         took = time.monotonic() - begun
         spent_now, had_now = busy()
-        copies = (sent_by(lan, 0) - before) / size
+        copies = (lan.sent(0) - before) / size
         load = (spent_now - spent) / (had_now - had)
         if links is not None:
             print("\n".join(links.stop()))
@@ -243,7 +238,7 @@ def run_peers(options: argparse.Namespace, folder: Path) -> None:
         own.mkdir()
         with Lan(options.receivers + 1, multicast_route=True) as lan:
             shape(lan, options)
-            before, (spent, had) = sent_by(lan, 0), busy()
+            before, (spent, had) = lan.sent(0), busy()
             try:
                 took = bring(lan, folder / "big.bin", own, options.megabits)
             except (PeerFailed, OSError, subprocess.TimeoutExpired) as error:
@@ -254,7 +249,7 @@ def run_peers(options: argparse.Namespace, folder: Path) -> None:
             print(
                 f"{name}: last done after {took:.1f} s"
                 + (f" = {took / ideal:.2f} of the ideal" if ideal else "")
-                + f"; the owner sent {(sent_by(lan, 0) - before) / size:.2f} copies; processors "
+                + f"; the owner sent {(lan.sent(0) - before) / size:.2f} copies; processors "
                 f"{(spent_now - spent) / (had_now - had):.0%} busy",
                 flush=True,
             )

@@ -227,6 +227,10 @@ class Lan:
         """Take an address from an interface, with its prefix."""
         self._ip(ns, "address", "del", address, "dev", link)
 
+    def sent(self, ns: int) -> int:
+        """Bytes that eth0 of `ns` has sent up to now."""
+        return int(self.run(ns, ["cat", "/sys/class/net/eth0/statistics/tx_bytes"]).stdout)
+
     def loss(self, ns: int, probability: float) -> None:
         """Drop this share (0 to 1) of what comes in over eth0 of `ns`, in place of any before.
 

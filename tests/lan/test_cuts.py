@@ -32,9 +32,9 @@ class SourceTests(NodesTestCase):
         holder.expect(r"big\.bin is here, whole")
         for ns in (0, 1):
             lan.rate(ns, SLOW_LINK)
-        before = self.sent(lan, 1)
+        before = lan.sent(1)
         receiver.type("2", "big.bin", "monpass")
-        until(lambda: self.sent(lan, 1) - before > MIB, "the holder sends some of it")
+        until(lambda: lan.sent(1) - before > MIB, "the holder sends some of it")
         owner.process.kill()
         lan.rate(1, LINK)
         receiver.expect(r"big\.bin is here, whole")

@@ -65,10 +65,6 @@ class NodesTestCase(NodesMixin, LanMixin, TestCase):
 
         until(some, f"{node.name} gets something")
 
-    def sent(self, lan: Lan, ns: int = 0) -> int:
-        """Bytes that the cable of `ns` has carried away."""
-        return int(lan.run(ns, ["cat", "/sys/class/net/eth0/statistics/tx_bytes"]).stdout)
-
     def nothing_is_left(self, node: NodeProcess, *there: str) -> None:
         """The folder of a node holds these files and no more, once its thread has removed them."""
 
@@ -272,10 +268,10 @@ class BrokenTests(NodesTestCase):
         owner.process.kill()
         other.expect(r"big\.bin: The connection broke in the middle\. It goes on as soon as")
         owner.wait()
-        sent = self.sent(lan)
+        sent = lan.sent(0)
         again = self.node("owner", "--file-port", "20123", lan=lan, ns=0)
         self.is_whole(owner, other, lan)
-        self.assertLess(self.sent(lan) - sent, BIG)
+        self.assertLess(lan.sent(0) - sent, BIG)
         other.expect_not("get it again")
         again.quit()
 
@@ -285,12 +281,12 @@ class BrokenTests(NodesTestCase):
         until(lambda: self.size_of_part(other) > BIG // 5, "a fifth has come")
         other.process.kill()
         other.wait()
-        sent = self.sent(lan)
+        sent = lan.sent(0)
         again = self.node("other", lan=lan, ns=1, home="other")
         again.expect("owner is here")
         again.type("2", "big.bin", "monpass")
         self.is_whole(owner, again, lan)
-        self.assertLess(self.sent(lan) - sent, 0.95 * BIG)
+        self.assertLess(lan.sent(0) - sent, 0.95 * BIG)
 
     def size_of_part(self, node: NodeProcess) -> int:
         """Bytes of the disk that the unfinished file takes."""
@@ -346,21 +342,21 @@ class RoomTests(NodesTestCase):
 
     def test_three_fetch_and_one_is_killed_meanwhile(self) -> None:
         lan, owner, others = self.room()
-        before = self.sent(lan)
+        before = lan.sent(0)
         for other in others:
             other.type("2", "big.bin", "monpass")
         self.in_the_middle(others[0])
         others[0].process.kill()
         self.all_come(owner, others[1:])
-        self.assertLess(self.sent(lan) - before, 2.2 * BIG)
+        self.assertLess(lan.sent(0) - before, 2.2 * BIG)
 
     def test_without_the_swarm_each_fetches_from_the_owner(self) -> None:
         lan, owner, others = self.room("--no-swarm")
-        before = self.sent(lan)
+        before = lan.sent(0)
         for other in others:
             other.type("2", "big.bin", "monpass")
         self.all_come(owner, others)
-        self.assertGreater(self.sent(lan) - before, 3 * BIG)
+        self.assertGreater(lan.sent(0) - before, 3 * BIG)
 
 
 class FullDiskTests(NodesTestCase):
