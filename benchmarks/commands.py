@@ -27,7 +27,7 @@ from twisted.internet.task import deferLater, react
 from benchmarks.search import EXACT, add_catalogue_options, ingest_all
 from benchmarks.transfer import append_record, processor, table
 from tests.lan.nodes import free_port
-from twistedp2p.disk.instance import claim
+from twistedp2p.disk.state.instance import claim
 from twistedp2p.doors import Doors
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.node import Config, Node

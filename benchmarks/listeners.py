@@ -26,7 +26,7 @@ from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 
-from twistedp2p.disk.socket_path import find_socket
+from twistedp2p.disk.state.socket_path import find_socket
 
 RUN = "from twisted.scripts.twistd import run; run()"
 START = 20.0  # seconds for the socket to be there

@@ -37,8 +37,8 @@ from tests.lan.nodes import free_port
 from twistedp2p.core.datagrams.datagram import Signer, group_name
 from twistedp2p.core.feeds.feed import Heads
 from twistedp2p.core.presence.beacon import EVERY_MOST, Beacon
-from twistedp2p.disk.instance import claim
-from twistedp2p.disk.store import Store
+from twistedp2p.disk.memory.store import Store
+from twistedp2p.disk.state.instance import claim
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30  # bytes
 LIMIT = 48 * MIB  # above idle

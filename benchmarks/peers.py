@@ -336,7 +336,7 @@ import sys, time
 from pathlib import Path
 from twisted.internet.task import react
 from twistedp2p.api import fetch_file
-from twistedp2p.disk import file_part
+from twistedp2p.disk.downloads import file_part
 from twistedp2p.net.fetch import FileClient
 
 class Timed:

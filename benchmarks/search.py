@@ -32,7 +32,7 @@ from benchmarks.transfer import append_record, processor, table, tell
 from twistedp2p.core.catalogue import Offer, Query
 from twistedp2p.core.datagrams.datagram import Signed, Signer
 from twistedp2p.core.feeds.feed import Feed
-from twistedp2p.disk.store import Store
+from twistedp2p.disk.memory.store import Store
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.net.sync import HEAR_SLICE
 

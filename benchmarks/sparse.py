@@ -107,7 +107,8 @@ CLIENT = (
     + """
 from twistedp2p.api import fetch_file
 from twistedp2p.core.content.tree import Tree
-from twistedp2p.disk import download, file_part
+from twistedp2p.disk.downloads import download
+from twistedp2p.disk.downloads import file_part
 
 async def main(reactor, port, name, size, folder, owner):
     # All is done but that it reaches the file; and as if zeros had to be sent.

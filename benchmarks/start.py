@@ -48,8 +48,8 @@ from tests.lan.nodes import free_port
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.datagrams.datagram import Signer, group_name
 from twistedp2p.core.feeds.feed import Feed
-from twistedp2p.disk.instance import Instance, claim
-from twistedp2p.disk.store import Store
+from twistedp2p.disk.memory.store import Store
+from twistedp2p.disk.state.instance import Instance, claim
 from twistedp2p.node import Config, Node
 
 STARTS = 5

@@ -4,8 +4,8 @@ What is real: `Gossip` with all that it is made of, `Beacons`, `Roster`, `Beacon
 written by its sender and read once for all its receivers. What is a model: the network (loss,
 delay, duplicates, partitions), the store (entries are shared, so that a thousand nodes fit), and
 SYNC (the same exchange of what either lacks, taking time for the connection and for each entry,
-which is there for others as it comes; begun when and with how many as in `node.sync`). There are no
-signatures: nobody cheats here.
+which is there for others as it comes; begun when and with how many as in `node.feeds.sync`). There
+are no signatures: nobody cheats here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from twistedp2p.core.feeds.requests import Ask, Gone, Vector, read_heads
 from twistedp2p.core.limits import TokenBucket
 from twistedp2p.core.presence.beacon import Beacon, Beacons
 from twistedp2p.core.presence.roster import Arrival, Roster
-from twistedp2p.node.sync import BUSY_WAIT, OUT_BURST, OUT_MOST, OUT_RATE, PLACES, TRIES
+from twistedp2p.node.feeds.sync import BUSY_WAIT, OUT_BURST, OUT_MOST, OUT_RATE, PLACES, TRIES
 
 TRAILER, IP_AND_UDP = 215, 28  # bytes that each signed datagram has beside its body
 DELAY = 0.0005, 0.003  # seconds on the way

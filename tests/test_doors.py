@@ -19,8 +19,8 @@ from twisted.trial.unittest import TestCase
 
 from tests.lan.nodes import free_port
 from twistedp2p.core.errors import Exit, ShareError
-from twistedp2p.disk.instance import claim
-from twistedp2p.disk.socket_path import find_socket
+from twistedp2p.disk.state.instance import claim
+from twistedp2p.disk.state.socket_path import find_socket
 from twistedp2p.doors import Doors, try_web
 from twistedp2p.node import Config, Node
 

@@ -22,9 +22,9 @@ from tests.lan.nodes import free_port
 from twistedp2p import options, service, tap
 from twistedp2p.core.datagrams.codes import make_code
 from twistedp2p.core.errors import Exit, ShareError
-from twistedp2p.disk import config_file
-from twistedp2p.disk.config_file import OF_PATHS, OPTIONS, Kind
-from twistedp2p.disk.instance import claim
+from twistedp2p.disk.state import config_file
+from twistedp2p.disk.state.config_file import OF_PATHS, OPTIONS, Kind
+from twistedp2p.disk.state.instance import claim
 from twistedp2p.options import Options
 
 ROOT = Path(__file__).resolve().parents[1]

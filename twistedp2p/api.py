@@ -33,9 +33,9 @@ from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import Event, Said
 from twistedp2p.core.names import KEY_SIZE, b64, clean_nick, unb64
 from twistedp2p.core.presence.ladder import parse_peer
-from twistedp2p.disk.instance import Instance, claim
-from twistedp2p.disk.store import Store
-from twistedp2p.disk.taking import remove_left
+from twistedp2p.disk.downloads.taking import remove_left
+from twistedp2p.disk.memory.store import Store
+from twistedp2p.disk.state.instance import Instance, claim
 from twistedp2p.net.admission import Limits
 from twistedp2p.net.dial import Dialer
 from twistedp2p.net.fetch import Fetcher
@@ -46,10 +46,10 @@ from twistedp2p.net.steady import keep_steady
 from twistedp2p.net.tls import NodeTLS
 from twistedp2p.node import Config, Node
 from twistedp2p.node.config import default_nick
+from twistedp2p.node.downloads.transfers import Transfers, wanted_of
+from twistedp2p.node.offers.serving import Serving
+from twistedp2p.node.offers.shares import Shares
 from twistedp2p.node.progress import Courses
-from twistedp2p.node.serving import Serving
-from twistedp2p.node.shares import Shares
-from twistedp2p.node.transfers import Transfers, wanted_of
 
 
 def _nothing(_event: Event) -> None:

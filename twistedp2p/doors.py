@@ -20,9 +20,9 @@ from twistedp2p.control.door import Door, Web
 from twistedp2p.control.people import Running
 from twistedp2p.control.tree import Control
 from twistedp2p.core.errors import N_, Exit, ShareError
-from twistedp2p.disk.instance import Instance
-from twistedp2p.disk.socket_path import Place, places, take_place
-from twistedp2p.disk.token import keep_token
+from twistedp2p.disk.state.instance import Instance
+from twistedp2p.disk.state.socket_path import Place, places, take_place
+from twistedp2p.disk.state.token import keep_token
 from twistedp2p.face.report import document
 from twistedp2p.face.texts import accepted, in_words
 from twistedp2p.net.doorstep import BACKLOG, Doorstep

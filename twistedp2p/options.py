@@ -22,11 +22,11 @@ from twistedp2p.core.errors import N_, Exit, ShareError, words
 from twistedp2p.core.names import clean_nick
 from twistedp2p.core.presence.families import group_address
 from twistedp2p.core.presence.ladder import parse_peer
-from twistedp2p.disk.code_file import read_codes
-from twistedp2p.disk.config_file import OF_PATHS, OPTIONS, read_settings
 from twistedp2p.disk.offered import check_path
-from twistedp2p.disk.offered_folder import open_folder
-from twistedp2p.disk.socket_path import DEFAULT, check_instance
+from twistedp2p.disk.offered.folder import open_folder
+from twistedp2p.disk.state.code_file import read_codes
+from twistedp2p.disk.state.config_file import OF_PATHS, OPTIONS, read_settings
+from twistedp2p.disk.state.socket_path import DEFAULT, check_instance
 from twistedp2p.face.texts import in_words, translations
 
 MENUS = ("auto", "always", "never", "plain")

@@ -1,6 +1,6 @@
 """The service that twistd runs: one node, its menu, its log.
 
-In the slot of the node (see `disk.instance`) are, while it runs::
+In the slot of the node (see `disk.state.instance`) are, while it runs::
 
     node.log   the log, when there is a menu (they never mix) or the node is in the background
     node.pid   the process to stop: kill "$(cat node.pid)", or p2pshare stop
@@ -36,7 +36,7 @@ from twisted.python.logfile import LogFile
 
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.events import Event
-from twistedp2p.disk.instance import Instance
+from twistedp2p.disk.state.instance import Instance
 from twistedp2p.doors import Doors
 from twistedp2p.face.menu import Menu
 from twistedp2p.face.terminal import open_plain

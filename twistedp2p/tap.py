@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from twistedp2p.core.errors import N_, Exit, ShareError
-from twistedp2p.disk.instance import Instance, claim
-from twistedp2p.disk.socket_path import DEFAULT, default_state_folder, instance_name
+from twistedp2p.disk.state.instance import Instance, claim
+from twistedp2p.disk.state.socket_path import DEFAULT, default_state_folder, instance_name
 from twistedp2p.doors import try_web
 from twistedp2p.face.terminal import choose_mode
 from twistedp2p.face.texts import translations

@@ -18,7 +18,7 @@ from twistedp2p.cli import code as code_command
 from twistedp2p.cli import main
 from twistedp2p.core.datagrams.codes import read_code
 from twistedp2p.core.errors import Exit
-from twistedp2p.disk.code_file import read_codes, write_codes
+from twistedp2p.disk.state.code_file import read_codes, write_codes
 
 ONE, OTHER = CODES[:2]
 

@@ -16,7 +16,7 @@ from twistedp2p.cli import COMMANDS
 from twistedp2p.cli.completion import SHELLS, script
 from twistedp2p.cli.grammar import before, commands, plugin_arguments
 from twistedp2p.cli.manual import pages
-from twistedp2p.disk.config_file import OPTIONS
+from twistedp2p.disk.state.config_file import OPTIONS
 from twistedp2p.options import Options
 
 BASH = """

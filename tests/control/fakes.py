@@ -17,14 +17,14 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import Lan
-from tests.node.test_shares import quick_stretch
+from tests.node.offers.test_shares import quick_stretch
 from twistedp2p.control.door import Door, Web
 from twistedp2p.control.people import Running
 from twistedp2p.control.tree import Control
 from twistedp2p.face.report import document
 from twistedp2p.face.texts import accepted, in_words
-from twistedp2p.node import order as order_module
-from twistedp2p.node import shares as shares_module
+from twistedp2p.node.downloads import order as order_module
+from twistedp2p.node.offers import shares as shares_module
 
 API = "/api/v1/"
 TOKEN = "t" * 43

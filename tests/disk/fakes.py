@@ -13,9 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twistedp2p.core.catalogue import Offer, Query, write_withdraw
 from twistedp2p.core.datagrams.datagram import LOGS, Signer
 from twistedp2p.core.feeds.feed import Feed
-from twistedp2p.disk.download import Download
-from twistedp2p.disk.shares import Share
-from twistedp2p.disk.store import Store
+from twistedp2p.disk.downloads.download import Download
+from twistedp2p.disk.memory.shares import Share
+from twistedp2p.disk.memory.store import Store
 
 DIGEST = "blake3:" + "0" * 64
 NOW = 1_000_000  # milliseconds since 1970: later than most stamps of these tests

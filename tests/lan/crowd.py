@@ -29,7 +29,7 @@ from twisted.internet import reactor, stdio
 from twisted.internet.defer import Deferred
 from twisted.protocols.basic import LineReceiver
 from twistedp2p.core.events import Joined, Said
-from twistedp2p.disk.instance import claim
+from twistedp2p.disk.state.instance import claim
 from twistedp2p.node.config import Config
 from twistedp2p.node.desk import Node
 

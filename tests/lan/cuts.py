@@ -61,7 +61,7 @@ UNWRITTEN = MOST_FULL * BATCH  # bytes that a node may hold when that happens, o
 # Notes how many bytes of content come, in a file that outlives a node that is killed.
 COUNTING = """
 import os
-from twistedp2p.node.gather import Source
+from twistedp2p.node.downloads.gather import Source
 came, notes = Source.came, os.open("came", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 def note(self, size):
     os.write(notes, b"%d\\n" % size)

@@ -13,14 +13,14 @@ from tests.groups import CODES
 from tests.lan.netns import LanMixin, require_namespaces
 from tests.lan.nodes import NodeProcess, NodesMixin, until
 from twistedp2p.core.datagrams.closed import MARK
-from twistedp2p.disk.code_file import write_codes
+from twistedp2p.disk.state.code_file import write_codes
 
 ONE, OTHER = CODES[:2]
 # Ten minutes, and the age of a file, made short; what waits is the same code.
 IMPATIENT = """
-import twistedp2p.node.membership
-twistedp2p.node.membership.OLD_CODE_FOR = 12.0
-twistedp2p.node.membership.LOOK_EVERY = 0.3
+import twistedp2p.node.presence.membership
+twistedp2p.node.presence.membership.OLD_CODE_FOR = 12.0
+twistedp2p.node.presence.membership.LOOK_EVERY = 0.3
 """
 
 

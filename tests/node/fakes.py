@@ -29,7 +29,7 @@ from twistedp2p.core.events import Event, Said
 from twistedp2p.core.feeds.feed import Heads
 from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.beacon import Beacon
-from twistedp2p.disk.instance import claim
+from twistedp2p.disk.state.instance import claim
 from twistedp2p.net.dial import NoAnswer
 from twistedp2p.net.tls import NodeTLS, NodeTLSFactory
 from twistedp2p.node import Config, Node, assembly

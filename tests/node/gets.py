@@ -138,7 +138,7 @@ class FakeClient:
 
 
 class MemoryKept:
-    """In the place of `disk.download.Download`."""
+    """In the place of `disk.downloads.download.Download`."""
 
     def __init__(self, tree: Tree, have: set[int] = frozenset()) -> None:  # type: ignore[assignment]
         self.tree = tree

@@ -24,9 +24,9 @@ from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.swarm.audience import Audience
 from twistedp2p.core.swarm.bitmap import bitmap_size, to_bitmap
 from twistedp2p.core.swarm.choice import Choice
-from twistedp2p.node.gather import Gather
-from twistedp2p.node.order import PeerOrder
-from twistedp2p.node.swarm import Swarm
+from twistedp2p.node.downloads.gather import Gather
+from twistedp2p.node.downloads.order import PeerOrder
+from twistedp2p.node.downloads.swarm import Swarm
 
 DELAY = 0.005  # seconds that an ask is on its way
 JOINING = 0.15  # seconds until both ends of a new connection have proved the password
@@ -117,7 +117,7 @@ class Wire:
 
 @attrs.define
 class _Kept:
-    """In the place of `disk.download.Download`."""
+    """In the place of `disk.downloads.download.Download`."""
 
     tree: Tree
     have: bytearray

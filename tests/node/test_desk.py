@@ -15,17 +15,17 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import DIGEST, GROUP, PORT, FakePort, FakeReactor, Lan, Stranger, group_of
-from tests.node.test_shares import quick_stretch
+from tests.node.offers.test_shares import quick_stretch
 from twistedp2p.core.catalogue import Offer
 from twistedp2p.core.errors import Exit, ShareError
 from twistedp2p.core.events import FetchFailed, Said
 from twistedp2p.core.names import MAX_TEXT
 from twistedp2p.core.ticket import parse_ticket
-from twistedp2p.disk.instance import claim
+from twistedp2p.disk.state.instance import claim
 from twistedp2p.net.sockets import SocketError
 from twistedp2p.node import Config, Node, assembly
-from twistedp2p.node import shares as shares_module
-from twistedp2p.node.opening import PATIENCE
+from twistedp2p.node.downloads.opening import PATIENCE
+from twistedp2p.node.offers import shares as shares_module
 
 
 class DeskTestCase(SynchronousTestCase):

@@ -9,13 +9,13 @@ from unittest import mock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node.fakes import Lan
-from tests.node.test_shares import quick_stretch
+from tests.node.offers.test_shares import quick_stretch
 from twistedp2p.core.content.tree import PIECE_LEAST
 from twistedp2p.core.events import Fetched, FetchFailed, Progress
 from twistedp2p.node import Node
-from twistedp2p.node import order as order_module
-from twistedp2p.node import shares as shares_module
-from twistedp2p.node.opening import PATIENCE
+from twistedp2p.node.downloads import order as order_module
+from twistedp2p.node.downloads.opening import PATIENCE
+from twistedp2p.node.offers import shares as shares_module
 
 SIZE = 12 * PIECE_LEAST - 5  # bytes
 

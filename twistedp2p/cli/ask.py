@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from twistedp2p.cli.client import Client
 from twistedp2p.cli.show import Output, say_error
 from twistedp2p.core.errors import N_, Exit, ShareError
-from twistedp2p.disk.config_file import read_settings
-from twistedp2p.disk.socket_path import (
+from twistedp2p.disk.state.config_file import read_settings
+from twistedp2p.disk.state.socket_path import (
     DEFAULT,
     check_instance,
     default_state_folder,

@@ -13,7 +13,7 @@ import sys
 from twistedp2p.cli.ask import filled_path
 from twistedp2p.core.datagrams.codes import make_code, read_code
 from twistedp2p.core.errors import N_, Exit
-from twistedp2p.disk.code_file import read_codes, write_codes
+from twistedp2p.disk.state.code_file import read_codes, write_codes
 from twistedp2p.face.texts import translations
 
 QUIET_ZONE = 4  # modules around a QR code (ISO/IEC 18004, 6.3.8)

@@ -14,7 +14,7 @@ from typing import Any
 from twistedp2p.cli.ask import client_of, filled, filled_path, slot_of
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.presence.ladder import parse_peer
-from twistedp2p.disk.config_file import read_settings
+from twistedp2p.disk.state.config_file import read_settings
 
 DEFAULTS = {"group": "239.0.0.1", "port": 9392, "ttl": 1}
 NAMES = ("group", "port", "interface", "peer", "group-code-file", "state-dir", "ttl")

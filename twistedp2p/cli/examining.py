@@ -15,16 +15,16 @@ from twistedp2p.core.datagrams.datagram import group_name
 from twistedp2p.core.errors import N_, Exit, ShareError
 from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.families import group_address
-from twistedp2p.disk.code_file import read_codes
-from twistedp2p.disk.hosts import hosts_remembered
-from twistedp2p.disk.socket_path import default_state_folder, slot_folder
+from twistedp2p.disk.memory.hosts import hosts_remembered
+from twistedp2p.disk.state.code_file import read_codes
+from twistedp2p.disk.state.socket_path import default_state_folder, slot_folder
 from twistedp2p.face.report import Row, diagnosis_rows, document, finding_rows
 from twistedp2p.face.texts import rows_of, translations
 from twistedp2p.net.interfaces import Interface, UnknownInterface, choose, networks_of
 from twistedp2p.net.lookup import addresses_of
 from twistedp2p.net.pump import in_threads_of
 from twistedp2p.net.steady import keep_steady
-from twistedp2p.node.doctor import LISTEN, LISTEN_QUICKLY, Doctor, Plan
+from twistedp2p.node.diagnosis.doctor import LISTEN, LISTEN_QUICKLY, Doctor, Plan
 
 
 def run(options: argparse.Namespace) -> int:

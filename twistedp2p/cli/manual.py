@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from twistedp2p.cli.grammar import Argument, Command, before, commands, plugin_arguments
 from twistedp2p.core.errors import Exit
-from twistedp2p.disk.config_file import MACHINE, OPTIONS, variable
+from twistedp2p.disk.state.config_file import MACHINE, OPTIONS, variable
 
 EXITS = {
     Exit.OK: "all well",

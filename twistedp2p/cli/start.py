@@ -10,7 +10,7 @@ import sys
 
 from twistedp2p.cli import Parser
 from twistedp2p.core.errors import Exit
-from twistedp2p.disk.config_file import OF_PATHS, OPTIONS, Kind
+from twistedp2p.disk.state.config_file import OF_PATHS, OPTIONS, Kind
 from twistedp2p.options import Options
 
 NOT_OURS = ("help", "version")  # argparse has them

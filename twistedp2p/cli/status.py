@@ -6,7 +6,7 @@ import argparse
 
 from twistedp2p.cli.ask import add_common, client_of, output_of, slot_of
 from twistedp2p.core.errors import N_, Exit
-from twistedp2p.disk.token import read_token
+from twistedp2p.disk.state.token import read_token
 from twistedp2p.face.texts import time_text
 
 LABELS = {

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from twistedp2p.cli.ask import filled
 from twistedp2p.core.errors import N_, Exit
-from twistedp2p.disk.socket_path import check_instance
+from twistedp2p.disk.state.socket_path import check_instance
 from twistedp2p.face.texts import translations
 
 EPILOG = """\

@@ -52,7 +52,7 @@ _PEER = struct.Struct("iII")  # struct ucred: process, user, group (unix(7))
 
 @attrs.frozen
 class Web:
-    """The door on 127.0.0.1. token: 43 characters, see `disk.token`."""
+    """The door on 127.0.0.1. token: 43 characters, see `disk.state.token`."""
 
     port: int
     token: str = attrs.field(repr=False)

@@ -16,7 +16,7 @@ from twistedp2p.core.events import Event, Fetched, FetchFailed, Notice, Progress
 from twistedp2p.core.limits import CappedTable
 from twistedp2p.core.ticket import TicketError, parse_wanted
 from twistedp2p.node import Node
-from twistedp2p.node.order import a_folder
+from twistedp2p.node.downloads.order import a_folder
 
 NUMBER_MOST = 10**15
 KEPT = 1000  # transfers, the ended ones included

@@ -23,8 +23,8 @@ from twistedp2p.core.names import fingerprint
 from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.ping import Ping
 from twistedp2p.core.presence.roster import Roster
-from twistedp2p.disk.instance import Instance
-from twistedp2p.disk.store import Store
+from twistedp2p.disk.memory.store import Store
+from twistedp2p.disk.state.instance import Instance
 from twistedp2p.net.dial import Dialer
 from twistedp2p.net.fetch import Fetcher
 from twistedp2p.net.group import Group
@@ -35,36 +35,36 @@ from twistedp2p.net.serve import FileService
 from twistedp2p.net.sockets import SocketError, file_listeners
 from twistedp2p.net.talk import Calls, Talks
 from twistedp2p.net.tls import NodeTLS
-from twistedp2p.node.chat import Chat
 from twistedp2p.node.config import Config
-from twistedp2p.node.direct import DirectMessages
+from twistedp2p.node.diagnosis.examination import Examination, LooksAt
 from twistedp2p.node.dispatch import Dispatch, Rooms
-from twistedp2p.node.examination import Examination, LooksAt
+from twistedp2p.node.downloads.getting import Sharing
+from twistedp2p.node.downloads.holdings import Holdings
+from twistedp2p.node.downloads.leftovers import Leftovers
+from twistedp2p.node.downloads.transfers import Transfers
 from twistedp2p.node.faces import Faces
-from twistedp2p.node.feeds import Feeds
-from twistedp2p.node.getting import Sharing
-from twistedp2p.node.holdings import Holdings
-from twistedp2p.node.leftovers import Leftovers
-from twistedp2p.node.membership import Membership
+from twistedp2p.node.feeds.feeds import Feeds
+from twistedp2p.node.feeds.own_key import OwnKey
+from twistedp2p.node.feeds.sync import Syncs
 from twistedp2p.node.memory import Notes
-from twistedp2p.node.nicks import Nicks
-from twistedp2p.node.others import Others
-from twistedp2p.node.own_key import OwnKey
-from twistedp2p.node.pings import Pings
-from twistedp2p.node.presence import Presence, pins_of_earlier_runs
+from twistedp2p.node.messages.chat import Chat
+from twistedp2p.node.messages.direct import DirectMessages
+from twistedp2p.node.offers.serving import Serving
+from twistedp2p.node.offers.shared_folder import SharedFolder
+from twistedp2p.node.offers.shares import Shares
+from twistedp2p.node.offers.shelves import Shelves
+from twistedp2p.node.presence.membership import Membership
+from twistedp2p.node.presence.nicks import Nicks
+from twistedp2p.node.presence.others import Others
+from twistedp2p.node.presence.pings import Pings
+from twistedp2p.node.presence.presence import Presence, pins_of_earlier_runs
+from twistedp2p.node.presence.reach import Reach
+from twistedp2p.node.presence.tidings import Tidings
 from twistedp2p.node.progress import Courses
-from twistedp2p.node.reach import Reach
 from twistedp2p.node.renewal import Renewal
-from twistedp2p.node.serving import Serving
-from twistedp2p.node.shared_folder import SharedFolder
-from twistedp2p.node.shares import Shares
-from twistedp2p.node.shelves import Shelves
-from twistedp2p.node.sync import Syncs
 from twistedp2p.node.threads import Threads
-from twistedp2p.node.tidings import Tidings
 from twistedp2p.node.tidying import Tidying
 from twistedp2p.node.timetable import Timetable
-from twistedp2p.node.transfers import Transfers
 
 
 class Assembly:

@@ -26,8 +26,8 @@ from twistedp2p.core.ticket import Ticket
 from twistedp2p.disk.offered import check_path
 from twistedp2p.node.assembly import Assembly
 from twistedp2p.node.config import Status
-from twistedp2p.node.shares import Offered
-from twistedp2p.node.transfers import Transfer, wanted_of
+from twistedp2p.node.downloads.transfers import Transfer, wanted_of
+from twistedp2p.node.offers.shares import Offered
 
 
 class Node(Assembly):

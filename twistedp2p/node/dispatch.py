@@ -21,13 +21,13 @@ from twistedp2p.core.limits import SharedRate
 from twistedp2p.core.names import clean_line
 from twistedp2p.core.presence.addresses import Address
 from twistedp2p.core.presence.roster import Roster
-from twistedp2p.node.chat import Chat
-from twistedp2p.node.feeds import Feeds
-from twistedp2p.node.own_key import OwnKey
-from twistedp2p.node.pings import Pings
-from twistedp2p.node.presence import Presence
-from twistedp2p.node.reach import Reach
-from twistedp2p.node.tidings import Tidings
+from twistedp2p.node.feeds.feeds import Feeds
+from twistedp2p.node.feeds.own_key import OwnKey
+from twistedp2p.node.messages.chat import Chat
+from twistedp2p.node.presence.pings import Pings
+from twistedp2p.node.presence.presence import Presence
+from twistedp2p.node.presence.reach import Reach
+from twistedp2p.node.presence.tidings import Tidings
 
 # A thousand nodes answer a newcomer at 50 a second; each new key costs a millisecond to take in.
 STRANGERS_RATE, STRANGERS_BURST = 50.0, 500.0  # datagrams of keys that we know nothing of

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twistedp2p.core.clock import HybridClock
-from twistedp2p.disk.store import Store
+from twistedp2p.disk.memory.store import Store
 from twistedp2p.net.pump import InThread
 from twistedp2p.node.again import Again
 from twistedp2p.node.memory import Notes

@@ -1,0 +1,1 @@
+"""What a node remembers between runs: one SQLite file."""

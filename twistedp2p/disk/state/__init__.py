@@ -1,0 +1,1 @@
+"""The state folder and what is in it beside the memory; settings."""

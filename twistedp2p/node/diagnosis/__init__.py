@@ -1,0 +1,1 @@
+"""The doctor: why nodes do not see each other."""

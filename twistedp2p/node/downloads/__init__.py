@@ -1,0 +1,1 @@
+"""What we fetch, from whom, and what we give on of it."""

@@ -1,0 +1,1 @@
+"""What is said: to all, in parts, and to one alone."""

@@ -1,0 +1,1 @@
+"""Our own offers, and whatever else is served."""

@@ -1,0 +1,1 @@
+"""Who is here, what they are called, and how they are reached."""
