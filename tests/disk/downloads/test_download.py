@@ -463,6 +463,32 @@ class ResumeTests(DownloadTests):
         first.keep()
         self.assertEqual(sum(self.begin().have), 4)
 
+    def test_the_second_is_found_again_where_the_first_is_gone(self):
+        first, second = self.begin(), self.begin()
+        put(first, DATA, range(4))
+        put(second, DATA, [5, 6])
+        first.discard()
+        self.assertTrue(second.keep())
+        self.assertEqual(self.listing(), [self.part_path().name])
+        self.assertEqual(sum(self.begin().have), 2)
+
+    def test_what_is_not_left_is_told(self):
+        first, second = self.begin(), self.begin()
+        put(second, DATA, [5])
+        self.assertEqual((second.keep(), first.keep()), (False, False))
+        self.assertEqual(self.listing(), [])
+
+    def test_a_second_that_somebody_has_put_another_in_place_of_is_not_left(self):
+        """Attack 31: what was written is what later runs find."""
+        first, second = self.begin(), self.begin()
+        put(second, DATA, [5])
+        (path,) = set(self.folder.iterdir()) - {self.part_path()}
+        path.unlink()
+        path.write_bytes(b"evil")
+        first.discard()
+        self.assertFalse(second.keep())
+        self.assertEqual(self.listing(), [path.name])
+
     def test_another_process_uses_it(self):
         self.cut(range(4))
         with self.part_path().open("rb") as locked:
@@ -478,6 +504,9 @@ class ResumeTests(DownloadTests):
         self.patch(fcntl, "flock", refused)
         self.assertEqual(sum(self.begin().have), 0)
         self.assertEqual(self.download().read_bytes(), DATA)
+        download = self.begin()
+        put(download, DATA, [0])
+        self.assertFalse(download.keep())
 
     def test_a_part_that_was_finished_while_it_was_opened_is_not_written_to(self):
         self.cut(range(4))

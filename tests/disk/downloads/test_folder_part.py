@@ -97,6 +97,14 @@ class WholeFolderTests(FolderTests):
             self.assertEqual(download.readinto(offset, memoryview(room)), length)
             self.assertEqual(room, STREAM[offset : offset + length])
 
+    def test_the_second_is_found_again_where_the_first_is_gone(self):
+        first, second = self.begin(), self.begin()
+        put(second, STREAM, [0])
+        first.discard()
+        self.assertTrue(second.keep())
+        self.assertEqual(self.listing(), [self.part_path().name])
+        self.assertEqual(sum(self.begin().have), 1)
+
     def test_an_empty_folder_is_a_folder(self):
         download = self.begin(manifest=Manifest(()), stream=b"")
         self.assertEqual(self.below(download.finish()), [])

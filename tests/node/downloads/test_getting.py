@@ -608,6 +608,23 @@ class StoppingTests(GettingTestCase):
         for path in paths:
             self.assertEqual(CONTENT, Path(path).read_bytes())
 
+    def test_the_second_of_two_is_said_to_be_kept_where_it_is(self) -> None:
+        for cancelled in (True, False):
+            first, second = self.get(), self.get()
+            clients = FakeClient(CONTENT), FakeClient(CONTENT)
+            for number, client in enumerate(clients):
+                self.fetching.end(client, number - 2)
+                client.give()
+            if cancelled:
+                first.cancel()
+            self.cut(clients[1], ShareError("The disk is full.", Exit.NO_FOLDER))
+            self.assertEqual(cancelled, "is kept" in str(self.failed(second)))
+            first.cancel()
+            self.failed(first)
+            self.assertEqual(int(cancelled), len(list(self.folder.iterdir())))
+            for path in self.folder.iterdir():
+                path.unlink()
+
 
 class CheckingTests(GettingTestCase):
     """What an earlier get has left is read before anything is asked for."""

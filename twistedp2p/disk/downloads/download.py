@@ -278,27 +278,30 @@ class Download:
             self.keep()
             raise
 
-    def keep(self) -> None:
+    def keep(self) -> bool:
         """Let go of the part, and leave it for a later run; may be called at any time.
 
-        Nothing is left where that would find nothing: not a byte, or a random name.
+        Returns whether it is left: not where that would find nothing, not a byte, or not the part.
         """
-        self._end(remove=False)
+        return self._end(remove=False)
 
     def discard(self) -> None:
         """Remove the part; may be called at any time."""
         self._end(remove=True)
 
-    def _end(self, remove: bool) -> None:
+    def _end(self, remove: bool) -> bool:
         with self._lock:
             if self._ending:
-                return
+                return False
             self._ending = True
             self._unused.wait_for(lambda: not self._users)
+        left = False
         try:
             with suppress(OSError):
-                if remove or not self._part.again or self._part.is_empty():
-                    self._part.remove()
+                left = not remove and not self._part.is_empty() and self._part.leave()
+            if not left:
+                self._part.remove()
+            return left
         finally:
             self._part.close()
             os.close(self._folder)

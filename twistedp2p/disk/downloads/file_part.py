@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from twistedp2p.core.errors import N_
 from twistedp2p.disk.downloads.parts import numbered, umask
-from twistedp2p.disk.downloads.taking import is_the_one, take_file
+from twistedp2p.disk.downloads.taking import is_empty, is_the_one, leave, take_file
 
 MAX_TWINS = 1000  # files of one name in a folder
 # The kernel gives a larger write larger pieces of memory, which a virtual machine's host must often
@@ -33,8 +33,9 @@ class FilePart:
     def __init__(self, folder: int, digest: str, size: int) -> None:
         self._folder = folder
         self._size = size
-        taken = take_file(folder, digest)
-        self._file, self._name, self.again = taken.descriptor, taken.name, taken.again
+        self._digest = digest
+        self._taken = taken = take_file(folder, digest)
+        self._file, self._name = taken.descriptor, taken.name
         self._lock = threading.Lock()
         self._behind: list[tuple[int, int]] = []  # offsets and lengths that are not written out
         self._bytes_behind = 0
@@ -42,7 +43,7 @@ class FilePart:
 
     def is_empty(self) -> bool:
         """Whether nothing was written yet."""
-        return os.fstat(self._file).st_blocks == 0
+        return is_empty(self._file)
 
     def has_data(self, offset: int) -> bool:
         """Whether something was ever written there: what was not need not be read."""
@@ -121,6 +122,10 @@ class FilePart:
             except OSError:
                 os.unlink(name, dir_fd=folder)
                 raise
+
+    def leave(self) -> bool:
+        """Leave it to later runs; False where they will not find it."""
+        return leave(self._taken, self._folder, self._digest)
 
     def remove(self) -> None:
         """Remove the part, and nothing else that may bear its name."""

@@ -20,7 +20,13 @@ from twistedp2p.core.errors import N_
 from twistedp2p.disk.below import NEW_FOLDER, Below
 from twistedp2p.disk.downloads.file_part import NEW_FILE, free_names, write_all
 from twistedp2p.disk.downloads.parts import umask
-from twistedp2p.disk.downloads.taking import is_the_one, remove_folder, take_folder
+from twistedp2p.disk.downloads.taking import (
+    is_empty,
+    is_the_one,
+    leave,
+    remove_folder,
+    take_folder,
+)
 
 BLOCK = 4096  # bytes of a disk that a file of any size may cost more than it has
 ROOM_LEAST = 2**18  # bytes in one file for which to ask for room ahead is worth a call
@@ -48,8 +54,9 @@ class FolderPart:
         if wanted is not None:
             # Another choice is another folder.
             digest = blake3("\n".join([digest, *sorted(set(wanted))]).encode()).hexdigest()
-        taken = take_folder(folder, digest)
-        self._part, self._name, self.again = taken.descriptor, taken.name, taken.again
+        self._digest = digest
+        self._taken = taken = take_folder(folder, digest)
+        self._part, self._name = taken.descriptor, taken.name
         self._finished = False
         self._left = not self.is_empty()  # something, by an earlier run
         if self._left:
@@ -65,7 +72,7 @@ class FolderPart:
 
     def is_empty(self) -> bool:
         """Whether nothing was written yet."""
-        return not os.listdir(self._part)
+        return is_empty(self._part)
 
     def _places(self, offset: int, length: int) -> Iterator[tuple[str, int, int]]:
         """Which files hold a range of the stream: path, offset in it, length."""
@@ -168,6 +175,10 @@ class FolderPart:
             if error.errno in _TAKEN:
                 raise FileExistsError(error.errno, error.strerror) from error
             raise
+
+    def leave(self) -> bool:
+        """Leave it to later runs; False where they will not find it."""
+        return leave(self._taken, self._folder, self._digest)
 
     def remove(self) -> None:
         """Remove the part, and nothing else that may bear its name."""

@@ -3,7 +3,8 @@
 A part is a file or a folder in an open folder. Its name is made of the digest of what it is to
 become, so that it is found again; its lock tells other processes that it is in use. What bears
 the name and is not ours, is a link, or has another name too, is left alone: then, as where
-another one uses the part, a new one is made under a random name, which nobody takes over.
+another one uses the part, a new one is made under a random name, which nobody takes over. Who
+leaves such a one gives it the name that is looked for, where that is free by then.
 """
 
 from __future__ import annotations
@@ -49,6 +50,30 @@ def take_file(folder: int, digest: str) -> Taken:
 def take_folder(folder: int, digest: str) -> Taken:
     """A part for a folder; raises OSError."""
     return _take(folder, digest, _open_folder, _new_folder, stat.S_ISDIR)
+
+
+def leave(part: Taken, folder: int, digest: str) -> bool:
+    """Leave a part to later runs; False where they will not find it. Raises OSError."""
+    if part.again or not is_the_one(part.descriptor, folder, part.name):
+        return part.again
+    is_folder = stat.S_ISDIR(os.fstat(part.descriptor).st_mode)
+    # An empty one that is locked by us holds the name: it is the only thing that this replaces.
+    there = (take_folder if is_folder else take_file)(folder, digest)
+    try:
+        empty = is_empty(there.descriptor)
+        if there.again and empty:
+            os.rename(part.name, there.name, src_dir_fd=folder, dst_dir_fd=folder)
+        elif empty:
+            (os.rmdir if is_folder else os.unlink)(there.name, dir_fd=folder)
+        return there.again and empty
+    finally:
+        os.close(there.descriptor)
+
+
+def is_empty(descriptor: int) -> bool:
+    """Whether nothing was written to a part yet."""
+    status = os.fstat(descriptor)
+    return not (os.listdir(descriptor) if stat.S_ISDIR(status.st_mode) else status.st_blocks)
 
 
 def is_the_one(descriptor: int, folder: int, name: str) -> bool:

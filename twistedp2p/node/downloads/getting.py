@@ -149,7 +149,7 @@ class Getting:
             try:
                 await self._broken
             except ShareError as error:
-                raise self._with_what_is_kept(error) from error
+                raise await self._with_what_is_kept(error) from error
             path: Path
             path, finished = await self.order.in_thread(self._finish, kept)
             if self._held is not None and self._sharing is not None and finished is not None:
@@ -332,15 +332,17 @@ class Getting:
         if not self._broken.called:
             self._broken.errback(failure)
 
-    def _with_what_is_kept(self, why: ShareError) -> ShareError:
-        assert self._kept is not None
+    async def _with_what_is_kept(self, why: ShareError) -> ShareError:
+        kept = self._kept
+        assert kept is not None
+        self._stop()
         useless = isinstance(why, Refused) and why.number == CHANGED
-        if useless or not any(self._kept.have):
+        if not await self.order.in_thread(kept.keep) or useless or not any(kept.have):
             return why
         sentence = N_("{why} What came of {name} is kept: another get goes on there.")
         return ShareError(sentence, why.code, why=why, name=self.order.name)
 
-    def _end(self) -> None:
+    def _stop(self) -> None:
         self._stopped = True
         if self._again is not None:
             self._again.cancel()
@@ -350,6 +352,9 @@ class Getting:
             self._sharing.holdings.drop(self._held)
         if self.gather is not None:
             self.gather.stop()
+
+    def _end(self) -> None:
+        self._stop()
         let_go = self.order.in_thread(self._let_go)
         let_go.addErrback(lambda failure: _log.failure("a part that is kept", failure))
 
