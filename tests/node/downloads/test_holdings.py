@@ -245,6 +245,50 @@ class HoldingsTests(SynchronousTestCase):
         self.assertIs(second, self.holdings.find(OFFER))
         self.assertEqual(CONTENT[PIECE_LEAST:][:5], self.read(second, PIECE_LEAST, 5))
 
+    def test_what_is_finished_is_given_on_while_it_is_fetched_again(self) -> None:
+        """And after that, be it that the second get is stopped, ends, or was of a part only."""
+        first = self.hold()
+        self.finish(first)
+        second = self.hold(have={1})
+        self.assertIs(first, self.holdings.find(OFFER))
+        self.holdings.text(first, Ask(PEERS, 9393), b"k" * 32, "10.0.0.1")
+        self.assertEqual([("10.0.0.1", 9393)], self.holdings.callers(second))
+        self.holdings.drop(second)
+        self.assertIs(first, self.holdings.find(OFFER))
+        self.assertEqual(CONTENT, self.read(first, 0, len(CONTENT)))
+        third = self.hold()
+        self.finish(third, "a (2).bin")
+        self.assertIs(third, self.holdings.find(OFFER))
+
+    def test_what_is_finished_makes_room_for_other_content_and_for_what_is_there(self) -> None:
+        first = self.hold()
+        path = self.finish(first)
+        other = tree_of(CONTENT[1:])
+        for change in ("content", "password", "taken away"):
+            if change == "taken away":
+                path.unlink()
+            prs = b"q" * 32 if change == "password" else PRS
+            tree = other if change == "content" else first.tree
+            second = self.holdings.hold(OFFER, "a.bin", prs, tree, MemoryKept(tree))
+            self.assertIs(second, self.holdings.find(OFFER), change)
+            self.holdings.drop(second)
+            first = self.hold()
+            if change != "taken away":
+                path = self.finish(first)
+
+    def test_of_two_downloads_that_which_is_finished_first_is_given_on(self) -> None:
+        first, second = self.hold(), self.hold()
+        self.finish(first)
+        self.holdings.drop(second)
+        self.assertIs(first, self.holdings.find(OFFER))
+
+    def test_what_is_finished_late_does_not_take_the_place_of_other_content(self) -> None:
+        first = self.hold()
+        tree = tree_of(CONTENT[1:])
+        second = self.holdings.hold(OFFER, "a.bin", PRS, tree, MemoryKept(tree))
+        self.finish(first)
+        self.assertIs(second, self.holdings.find(OFFER))
+
     def test_no_descriptor_is_left_behind(self) -> None:
         self.patch(holdings_module, "MAX_HELD", 3)
         self.holdings = Holdings(lambda: self.now)

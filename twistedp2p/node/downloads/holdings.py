@@ -82,6 +82,10 @@ class Held:
         """Of all of it."""
         return self.tree.digest
 
+    def is_same(self, other: Held) -> bool:
+        """Whether both are of the same content, under the same password."""
+        return (self.digest, self.prs) == (other.digest, other.prs)
+
     @property
     def text(self) -> bytes:
         """Of its tree: one object for all who are sent it, for a folder's takes up to 18 MiB."""
@@ -125,7 +129,8 @@ class Holdings:
     def hold(self, offer: bytes, name: str, prs: bytes, tree: Tree, kept: Kept) -> Held:
         """Give that download on; `prs` is its stretched password.
 
-        It takes the place of an earlier one of the same offer.
+        It takes the place of an earlier one of the same offer, but of one that is finished and has
+        the same content: that is given on further, and who asks for it is a caller of both.
         """
         limiter = self._limiters.get((offer, prs))
         if limiter is None:
@@ -133,8 +138,22 @@ class Holdings:
             self._limiters.put((offer, prs), limiter)
         audience = Audience(tree.count, secrets.randbelow)
         held = Held(offer, name, prs, tree, kept.have, kept, limiter, audience)
-        self._held.put(offer, held)
+        earlier = self._held.peek(offer)
+        if earlier is not None and earlier.finished and self._is_good(earlier, held):
+            held.audience = earlier.audience
+        else:
+            self._held.put(offer, held)
         return held
+
+    def _is_good(self, earlier: Held, held: Held) -> bool:
+        """Whether what is finished has the content of the other, and stands where it did."""
+        if not earlier.is_same(held):
+            return False
+        try:
+            self.check(earlier)
+        except Refusal:
+            return False
+        return True
 
     def callers(self, held: Held) -> list[Address]:
         """Where those serve who asked for it here lately."""
@@ -151,8 +170,10 @@ class Holdings:
 
     def finished(self, held: Held, pieces: Finished) -> None:
         """All of that download is here, and `pieces` reads it from now on."""
-        if not self._is_held(held):
+        given = self._held.peek(held.offer)
+        if held.dropped or not (given is None or given.is_same(held)):
             return
+        self._held.put(held.offer, held)
         held.pieces, held.entries, held.finished = pieces, pieces.entries, True
         for other in self._held.values():  # those that nobody has asked for of late come first
             if sum(each.entries for each in self._held.values()) <= MAX_ENTRIES:
