@@ -181,12 +181,20 @@ class CrowdTests(GatherTestCase):
 
     def test_who_is_idle_is_asked_for_what_came_wrong_from_another(self) -> None:
         self.begin(crowd=True, have=set(range(1, PIECES)))
-        wrong, slow = self.add()[0], self.add()[0]
-        owner, _ = self.add(owner=True)
-        self.assertEqual(([0], [0], []), (wrong.pieces, slow.pieces, owner.pieces))
+        wrong, slow, idle = (self.add()[0] for _ in range(3))
+        self.assertEqual(([0], [0], []), (wrong.pieces, slow.pieces, idle.pieces))
         wrong.give(wrong=True)
+        idle.give_all()
+        self.assertTrue(self.gather.done.called)
+
+    def test_an_idle_owner_ends_what_two_others_let_wait(self) -> None:
+        """Attack 41: two that take asks and hardly send anything."""
+        self.begin(crowd=True, have=set(range(4, PIECES)))
+        slow = [self.add()[0] for _ in range(2)]
+        owner, _ = self.add(owner=True)
         owner.give_all()
         self.assertTrue(self.gather.done.called)
+        self.assertTrue(all(each.over for each in slow))
 
     def test_an_owner_that_chooses_what_is_here_is_not_believed(self) -> None:
         """NEXT answered for ever with the same piece would be a get without end."""

@@ -17,8 +17,8 @@ import attrs
 from twistedp2p.core.swarm.bitmap import from_number, to_number
 
 BAD_MOST = 3  # wrong pieces of one source, after which it is asked nothing more
-ASKED_MOST = 2  # sources of one piece, at the end
-TWICE_MOST = 2  # pieces that are asked of two sources at the same time
+ASKED_MOST = 2  # sources of one piece, at the end; the owner beside them
+TWICE_MOST = 2  # pieces that are asked of two sources at the same time; of the owner, so many more
 
 
 @attrs.define
@@ -111,7 +111,8 @@ class Choice:
 
         Up to `most` of them where it is the only source. Of several, each is asked for one at a
         time. When all that is missing is asked for, what was asked longest ago is asked of
-        a second source.
+        a second source, and of the owner whoever else was asked: two that let us wait must not
+        keep us from the one that has all.
         """
         source = self._sources.get(key)
         if source is None or source.shunned:
@@ -156,12 +157,15 @@ class Choice:
 
     def _oldest(self, key: Hashable, can: int) -> list[int]:
         """Of a row that was asked for at once, the last one: the first is on its way."""
-        if sum(len(asked) >= ASKED_MOST for asked in self._asked.values()) >= TWICE_MOST:
+        source = self._sources[key]
+        mine = source.asked if source.owner else self._asked
+        if sum(len(self._asked[index]) >= ASKED_MOST for index in mine) >= TWICE_MOST:
             return []
+        most = ASKED_MOST + source.owner
         late = [
             (min(asked.values()), -index)
             for index, asked in self._asked.items()
-            if can >> index & 1 and key not in asked and len(asked) < ASKED_MOST
+            if can >> index & 1 and key not in asked and len(asked) < most
         ]
         return [-min(late)[1]] if late else []
 
