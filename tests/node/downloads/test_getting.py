@@ -349,7 +349,10 @@ class AgainTests(GettingTestCase):
         other = FakeClient(random_content(40, seed=2))
         self.fetching.end(other)
         self.clock.run_for(10)
-        self.assertEqual(Exit.DAMAGED, self.failed(transfer).code)
+        error = self.failed(transfer)
+        self.assertEqual(Exit.DAMAGED, error.code)
+        sentence = "a.bin has changed at its owner meanwhile: get it again."
+        self.assertEqual(sentence, str(error))  # what came is of no use for that
         self.assertEqual([], other.pieces)
 
     def test_another_key_than_before_is_not_gone_on_with(self) -> None:

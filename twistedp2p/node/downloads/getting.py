@@ -31,7 +31,7 @@ from twistedp2p.net.fetch import Refused, broken, damaged
 from twistedp2p.node.downloads.gather import Gather, Source
 from twistedp2p.node.downloads.holdings import Held, Holdings
 from twistedp2p.node.downloads.opening import AGAIN_FIRST, AGAIN_MOST, PATIENCE, Fetching, Opening
-from twistedp2p.node.downloads.order import AnotherNode, Order, PeerOrder, a_folder
+from twistedp2p.node.downloads.order import AnotherNode, Changed, Order, PeerOrder, a_folder
 from twistedp2p.node.downloads.swarm import Swarm
 from twistedp2p.node.presence.neighbours import Neighbours
 from twistedp2p.node.progress import Noted
@@ -336,7 +336,8 @@ class Getting:
         kept = self._kept
         assert kept is not None
         self._stop()
-        useless = isinstance(why, Refused) and why.number == CHANGED
+        changed = isinstance(why, Refused) and why.number == CHANGED
+        useless = changed or isinstance(why, Changed)
         if not await self.order.in_thread(kept.keep) or useless or not any(kept.have):
             return why
         sentence = N_("{why} What came of {name} is kept: another get goes on there.")

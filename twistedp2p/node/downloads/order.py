@@ -24,6 +24,10 @@ class AnotherNode(ShareError):
     """Who answers is not the owner; the owner may be elsewhere by now."""
 
 
+class Changed(ShareError):
+    """Who answers has another content than what is under way: that will not be completed."""
+
+
 @attrs.define
 class Order:
     """What is wanted: implements `net.fetch.Order`.
@@ -97,6 +101,9 @@ class Order:
             (ok.digest, ok.size) != (meant.digest, meant.size)
             or bool(ok.manifest) != self._is_folder(meant)
         ):
+            if self.ok is not None:
+                sentence = N_("{name} has changed at its owner meanwhile: get it again.")
+                raise Changed(sentence, Exit.DAMAGED, name=self.name)
             raise ShareError(
                 N_("What was to come is not the {name} that was offered."),
                 Exit.DAMAGED,
