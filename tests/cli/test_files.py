@@ -264,6 +264,15 @@ class GetTests(CommandTestCase):
         self.assertEqual((self.out, self.err), ("/home/bob/lecture.mp4\n", ""))
         self.assertEqual(self.fake.asked[0][3], {"name": "lecture.mp4", "folder": "/usr"})
 
+    def test_a_node_that_stops_meanwhile(self) -> None:
+        def stop(*_: object) -> dict[str, Any]:
+            (self.folder / "p2pshare" / "1" / "control.sock").unlink()
+            return {**self.there, "state": "running"}
+
+        self.fake.answers["GET", "transfers/7"] = stop
+        self.assertEqual(self.command("get", "lecture.mp4"), Exit.NO_NODE)
+        self.assertEqual(self.err, "p2pshare: The node has stopped.\n")
+
     def test_a_folder_that_is_not_there(self) -> None:
         self.assertEqual(self.command("get", "lecture.mp4", "-o", "/no/such"), Exit.USAGE)
         self.assertIn("There is no folder /no/such.", self.err)

@@ -209,10 +209,20 @@ class Get:
             self._number = int(begun["number"])
         return self._number
 
+    def _looked_at(self, number: int) -> dict[str, Any]:
+        try:
+            transfer: dict[str, Any] = self._client.get("transfers", number)
+        except ShareError as error:
+            if error.code != Exit.NO_NODE:
+                raise
+            # It was there a moment ago: how to start one is no answer.
+            raise ShareError(N_("The node has stopped."), Exit.NO_NODE) from error
+        return transfer
+
     def _followed(self, number: int) -> dict[str, Any]:
         wait, notice = LOOK_FIRST, ""
         while True:
-            transfer: dict[str, Any] = self._client.get("transfers", number)
+            transfer = self._looked_at(number)
             if transfer.get("notice", "") != notice:
                 notice = transfer["notice"]
                 self._output.note("{notice}", notice=notice)

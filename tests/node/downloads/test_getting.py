@@ -174,6 +174,21 @@ class AgainTests(GettingTestCase):
         client.give_all()
         self.arrived(again)
 
+    def test_an_owner_that_has_left_the_list_of_nodes_is_said_to_be_gone(self) -> None:
+        transfer = self.get()
+        client = self.connect()
+        client.give()
+        self.where = []
+        self.cut(client)
+        for _ in range(int(PATIENCE) + 10):
+            if not self.fetching.asked[-1][2].called:
+                self.fetching.end(NoAnswer("No address of the owner is known.", Exit.NOT_FOUND))
+            self.clock.advance(1)
+        error = self.failed(transfer)
+        self.assertEqual(Exit.NOT_FOUND, error.code)
+        self.assertIn("The owner was not reached, and nothing came for 60 s.", str(error))
+        self.assertIn("is kept", str(error))
+
     def test_an_owner_that_always_cuts_off_is_left_in_the_end(self) -> None:
         """It proves the password, and sends nothing: connecting again is no progress."""
         transfer = self.get()

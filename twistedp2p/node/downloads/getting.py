@@ -312,14 +312,15 @@ class Getting:
             if alone or self._clock.seconds() - self._moved_at > patience:
                 raise why
             if not self._forsaken:
+                addresses = self._addresses()
                 try:
-                    client = await self._fetching.connect(self.order, self._addresses())
+                    client = await self._fetching.connect(self.order, addresses)
                 except ShareError as error:
                     self._forsaken = self._is_hopeless(error)
                     if self._forsaken and not self.gather.sources:
                         raise
                     self._say(why)  # what broke, and not that nobody is there by now
-                    why = error
+                    why = error if addresses else _not_reached()
                 else:
                     self._again = None
                     if self._stopped:
@@ -362,6 +363,12 @@ class Getting:
     def discard(self) -> None:
         """When it is stopped, nothing is to be left on the disk."""
         self._unwanted = True
+
+
+def _not_reached() -> ShareError:
+    """Why a get ends whose owner has long left the list of nodes."""
+    sentence = N_("The owner was not reached, and nothing came for {seconds} s.")
+    return ShareError(sentence, Exit.NOT_FOUND, seconds=int(PATIENCE))
 
 
 def _for_good(error: ShareError) -> bool:
