@@ -240,6 +240,36 @@ class ResumeFolderTests(FolderTests):
             if size:
                 self.assertEqual((path / name).read_bytes(), content_of(name))
 
+    def test_what_is_not_of_it_goes(self):
+        """Attack 17: files, folders with what is in them, and a folder in the place of a file."""
+        for wanted in (None, ["photos/1.jpg", "new"]):
+            download = self.begin(wanted=wanted)
+            put(download, STREAM, needed := pieces_lacking(download))
+            download.keep()
+            part = self.part_path()
+            (part / "extra").write_text("mine")
+            (part / "photos/.rest").write_text("mine")
+            (part / "new/evil/deep").mkdir(parents=True)
+            (part / "new/evil/deep/link").symlink_to(self.world)
+            (part / "new/evil/file").write_text("mine")
+            (part / "photos/1.jpg").unlink()
+            (part / "photos/1.jpg/in").mkdir(parents=True)
+            download = self.begin(wanted=wanted)
+            again = pieces_lacking(download)
+            self.assertTrue(0 < len(again) < len(needed), "the others were kept")
+            put(download, STREAM, again)
+            path = download.finish()
+            self.assertEqual(self.below(path), self.below(self.download("album", wanted=wanted)))
+            self.assertEqual((path / "photos/1.jpg").read_bytes(), content_of("photos/1.jpg"))
+        self.assertTrue(self.outside.exists())
+
+    def test_a_disk_that_spells_names_otherwise_loses_nothing(self):
+        self.cut([0])
+        part = self.part_path()
+        (part / "a.txt").rename(part / "A.TXT")
+        self.begin().keep()
+        self.assertIn("A.TXT", self.below(part))
+
     def test_only_one_uses_it_at_a_time(self):
         first = self.begin()
         put(first, STREAM, range(3))

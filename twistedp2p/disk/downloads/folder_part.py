@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from blake3 import blake3
 
-from twistedp2p.core.content.manifest import Manifest
+from twistedp2p.core.content.manifest import Manifest, folded
 from twistedp2p.core.errors import N_
 from twistedp2p.disk.below import NEW_FOLDER, Below
 from twistedp2p.disk.downloads.file_part import NEW_FILE, free_names, write_all
@@ -60,15 +60,26 @@ class FolderPart:
         self._finished = False
         self._left = not self.is_empty()  # something, by an earlier run
         if self._left:
-            self._remove_links()
+            files = {path for path in paths if not path.endswith("/")}
+            self._remove_strangers({*files, _REST, *(f"{path}/" for path in made - files)})
 
-    def _remove_links(self) -> None:
-        """What is below and has another name too, or leads elsewhere, is not to be written to."""
-        for _, folders, files, here in os.fwalk(".", dir_fd=self._part):
+    def _remove_strangers(self, ours: set[str]) -> None:
+        """What is below and not `ours`, which are paths, is not to stay.
+
+        What has another name too, or leads elsewhere, is not to be written to.
+        """
+        known = {folded(path) for path in ours}  # as a disk may spell them
+        for top, folders, files, here in os.fwalk(".", dir_fd=self._part):
             for name in (*folders, *files):
+                path = folded(f"{top}/{name}".removeprefix("./"))
                 status = os.stat(name, dir_fd=here, follow_symlinks=False)
-                if not stat.S_ISDIR(status.st_mode) and not _is_alone(status):
-                    os.unlink(name, dir_fd=here)
+                if not stat.S_ISDIR(status.st_mode):
+                    if path not in known or not _is_alone(status):
+                        os.unlink(name, dir_fd=here)
+                elif f"{path}/" not in known:
+                    folders.remove(name)
+                    with contextlib.suppress(OSError):  # another's: it stays, as others' do
+                        remove_folder(here, name)
 
     def is_empty(self) -> bool:
         """Whether nothing was written yet."""
