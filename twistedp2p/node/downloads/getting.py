@@ -37,8 +37,7 @@ from twistedp2p.node.presence.neighbours import Neighbours
 from twistedp2p.node.progress import Noted
 
 PATIENCE_WITH_OTHERS = 15.0  # the same where the owner has refused: others send what they have
-FOR_GOOD = (Exit.DENIED, Exit.DAMAGED)  # an owner that ends so is not asked again
-GONE, CHANGED = 404, 409  # nor is one that refuses with these numbers
+GONE, CHANGED = 404, 409  # an owner that refuses with these numbers is not asked again
 
 _NOT = bytes([1, 0]).ljust(256)  # a translation: 1 for each 0, 0 for each 1
 _log = Logger()
@@ -97,7 +96,7 @@ class Getting:
         self.gather: Gather | None = None
         self._neighbours = self._who_may_have_it()
         self._kept: Download | None = None
-        self._broken: Deferred[None] = Deferred()
+        self._outcome: Deferred[None] = Deferred()  # all is here, or why it will not be
         self._again: Deferred[None] | None = None
         self._forsaken = False  # the owner is not asked again
         self._nonsense_at = -1  # how many pieces were missing when the owner last talked nonsense
@@ -137,7 +136,7 @@ class Getting:
                 crowd=None if self._in_company(tree) else False,
             )
             self._moved_at = self._clock.seconds()
-            gather.done.chainDeferred(self._broken)
+            gather.done.chainDeferred(self._outcome)
             if client.over and not gather.complete:  # it did not wait until all was checked
                 self._connect_again(broken(), 0.0)
             else:
@@ -147,7 +146,7 @@ class Getting:
             gather.begin()
             self._share(gather, kept)
             try:
-                await self._broken
+                await self._outcome
             except ShareError as error:
                 raise await self._with_what_is_kept(error) from error
             path: Path
@@ -172,7 +171,7 @@ class Getting:
         return self._sharing is not None and tree.count > 1
 
     def _share(self, gather: Gather, kept: Download) -> None:
-        if self._sharing is None or not self._in_company(gather.tree) or self._broken.called:
+        if self._sharing is None or not self._in_company(gather.tree) or self._outcome.called:
             return
         order, sharing = self.order, self._sharing
         offer, prs = order.secret
@@ -265,8 +264,10 @@ class Getting:
         if why.code == Exit.NO_FOLDER:
             self._fail(Failure(why))
         elif source.owner and self._is_hopeless(why):
-            self._forsake(why)
-        if self._again is None and not self._has_owner and not self._broken.called:
+            self._forsaken = True
+            if not self.gather.sources:
+                self._fail(Failure(why))
+        if self._again is None and not self._has_owner and not self._outcome.called:
             self._connect_again(why, AGAIN_FIRST)
 
     def _connect_again(self, why: ShareError, wait: float) -> None:
@@ -277,18 +278,15 @@ class Getting:
     def _has_owner(self) -> bool:
         return self.gather is not None and any(source.owner for source in self.gather.sources)
 
-    def _forsake(self, why: ShareError) -> None:
-        assert self.gather is not None
-        self._forsaken = True
-        if not self.gather.sources:
-            self._fail(Failure(why))
-
     def _is_hopeless(self, why: ShareError) -> bool:
         """Whether the owner is not to be asked again: it would be the same the next time."""
         if isinstance(why, Nonsense) and self.gather is not None:
             before, self._nonsense_at = self._nonsense_at, self.gather.choice.missing
             return before == self._nonsense_at
-        return _for_good(why)
+        if isinstance(why, AnotherNode):
+            return False
+        refused = isinstance(why, Refused) and why.number in (GONE, CHANGED)
+        return refused or why.code in (Exit.DENIED, Exit.DAMAGED)
 
     def _say(self, why: ShareError) -> None:
         if not self._told and self.gather is not None and not self.gather.sources:
@@ -330,8 +328,8 @@ class Getting:
                     return
 
     def _fail(self, failure: Failure) -> None:
-        if not self._broken.called:
-            self._broken.errback(failure)
+        if not self._outcome.called:
+            self._outcome.errback(failure)
 
     async def _with_what_is_kept(self, why: ShareError) -> ShareError:
         kept = self._kept
@@ -369,12 +367,3 @@ def _not_reached() -> ShareError:
     """Why a get ends whose owner has long left the list of nodes."""
     sentence = N_("The owner was not reached, and nothing came for {seconds} s.")
     return ShareError(sentence, Exit.NOT_FOUND, seconds=int(PATIENCE))
-
-
-def _for_good(error: ShareError) -> bool:
-    """Whether it would be the same the next time."""
-    if isinstance(error, AnotherNode):
-        return False
-    return error.code in FOR_GOOD or (
-        isinstance(error, Refused) and error.number in (GONE, CHANGED)
-    )
