@@ -104,6 +104,9 @@ class GettingTestCase(SynchronousTestCase):
         str(error)
         return error  # type: ignore[no-any-return]
 
+    def told(self) -> list[Progress]:
+        return [each for each in self.events if isinstance(each, Progress)]
+
     def notices(self) -> list[str]:
         return [
             each.sentence.format(**each.values)
@@ -125,6 +128,33 @@ class AgainTests(GettingTestCase):
         second.give_all()
         self.arrived(transfer)
         self.assertEqual([], self.notices())
+
+    def test_it_is_not_all_while_a_piece_is_missing(self) -> None:
+        """Whatever came twice, or was wrong."""
+        transfer = self.get()
+        first = self.connect()
+        self.clock.advance(1)
+        first.queue[0].sink.came(len(CONTENT))
+        self.assertEqual(len(CONTENT) - 1, self.told()[-1].done)
+        self.cut(first)
+        self.clock.advance(AGAIN_FIRST)
+        self.connect().give_all()
+        self.arrived(transfer)
+        self.assertEqual((len(CONTENT), True), (self.told()[-1].done, self.told()[-1].ended))
+
+    def test_of_a_part_of_a_folder_its_own_bytes_count(self) -> None:
+        """Not those of the pieces in which it lies."""
+        made = TreeHash(len(CONTENT))
+        made.update(CONTENT)
+        entries = (Entry("a.txt", 3000, 0), Entry("b.txt", len(CONTENT) - 3000, 0))
+        client = FakeClient(CONTENT)
+        client.tree = tree = made.finish(Manifest(entries).write())
+        client.ok = Ok(b"", tree.size, len(tree.manifest), tree.digest, "d")
+        transfer = self.transfers.get("d", "secret", lambda: self.where, None, wanted=["a.txt"])
+        self.fetching.end(client)
+        client.give_all()
+        self.assertEqual(3000, self.successResultOf(transfer.done).size)
+        self.assertEqual((3000, 3000), (self.told()[-1].done, self.told()[-1].size))
 
     def test_that_the_owner_is_away_is_said_once_however_often(self) -> None:
         transfer = self.get()

@@ -122,8 +122,12 @@ class Getting:
             except BaseException:
                 client.close()
                 raise
-            self.size, lacking = tree.length(kept.needed), kept.lacking
-            self._verified = self.size - tree.length(lacking)
+            lacking = kept.lacking
+            self.size = tree.length(kept.needed)
+            if kept.manifest is not None and self.order.wanted is not None:
+                parts = kept.manifest.part(self.order.wanted)  # pieces hold what lies beside, too
+                self.size = sum(length for _offset, length in parts)
+            self._verified = max(0, self.size - tree.length(lacking))
             self._moved(self._verified, self.size)
             choice = Choice(tree.count, lacking.translate(_NOT), self._draw)
             self.gather = gather = Gather(
@@ -149,6 +153,7 @@ class Getting:
                 await self._outcome
             except ShareError as error:
                 raise await self._with_what_is_kept(error) from error
+            self._moved(self.size, self.size)
             path: Path
             path, finished = await self.order.in_thread(self._finish, kept)
             if self._held is not None and self._sharing is not None and finished is not None:
@@ -249,7 +254,8 @@ class Getting:
         assert self.gather is not None
         self._done_bytes += size
         self._moved_at = self._clock.seconds()
-        self._moved(min(self._verified + self._done_bytes, self.size), self.size)
+        # Some may be wrong, or come twice: it is not all while a piece is missing.
+        self._moved(min(self._verified + self._done_bytes, max(0, self.size - 1)), self.size)
 
     # -- when a source is lost
 
