@@ -342,6 +342,58 @@ class OfferingTests(SharesTestCase):
         self.assertEqual(self.names(), [])
 
 
+class NoMoreOfferedTests(SharesTestCase):
+    """Who has come to ask already is sent what is on offer, too, and nothing else."""
+
+    def code(self, served: Share) -> int:
+        try:
+            self.serving.open(served, 0, 1).close()
+        except Refusal as refusal:
+            return refusal.line.code
+        return 200
+
+    def test_what_was_withdrawn_or_offered_otherwise_is_sent_no_more(self) -> None:
+        path = self.file()
+
+        def withdraw() -> None:
+            self.shares.withdraw("a.jpg")
+
+        def another_password() -> None:
+            self.offer(path, "another")
+
+        def public_no_more() -> None:
+            self.offer(path, "secret")
+
+        def other_content() -> None:
+            path.write_bytes(b"other content")
+            self.offer(path, "secret")
+
+        for change in (withdraw, another_password, public_no_more, other_content):
+            offered = self.offer(path, public=change is public_no_more)
+            served = self.serving.find(offered.offer.id)
+            self.assertEqual(self.code(served), 200)
+            change()
+            self.assertEqual(self.code(served), 404, change.__name__)
+
+    def test_what_was_withdrawn_as_it_had_changed_is_said_to_have_changed(self) -> None:
+        path = self.file()
+        first = self.serving.find(self.offer(path).offer.id)
+        path.write_bytes(b"other content")
+        self.assertEqual([self.code(first), self.code(first)], [409, 409])
+
+    def test_what_is_offered_again_as_it_was_is_sent_on(self) -> None:
+        """And what is public in a closed group, when the group has another code."""
+        code = b"1"
+        self.shares._public_prs = lambda owner, offer: code + owner + offer
+        path = self.file()
+        for public in (False, True):
+            served = self.serving.find(self.offer(path, public=public).offer.id)
+            code += b"2"
+            self.shares.renew_public()
+            self.offer(path, public=public)
+            self.assertEqual(self.code(served), 200)
+
+
 class FolderTests(SharesTestCase):
     """An offered folder is one offer."""
 
@@ -455,7 +507,7 @@ class FolderTests(SharesTestCase):
         (self.top / "b.jpg").write_bytes(b"other!")
         self.offer(self.top)
         refusal = self.assertRaises(Refusal, self.serving.open, self.served, 6, 6)
-        self.assertEqual(refusal.line.code, 500)
+        self.assertEqual(refusal.line.code, 404)
         self.assertEqual(self.names(), ["photos"])
 
     def test_it_is_read_from_the_memory_once_or_not_at_all(self) -> None:

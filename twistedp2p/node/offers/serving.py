@@ -70,7 +70,8 @@ class Serving:
             self._tree(served)
 
     def open(self, served: Share, offset: int, length: int) -> FileReader | FolderReader:
-        """The bytes to send; raises `Refusal` where it is not what was offered."""
+        """The bytes to send; raises `Refusal` where it is not what was offered, or no more."""
+        self._shares.check_offered(served)
         try:
             return open_offered(served, self._folder(served), offset, length)
         except Changed as change:

@@ -340,8 +340,23 @@ class Shares:
         """The offer of that id; raises `Refusal`."""
         name = self._names.get(offer)
         if name is None or self._stopped:
-            raise Refusal(409 if offer in self._changed else 404)
+            raise self._refusal(offer)
         return self._shares[name]
+
+    def check_offered(self, served: Share) -> None:
+        """Raise `Refusal` where that content is not on offer any more to those who found it.
+
+        It was withdrawn, or offered anew with other content or another password.
+        """
+        share = self._shares.get(served.name)
+        if share is None or share.digest != served.digest:
+            raise self._refusal(offer_id(self._own_key, served.name))
+        # What is public in a closed group stays so when the group's code is another one.
+        if share.prs != served.prs and not (share.public and served.public):
+            raise Refusal(404)
+
+    def _refusal(self, offer: bytes) -> Refusal:
+        return Refusal(409 if offer in self._changed else 404)
 
 
 def _with(share: Share, content: Content) -> Share:
